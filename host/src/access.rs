@@ -1,0 +1,189 @@
+//! What a trace says: [`Access`], one thing that the kernel was asked for, and [`Observed`], all
+//! accesses of one step, reduced to the first of each kind on each path.
+//!
+//! Plain types that know nothing of how tracing works (`trace`) or what the facts mean (`settle`).
+
+use crate::stamp::Found;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The order of accesses within one step: a later access has a greater number.
+pub type Order = u64;
+
+/// One thing that a process asked of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Absolute, without `.`, `..` and symlinks on the way; the last component is itself a link
+    /// only where the access was about the link.
+    pub path: PathBuf,
+    /// What was asked.
+    pub kind: AccessKind,
+    /// What lay there just before.
+    pub found: Found,
+    /// The process that asked.
+    pub pid: u32,
+}
+
+/// What can be asked of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessKind {
+    /// The content of a file, or its metadata beyond kind and permission.
+    Read,
+    /// Metadata: size, times. On a file it counts as a read of its content.
+    Stat,
+    /// Only kind and permission (`access`).
+    Kind,
+    /// A folder's names and kinds, as they were at that moment.
+    List(Listing),
+    /// The text of a symlink, read or followed on the way.
+    Link,
+    /// Executed as a program, or as the interpreter of one.
+    Exec,
+    /// Opened for writing. Old content survives unless `truncates`.
+    Write {
+        /// Whether nothing of the old content could be seen through the same call.
+        truncates: bool,
+    },
+    /// Made a folder, link or special file, or a new name for a file.
+    Create,
+    /// Taken away, by removal or by a rename to elsewhere.
+    Remove,
+    /// Permissions, times or attributes set.
+    SetMeta,
+}
+
+/// The names in a folder, sorted, each with the letter of its kind (see [`Found::letter`]).
+pub type Listing = Vec<(OsString, u8)>;
+
+/// The first access of one kind on one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct First {
+    /// When, among the accesses of the step.
+    pub order: Order,
+    /// Which process.
+    pub pid: u32,
+    /// What lay there just before.
+    pub found: Found,
+}
+
+/// Everything that happened on one path, first time only. A probe that failed is any of these
+/// with `found` absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Content read.
+    pub read: Option<First>,
+    /// Metadata asked for.
+    pub stat: Option<First>,
+    /// Kind or permission asked for.
+    pub kind: Option<First>,
+    /// Names listed, with the names.
+    pub list: Option<(First, Listing)>,
+    /// Link text read or followed; `found` is the link with its text.
+    pub link: Option<First>,
+    /// Executed.
+    pub exec: Option<First>,
+    /// The first change of any kind: written, created, removed, permissions set.
+    pub change: Option<First>,
+    /// Whether the first change could not show the old content (a truncating open, a creation,
+    /// a rename over it).
+    pub change_is_blind: bool,
+    /// Whether it was removed at least once.
+    pub removed: bool,
+}
+
+/// A connection that a process of the step opened.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Connection {
+    /// `host:port`, a socket's path, or `@name` of an abstract socket.
+    pub to: String,
+    /// Name of the process.
+    pub by: String,
+    /// What answers it.
+    pub reach: Reach,
+}
+
+/// Where a connection leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// A listener of the same step.
+    Inside,
+    /// Another process on this machine: it may have read files for the step.
+    Machine,
+    /// A network.
+    Network,
+}
+
+/// All that was seen of one step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// By absolute, resolved path.
+    pub paths: BTreeMap<PathBuf, Seen>,
+    /// Programs asked for by a bare name and searched in PATH, with the name.
+    pub searched: BTreeMap<String, PathBuf>,
+    /// Environment variables that a program asked for by name: found or not.
+    pub env: BTreeMap<String, bool>,
+    /// Connections opened.
+    pub connections: Vec<Connection>,
+    /// Names of processes by pid.
+    pub processes: BTreeMap<u32, String>,
+    /// Why the trace cannot vouch for every process, if it cannot: the first such thing.
+    pub incomplete: Option<String>,
+    /// A process that went on after the command had ended.
+    pub detached: Option<String>,
+    /// A process that asked for the terminal.
+    pub read_terminal: Option<String>,
+    /// Accesses so far.
+    pub count: Order,
+}
+
+impl Observed {
+    /// Takes in one access. Accesses come in the order in which they were made.
+    pub fn add(&mut self, access: Access) {
+        let order = self.count;
+        self.count += 1;
+        let Access { path, kind, found, pid } = access;
+        let seen = self.paths.entry(path).or_default();
+        let first = First { order, pid, found };
+        match kind {
+            AccessKind::Read => drop(seen.read.get_or_insert(first)),
+            AccessKind::Stat => drop(seen.stat.get_or_insert(first)),
+            AccessKind::Kind => drop(seen.kind.get_or_insert(first)),
+            AccessKind::List(names) => drop(seen.list.get_or_insert((first, names))),
+            AccessKind::Link => drop(seen.link.get_or_insert(first)),
+            AccessKind::Exec => drop(seen.exec.get_or_insert(first)),
+            AccessKind::Write { truncates } => seen.change(first, truncates),
+            AccessKind::Create => seen.change(first, true),
+            AccessKind::SetMeta => seen.change(first, false),
+            AccessKind::Remove => {
+                seen.removed |= first.found != Found::Absent;
+                seen.change(first, true);
+            }
+        }
+    }
+
+    /// Notes that the trace cannot vouch for everything; the first reason is kept.
+    pub fn poison(&mut self, why: impl Into<String>) {
+        self.incomplete.get_or_insert_with(|| why.into());
+    }
+
+    /// What a process is called, for messages.
+    pub fn process(&self, pid: u32) -> &str {
+        self.processes.get(&pid).map_or("a process", String::as_str)
+    }
+
+    /// What was seen of one path.
+    pub fn seen(&self, path: &Path) -> Option<&Seen> {
+        self.paths.get(path)
+    }
+}
+
+impl Seen {
+    fn change(&mut self, first: First, blind: bool) {
+        if self.change.is_none() {
+            // Making a file where nothing was cannot show old content either.
+            self.change_is_blind = blind || first.found == Found::Absent;
+            self.change = Some(first);
+        }
+    }
+}
