@@ -1,10 +1,11 @@
 //! Digests of content (BLAKE3), and the one way in which structured values are digested.
 //! It reads no files; see `fingerprint` for digests of what lies on disk.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A BLAKE3 digest of content.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {

@@ -4,15 +4,23 @@
 //! Modules from the top of the house down; none uses one above it.
 
 // session, step, store, report, plan, process, fingerprint, settle, trace, ipc, adapter, workspace
+pub mod fingerprint;
+pub mod habit;
+pub mod key;
 pub mod plan;
+pub mod rules;
+pub mod settle;
+pub mod store;
 
 // ground floor: plain types
 pub mod access;
 pub mod config;
 pub mod declaration;
 pub mod digest;
+pub mod environment;
 pub mod event;
 pub mod hint;
 pub mod outcome;
 pub mod path;
 pub mod stamp;
+pub mod zone;

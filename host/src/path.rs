@@ -1,6 +1,7 @@
 //! Names of paths that do not depend on where the checkout or the home folder lies, and the rules
 //! for what counts as outside. Pure: nothing here looks at the disk.
 
+use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -8,8 +9,8 @@ use std::path::{Component, Path, PathBuf};
 
 /// A path as it is stored: relative to the workspace root (`apps/web/x`, `../package.json` for what
 /// lies directly in a folder above it), in the home folder (`~/.npmrc`), or absolute. Bytes, not text.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PortablePath(Box<[u8]>);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PortablePath(#[serde(with = "serde_bytes")] Box<[u8]>);
 
 impl PortablePath {
     /// Wraps bytes that came from [`PortablePath::as_bytes`].

@@ -1,0 +1,447 @@
+//! What a run depended on, and whether that is still so: [`Pathset`] (which paths and variables),
+//! [`Values`] (what they are), and the walk that finds the present value of each.
+//!
+//! The comparison is pure; only [`Disk`] looks at files. It never asks who depends on what (`settle`)
+//! nor keeps anything (`store`).
+
+use crate::access::Listing;
+use crate::digest::{Digest, Fields};
+use crate::environment::Environment;
+use crate::hint::EnvSelect;
+use crate::path::{Places, PortablePath};
+use crate::stamp::{self, Found, Stamp};
+use rustc_hash::FxHashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// Which paths, programs and variables a run depended on, without their values. Sorted, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pathset {
+    /// Paths, each with what was asked of it.
+    pub paths: Vec<(PortablePath, Query)>,
+    /// Programs found by searching PATH for a bare name.
+    pub programs: Vec<String>,
+    /// Variables asked for.
+    pub envs: Vec<EnvSelect>,
+    /// An output or the log names the folder of the checkout (or the home folder): the entry holds
+    /// only there.
+    pub bound_to_place: bool,
+}
+
+/// What was asked of a path, and so which part of it counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Query {
+    /// Content and executable bit of a file.
+    Content,
+    /// Only what kind of thing it is, and for a file whether it is executable.
+    Kind,
+    /// The names in a folder and their kinds, without these names.
+    Listing(Vec<OsString>),
+    /// It was not there.
+    Absent,
+    /// The text of a symlink.
+    Link,
+}
+
+/// The value of one member of a Pathset. Comparable, and printable only as a kind.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Value(pub [u8; 32]);
+
+const fn constant(letter: u8) -> Value {
+    let mut bytes = [0; 32];
+    bytes[0] = letter;
+    Value(bytes)
+}
+
+impl Value {
+    /// Nothing is there, or the variable is not set.
+    pub const ABSENT: Value = constant(b'-');
+    /// A folder.
+    pub const FOLDER: Value = constant(b'd');
+    /// A file of which only the kind counts.
+    pub const FILE: Value = constant(b'f');
+    /// The same, executable.
+    pub const PROGRAM: Value = constant(b'x');
+    /// A symlink of which only the kind counts.
+    pub const LINK: Value = constant(b'l');
+    /// A socket, a device, something unreadable, or something reached through a new symlink.
+    pub const OTHER: Value = constant(b'o');
+
+    /// The value of a file by its content.
+    pub fn content(digest: Digest, executable: bool) -> Value {
+        if executable { Value(*Fields::new("executable").bytes(digest.as_bytes()).digest().as_bytes()) } else { Value(digest.0) }
+    }
+
+    /// The value of a symlink by its text.
+    pub fn link(text: &OsStr) -> Value {
+        Value(Fields::new("link").bytes(text.as_bytes()).digest().0)
+    }
+
+    /// The value of a folder by its names, without `except` (sorted).
+    pub fn listing(names: &Listing, except: &[OsString]) -> Value {
+        let mut fields = Fields::new("listing");
+        for (name, letter) in names.iter().filter(|(name, _)| except.binary_search(name).is_err()) {
+            fields.bytes(name.as_bytes()).bytes(&[*letter]);
+        }
+        Value(fields.digest().0)
+    }
+
+    /// The value of what lies there where only its kind counts.
+    pub fn kind(found: &Found) -> Value {
+        match found {
+            Found::Absent => Value::ABSENT,
+            Found::File(stamp) if stamp.is_executable() => Value::PROGRAM,
+            Found::File(_) => Value::FILE,
+            Found::Folder(_) => Value::FOLDER,
+            Found::Link(_) => Value::LINK,
+            Found::Other => Value::OTHER,
+        }
+    }
+}
+
+/// The values of all members of one Pathset, in its order: paths, programs, variables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Values {
+    /// One per path.
+    pub paths: Vec<Value>,
+    /// One per program.
+    pub programs: Vec<Value>,
+    /// One per variable or set of variables; for a set, one per name that matched.
+    pub envs: Vec<Vec<(String, Value)>>,
+    /// The place, where the Pathset is bound to it.
+    pub place: Option<Value>,
+}
+
+impl Values {
+    /// CacheKey, Pathset and values together: what an entry is found by.
+    pub fn fingerprint(&self, key: Digest, pathset: Digest) -> Digest {
+        let mut fields = Fields::new("fingerprint 1");
+        fields.bytes(key.as_bytes()).bytes(pathset.as_bytes());
+        fields.list(self.paths.iter().map(|value| value.0));
+        fields.list(self.programs.iter().map(|value| value.0));
+        for set in &self.envs {
+            fields.number(set.len() as u64);
+            for (name, value) in set {
+                fields.bytes(name.as_bytes()).bytes(&value.0);
+            }
+        }
+        fields.bytes(self.place.as_ref().map_or(&[], |value| &value.0));
+        fields.digest()
+    }
+}
+
+impl Pathset {
+    /// Its identity.
+    pub fn digest(&self) -> Digest {
+        let mut fields = Fields::new("pathset 1");
+        fields.number(self.paths.len() as u64);
+        for (path, query) in &self.paths {
+            fields.bytes(path.as_bytes());
+            match query {
+                Query::Content => fields.bytes(b"content"),
+                Query::Kind => fields.bytes(b"kind"),
+                Query::Absent => fields.bytes(b"absent"),
+                Query::Link => fields.bytes(b"link"),
+                Query::Listing(except) => fields.bytes(b"listing").list(except.iter().map(|name| name.as_bytes())),
+            };
+        }
+        fields.list(self.programs.iter().map(String::as_bytes));
+        for select in &self.envs {
+            let (kind, text) = match select {
+                EnvSelect::Name(text) => ("name", text),
+                EnvSelect::Glob(text) => ("glob", text),
+                EnvSelect::Prefix(text) => ("prefix", text),
+            };
+            fields.bytes(kind.as_bytes()).bytes(text.as_bytes());
+        }
+        fields.number(u64::from(self.bound_to_place));
+        fields.digest()
+    }
+}
+
+/// One member whose value differs, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// A path: as stored, what was recorded, what is there now.
+    Path(PortablePath, Value, Value),
+    /// A program of that name.
+    Program(String),
+    /// A variable: what was recorded, what it is now.
+    Env(String, Value, Value),
+    /// The checkout lies elsewhere.
+    Place,
+}
+
+/// All members whose values differ, in the order of the Pathset.
+pub fn differences(pathset: &Pathset, then: &Values, now: &Values) -> Vec<Difference> {
+    let mut found = Vec::new();
+    for (((path, _), then), now) in pathset.paths.iter().zip(&then.paths).zip(&now.paths) {
+        if then != now {
+            found.push(Difference::Path(path.clone(), *then, *now));
+        }
+    }
+    for ((name, then), now) in pathset.programs.iter().zip(&then.programs).zip(&now.programs) {
+        if then != now {
+            found.push(Difference::Program(name.clone()));
+        }
+    }
+    for (then, now) in then.envs.iter().zip(&now.envs) {
+        let value_in = |set: &[(String, Value)], name: &str| {
+            set.iter().find(|(other, _)| other == name).map_or(Value::ABSENT, |(_, value)| *value)
+        };
+        let mut names: Vec<&String> = then.iter().chain(now).map(|(name, _)| name).collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            let (old, new) = (value_in(then, name), value_in(now, name));
+            if old != new {
+                found.push(Difference::Env(name.clone(), old, new));
+            }
+        }
+    }
+    if then.place != now.place {
+        found.push(Difference::Place);
+    }
+    found
+}
+
+/// What was found when the members of a Pathset were last looked at in this checkout: for each path,
+/// then for each program, the stamp (where there was a file or folder) and the value with it.
+pub type Remembered = Vec<(Option<Stamp>, Value)>;
+
+/// The disk and the environment as they are now, with what the session already knows of them.
+pub struct Disk<'a> {
+    /// Where root and home lie.
+    pub places: &'a Places,
+    /// The variables that the step may be served, for `envs`.
+    pub env: &'a Environment,
+    /// Folders searched for programs, in order, absolute.
+    pub search: &'a [PathBuf],
+    /// Digests that this session has computed.
+    pub digests: &'a Digests,
+}
+
+/// The present values of a Pathset.
+pub struct Looked {
+    /// The values.
+    pub values: Values,
+    /// What to remember of the paths.
+    pub remembered: Remembered,
+    /// Whether `remembered` differs from what was given.
+    pub is_news: bool,
+}
+
+impl Disk<'_> {
+    /// Finds the present value of every member. What cannot be looked at has [`Value::OTHER`]; what
+    /// has an unchanged stamp is not read again.
+    pub fn look(&self, pathset: &Pathset, known: &Remembered) -> Looked {
+        let members = pathset.paths.len() + pathset.programs.len();
+        // What is remembered of another set of members says nothing of these.
+        let known: &[_] = if known.len() == members { known } else { &[] };
+        let mut folders = FolderCheck::new(self.places);
+        let mut remembered = Vec::with_capacity(members);
+        let now = stamp::now_ns();
+        for (index, (path, query)) in pathset.paths.iter().enumerate() {
+            remembered.push(match folders.parent_of(path) {
+                Parent::Folder => self.look_at(&self.places.absolute(path), query, known.get(index), now),
+                Parent::Missing => (None, Value::ABSENT),
+                Parent::Other => (None, Value::OTHER),
+            });
+        }
+        for (index, name) in pathset.programs.iter().enumerate() {
+            remembered.push(self.program(name, known.get(pathset.paths.len() + index), now));
+        }
+        let value = |(_, value): &(Option<Stamp>, Value)| *value;
+        let (paths, programs) = remembered.split_at(pathset.paths.len());
+        let values = Values {
+            paths: paths.iter().map(value).collect(),
+            programs: programs.iter().map(value).collect(),
+            envs: pathset.envs.iter().map(|select| self.env.values(select)).collect(),
+            place: pathset.bound_to_place.then(|| place(self.places)),
+        };
+        let is_news = known != remembered;
+        Looked { values, remembered, is_news }
+    }
+
+    fn look_at(&self, path: &Path, query: &Query, known: Option<&(Option<Stamp>, Value)>, now: i64) -> (Option<Stamp>, Value) {
+        let Ok(found) = Found::at(path) else { return (None, Value::OTHER) };
+        let unchanged = |stamp: &Stamp| known.filter(|(old, _)| old.as_ref() == Some(stamp)).map(|(_, value)| *value);
+        // A stamp that may still hide a change is not handed on, so it is looked at again next time.
+        let settled = |stamp: Stamp| stamp.is_settled(now).then_some(stamp);
+        match (query, found) {
+            (Query::Content, Found::File(stamp)) => match unchanged(&stamp) {
+                Some(value) => (Some(stamp), value),
+                None => match self.digests.of_file(path, stamp) {
+                    Ok((stamp, digest)) => (settled(stamp), Value::content(digest, stamp.is_executable())),
+                    Err(_) => (None, Value::OTHER),
+                },
+            },
+            (Query::Listing(except), Found::Folder(stamp)) => match unchanged(&stamp) {
+                Some(value) => (Some(stamp), value),
+                None => match list(path) {
+                    Ok(names) => (settled(stamp), Value::listing(&names, except)),
+                    Err(_) => (None, Value::OTHER),
+                },
+            },
+            (Query::Link, Found::Link(text)) => (None, Value::link(&text)),
+            (_, found) => (None, Value::kind(&found)),
+        }
+    }
+
+    /// A program found by searching counts by its content, wherever it lies.
+    fn program(&self, name: &str, known: Option<&(Option<Stamp>, Value)>, now: i64) -> (Option<Stamp>, Value) {
+        let Some((path, stamp)) = search(self.search, name) else { return (None, Value::ABSENT) };
+        match known {
+            Some((Some(old), value)) if *old == stamp => (Some(stamp), *value),
+            _ => match self.digests.of_file(&path, stamp) {
+                Ok((stamp, digest)) => (stamp.is_settled(now).then_some(stamp), Value::content(digest, true)),
+                Err(_) => (None, Value::OTHER),
+            },
+        }
+    }
+}
+
+/// The first executable file of that name in these folders, symlinks followed.
+pub fn search(folders: &[PathBuf], name: &str) -> Option<(PathBuf, Stamp)> {
+    folders.iter().find_map(|folder| {
+        let path = folder.join(name);
+        let meta = path.metadata().ok()?;
+        let stamp = Stamp::of(&meta);
+        (meta.is_file() && stamp.is_executable()).then_some((path, stamp))
+    })
+}
+
+/// The value of where the checkout and the home folder lie.
+pub fn place(places: &Places) -> Value {
+    let mut fields = Fields::new("place");
+    fields.bytes(places.root.as_os_str().as_bytes());
+    fields.bytes(places.home.as_deref().map_or(&[], |home| home.as_os_str().as_bytes()));
+    Value(fields.digest().0)
+}
+
+/// The names in a folder with their kinds, sorted.
+pub fn list(path: &Path) -> io::Result<Listing> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let letter = match () {
+            () if kind.is_file() => b'f',
+            () if kind.is_dir() => b'd',
+            () if kind.is_symlink() => b'l',
+            () => b'o',
+        };
+        names.push((entry.file_name(), letter));
+    }
+    names.sort();
+    Ok(names)
+}
+
+enum Parent {
+    Folder,
+    Missing,
+    Other,
+}
+
+/// Stored paths have no symlink on the way. A folder that has become one leads elsewhere, even if
+/// the same files are there; and what lies in a missing folder needs no look. Each folder is looked
+/// at once per walk.
+struct FolderCheck<'a> {
+    places: &'a Places,
+    seen: FxHashMap<PathBuf, u8>,
+}
+
+impl<'a> FolderCheck<'a> {
+    fn new(places: &'a Places) -> FolderCheck<'a> {
+        FolderCheck { places, seen: FxHashMap::default() }
+    }
+
+    fn parent_of(&mut self, path: &PortablePath) -> Parent {
+        if !path.is_inside() {
+            return Parent::Folder;
+        }
+        let bytes = path.as_bytes();
+        let Some(slash) = bytes.iter().rposition(|byte| *byte == b'/') else { return Parent::Folder };
+        match self.folder(&bytes[..slash]) {
+            b'd' => Parent::Folder,
+            b'-' | b'f' => Parent::Missing,
+            _ => Parent::Other,
+        }
+    }
+
+    fn folder(&mut self, inside: &[u8]) -> u8 {
+        let relative = Path::new(OsStr::from_bytes(inside));
+        if let Some(letter) = self.seen.get(relative) {
+            return *letter;
+        }
+        let above = inside.iter().rposition(|byte| *byte == b'/').map_or(b'd', |slash| self.folder(&inside[..slash]));
+        let letter = match above {
+            b'd' => Found::at(&self.places.root.join(relative)).map_or(b'o', |found| found.letter()),
+            b'f' => b'-',
+            other => other,
+        };
+        self.seen.insert(relative.to_path_buf(), letter);
+        letter
+    }
+}
+
+/// Digests that this session has computed, by path and stamp, for steps that read the same files.
+#[derive(Default)]
+pub struct Digests(Mutex<FxHashMap<PathBuf, (Stamp, Digest)>>);
+
+impl Digests {
+    /// The digest of a file whose stamp was just looked up, read again only where needed. Gives the
+    /// stamp that the content had while it was read.
+    pub fn of_file(&self, path: &Path, stamp: Stamp) -> io::Result<(Stamp, Digest)> {
+        if let Some(known) = self.known(path, &stamp) {
+            return Ok((stamp, known));
+        }
+        let (stamp, digest) = digest_file(path)?;
+        if stamp.is_settled(stamp::now_ns()) {
+            self.lock().insert(path.to_path_buf(), (stamp, digest));
+        }
+        Ok((stamp, digest))
+    }
+
+    /// The digest of that state of the file, if it was computed in this session.
+    pub fn known(&self, path: &Path, stamp: &Stamp) -> Option<Digest> {
+        self.lock().get(path).filter(|(known, _)| known == stamp).map(|(_, digest)| *digest)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, FxHashMap<PathBuf, (Stamp, Digest)>> {
+        // A panic elsewhere cannot leave a half-made pair behind.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Reads a file and gives its digest with the stamp that it had before and after. A file that
+/// changes again and again while it is read is an error of kind `Interrupted`.
+pub fn digest_file(path: &Path) -> io::Result<(Stamp, Digest)> {
+    for _ in 0..8 {
+        let mut file = File::open(path)?;
+        let before = Stamp::of(&file.metadata()?);
+        let digest = digest_reader(&mut file, before.size)?;
+        if Stamp::of(&file.metadata()?) == before {
+            return Ok((before, digest));
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::Interrupted, "it keeps changing while it is read"))
+}
+
+fn digest_reader(file: &mut File, size: u64) -> io::Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; usize::try_from(size).unwrap_or(usize::MAX).clamp(1, 1 << 20) + 1];
+    loop {
+        let count = match file.read(&mut buffer) {
+            Ok(0) => return Ok(Digest(*hasher.finalize().as_bytes())),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hasher.update(&buffer[..count]);
+    }
+}

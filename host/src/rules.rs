@@ -1,0 +1,205 @@
+//! Which paths a person, the tool or an adapter lets count or not: the rules that `settle` asks.
+//! Input rules apply to reads and output rules to writes, never one for the other. Pure.
+
+use crate::access::Listing;
+use crate::config::{PatternBase, Selection};
+use crate::declaration::{Base, PathRule};
+use crate::hint::Hint;
+use crate::settle::{Evidence, Ignored, Source};
+use crate::stamp::Found;
+use globset::{GlobBuilder, GlobMatcher};
+use std::path::{Path, PathBuf};
+
+/// The rules for one run.
+pub struct Rules {
+    reads: Vec<Rule>,
+    writes: Vec<Rule>,
+    input: Selected,
+    output: Selected,
+}
+
+/// One rule that makes paths not count.
+pub struct Rule {
+    tree: Tree,
+    source: Source,
+    why: String,
+}
+
+/// Paths: a folder with all below, or all that match a glob with all below.
+enum Tree {
+    Below(PathBuf),
+    Glob { base: PathBuf, own: GlobMatcher, below: GlobMatcher },
+}
+
+/// A [`Selection`] ready to be asked.
+struct Selected {
+    auto: bool,
+    patterns: Vec<(bool, Tree)>,
+}
+
+impl Rules {
+    /// Gathers what config, hints and declaration say of paths.
+    pub fn new(evidence: &Evidence) -> Rules {
+        let root = &evidence.zones.places.root;
+        let mut rules = Rules {
+            reads: Vec::new(),
+            writes: Vec::new(),
+            input: Selected::new(&evidence.config.input, evidence.package_dir, root),
+            output: Selected::new(&evidence.config.output, evidence.package_dir, root),
+        };
+        for hint in evidence.hints {
+            match hint {
+                Hint::IgnoreInput(path) => rules.reads.push(Rule::told(path)),
+                Hint::IgnoreOutput(path) => rules.writes.push(Rule::told(path)),
+                _ => {}
+            }
+        }
+        if let Some(declaration) = evidence.declaration {
+            let rule = |rule: &PathRule| Rule::declared(rule, evidence);
+            rules.reads.extend(declaration.ignored_reads.iter().chain(&declaration.cache_dirs).chain(&declaration.generated).map(rule));
+            rules.writes.extend(declaration.ignored_writes.iter().chain(&declaration.cache_dirs).map(rule));
+        }
+        rules
+    }
+
+    /// The rule by which reading a path does not make it an input. A person who names it as input
+    /// has the last word.
+    pub fn ignores_read(&self, path: &Path) -> Option<&Rule> {
+        if self.input.names(path) {
+            return None;
+        }
+        self.reads.iter().find(|rule| rule.tree.holds(path))
+    }
+
+    /// The rule by which writing a path does not make it an output.
+    pub fn ignores_write(&self, path: &Path) -> Option<&Rule> {
+        if self.output.names(path) {
+            return None;
+        }
+        self.writes.iter().find(|rule| rule.tree.holds(path))
+    }
+
+    /// Whether a traced read of a path counts by the config.
+    pub fn input_counts(&self, path: &Path) -> bool {
+        self.input.auto && !self.input.excludes(path)
+    }
+
+    /// Whether a traced write of a path counts by the config.
+    pub fn output_counts(&self, path: &Path) -> bool {
+        if self.output.auto { !self.output.excludes(path) } else { self.output.names(path) }
+    }
+}
+
+impl Rule {
+    fn told(path: &Path) -> Rule {
+        Rule { tree: Tree::Below(path.to_path_buf()), source: Source::Told, why: "told by the tool".to_owned() }
+    }
+
+    fn declared(rule: &PathRule, evidence: &Evidence) -> Rule {
+        let base = match rule.base {
+            Base::Workspace => &evidence.zones.places.root,
+            Base::Package => evidence.package_dir,
+            Base::Cwd => evidence.cwd,
+        };
+        Rule { tree: Tree::new(base, &rule.pattern), source: Source::Declared, why: rule.why.clone() }
+    }
+
+    /// An adapter may only hide a read where that cannot make a hit wrong: in a hidden folder of
+    /// `node_modules`, where nothing was, or where a run of this step left what was read. Hints of
+    /// the tool itself are obeyed.
+    pub fn may_hide(&self, evidence: &Evidence, path: &Path, found: &Found) -> bool {
+        self.source != Source::Declared
+            || matches!(found, Found::Absent | Found::Folder(_))
+            || is_hidden_in_node_modules(path)
+            || (evidence.made_before)(path)
+    }
+
+    /// The same for a listing: every name in it must be one that may be hidden.
+    pub fn may_hide_listing(&self, evidence: &Evidence, path: &Path, names: &Listing) -> bool {
+        let may_hide = |name: &Path, letter: u8| {
+            let child = path.join(name);
+            letter == b'd' || (evidence.made_before)(&child) || evidence.ends.contains_key(&child)
+        };
+        self.source != Source::Declared
+            || is_hidden_in_node_modules(path)
+            || names.iter().all(|(name, letter)| may_hide(Path::new(name), *letter))
+    }
+
+    /// What is to be told of a path that this rule hides.
+    pub fn ignored(&self, path: &Path, is_read: bool) -> Ignored {
+        let (source, why) = (self.source, self.why.clone());
+        Ignored { path: path.to_path_buf(), reads: is_read, writes: !is_read, source, why }
+    }
+}
+
+/// `node_modules/.vite` and the like: tools keep their caches there, packages do not.
+fn is_hidden_in_node_modules(path: &Path) -> bool {
+    let mut parts = path.components().map(|part| part.as_os_str().as_encoded_bytes()).peekable();
+    while let Some(part) = parts.next() {
+        let hidden = |next: &&[u8]| next.starts_with(b".") && **next != *b".bin" && **next != *b".pnpm";
+        if part == b"node_modules" && parts.peek().is_some_and(hidden) {
+            return true;
+        }
+    }
+    false
+}
+
+impl Selected {
+    fn new(selection: &Selection, package_dir: &Path, root: &Path) -> Selected {
+        let patterns = selection.patterns.iter().map(|pattern| {
+            let base = match pattern.base {
+                PatternBase::Package => package_dir,
+                PatternBase::Workspace => root,
+            };
+            (pattern.exclude, Tree::exact(base, &pattern.glob))
+        });
+        Selected { auto: selection.auto, patterns: patterns.collect() }
+    }
+
+    fn excludes(&self, path: &Path) -> bool {
+        self.patterns.iter().any(|(exclude, tree)| *exclude && tree.holds(path))
+    }
+
+    /// Whether a positive pattern matches and no negative one does.
+    fn names(&self, path: &Path) -> bool {
+        self.patterns.iter().any(|(exclude, tree)| !exclude && tree.holds(path)) && !self.excludes(path)
+    }
+}
+
+impl Tree {
+    /// A pattern together with all below what it matches.
+    fn new(base: &Path, pattern: &str) -> Tree {
+        let stem = pattern.strip_suffix("/**").unwrap_or(pattern);
+        if stem == "." {
+            return Tree::Below(base.to_path_buf());
+        }
+        if !stem.contains(['*', '?', '{', '[', '\\']) {
+            return Tree::Below(crate::path::join_lexically(base, Path::new(stem)));
+        }
+        Tree::Glob { base: base.to_path_buf(), own: glob(stem), below: glob(&format!("{stem}/**")) }
+    }
+
+    /// Only what the pattern matches, as a config means it.
+    fn exact(base: &Path, pattern: &str) -> Tree {
+        match pattern.strip_suffix("/**") {
+            Some(stem) if !stem.contains(['*', '?', '{', '[', '\\']) => Tree::Below(base.join(stem)),
+            _ => Tree::Glob { base: base.to_path_buf(), own: glob(pattern), below: glob(pattern) },
+        }
+    }
+
+    fn holds(&self, path: &Path) -> bool {
+        match self {
+            Tree::Below(folder) => path.starts_with(folder),
+            Tree::Glob { base, own, below } => {
+                path.strip_prefix(base).is_ok_and(|inside| own.is_match(inside) || below.is_match(inside))
+            }
+        }
+    }
+}
+
+/// A pattern that does not parse matches only itself, literally; the config has been checked before.
+fn glob(pattern: &str) -> GlobMatcher {
+    let build = |pattern: &str| GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
+    let glob = build(pattern).or_else(|_| build(&globset::escape(pattern)));
+    glob.expect("an escaped pattern is a valid pattern").compile_matcher()
+}

@@ -1,0 +1,401 @@
+//! The pure merge of what is known of one run into what it depended on and what it made: [`Settled`],
+//! or a [`Refusal`].
+//!
+//! Four sources speak: what a person wrote, what the tool told, what an adapter declared, what was
+//! traced. It knows them as types and looks at nothing; the rules are those of
+//! `docs/design/what-counts.md`, each with a test named after it.
+
+use crate::access::{First, Observed, Reach, Seen};
+use crate::config::TaskConfig;
+use crate::declaration::Declaration;
+use crate::digest::Digest;
+use crate::fingerprint::{Query, Value};
+use crate::hint::{EnvSelect, Hint};
+use crate::outcome::Refusal;
+use crate::rules::Rules;
+use crate::stamp::{Found, Stamp};
+use crate::zone::{Zone, Zones};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Everything that is known of one run.
+pub struct Evidence<'a> {
+    /// What a person wrote.
+    pub config: &'a TaskConfig,
+    /// What an adapter declared.
+    pub declaration: Option<&'a Declaration>,
+    /// What the tool told.
+    pub hints: &'a [Hint],
+    /// What was traced.
+    pub observed: &'a Observed,
+    /// What lies now at each path that the step changed.
+    pub ends: &'a FxHashMap<PathBuf, Found>,
+    /// What counts where.
+    pub zones: &'a Zones,
+    /// Folder of the package, absolute.
+    pub package_dir: &'a Path,
+    /// Working directory, absolute.
+    pub cwd: &'a Path,
+    /// Whether a run of this step is known to have left what lies, or lay, at a path.
+    pub made_before: &'a dyn Fn(&Path) -> bool,
+    /// The digest of that earlier state of a file, where somebody computed it in time.
+    pub digest_before: &'a dyn Fn(&Path, &Stamp) -> Option<Digest>,
+}
+
+/// Where a fact comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Source {
+    /// A person wrote it.
+    Config,
+    /// The tool told it over IPC.
+    Told,
+    /// An adapter declared it.
+    Declared,
+    /// It was traced.
+    Traced,
+}
+
+/// What a run depended on and what it made. Paths are absolute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Paths that it depended on, sorted, each query once.
+    pub inputs: Vec<Input>,
+    /// Programs found by searching PATH.
+    pub programs: Vec<String>,
+    /// Variables that it asked for.
+    pub envs: Vec<(EnvSelect, Source)>,
+    /// Files, links and folders that it made or wrote, and that are there at the end, sorted.
+    pub outputs: Vec<PathBuf>,
+    /// What was there before and is not any more, sorted.
+    pub removed: Vec<PathBuf>,
+    /// What was seen but does not count, and why.
+    pub ignored: Vec<Ignored>,
+}
+
+/// One path that a run depended on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Absolute, resolved.
+    pub path: PathBuf,
+    /// What of it counts.
+    pub query: Query,
+    /// Its value.
+    pub value: InputValue,
+    /// Who says so.
+    pub source: Source,
+    /// The process that read it.
+    pub by: String,
+}
+
+/// The value of an input, as far as it is known without reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputValue {
+    /// Known.
+    Known(Value),
+    /// The content of the file that had this stamp when it was first read.
+    File(Stamp),
+    /// The content at the end of the run, whatever was there before.
+    AtEnd,
+}
+
+/// A path that was seen and does not count.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ignored {
+    /// Absolute.
+    pub path: PathBuf,
+    /// It was read.
+    pub reads: bool,
+    /// It was written.
+    pub writes: bool,
+    /// Who says that it does not count.
+    pub source: Source,
+    /// The reason given.
+    pub why: String,
+}
+
+/// Merges all that is known of a run that succeeded.
+pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
+    refuse_as_a_whole(evidence)?;
+    let rules = Rules::new(evidence);
+    let mut settled = Settled::default();
+    for (path, seen) in &evidence.observed.paths {
+        settle_path(evidence, &rules, path, seen, &mut settled)?;
+    }
+    let touched: BTreeSet<&Path> = settled.outputs.iter().chain(&settled.removed).map(PathBuf::as_path).collect();
+    settle_listings(evidence, &rules, &touched, &mut settled.inputs);
+    settled.inputs.sort_by(|a, b| (&a.path, &a.query).cmp(&(&b.path, &b.query)));
+    settled.inputs.dedup_by(|a, b| a.path == b.path && a.query == b.query);
+    settled.programs = evidence.observed.searched.keys().cloned().collect();
+    settled.envs = envs(evidence);
+    settled.ignored.sort();
+    Ok(settled)
+}
+
+/// What makes the run as a whole unfit to be kept.
+fn refuse_as_a_whole(evidence: &Evidence) -> Result<(), Refusal> {
+    let observed = evidence.observed;
+    if let Some(why) = &observed.incomplete {
+        return Err(Refusal::TraceIncomplete(why.clone()));
+    }
+    let inner = evidence.declaration.is_some_and(|declaration| declaration.inner_disable_cache);
+    if evidence.hints.contains(&Hint::DisableCache) && !inner {
+        return Err(Refusal::ToolAsked);
+    }
+    if let Some(process) = &observed.detached {
+        return Err(Refusal::Detached(process.clone()));
+    }
+    if observed.read_terminal.is_some() {
+        return Err(Refusal::ReadTerminal);
+    }
+    match observed.connections.iter().find(|connection| connection.reach == Reach::Machine) {
+        Some(service) => {
+            Err(Refusal::OutsideService { address: service.to.clone(), process: service.by.clone() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// How a path fared over the whole run.
+struct Fate<'a> {
+    /// The first change, if the path did change.
+    change: Option<&'a First>,
+    /// What lies there at the end, where it changed.
+    end: &'a Found,
+}
+
+impl<'a> Fate<'a> {
+    /// An open for writing that wrote nothing, a `mkdir` of what is there, a failed removal: the
+    /// kernel was asked, but nothing came of it.
+    fn of(seen: &'a Seen, end: Option<&'a Found>) -> Fate<'a> {
+        let end = end.unwrap_or(&Found::Absent);
+        let change = seen.change.as_ref().filter(|change| match (&change.found, end) {
+            (Found::File(before), Found::File(after)) => before != after,
+            (Found::Folder(_), Found::Folder(_)) => seen.removed,
+            (Found::Link(before), Found::Link(after)) => before != after || seen.removed,
+            (Found::Other, Found::Other) => seen.removed,
+            _ => true,
+        });
+        Fate { change, end }
+    }
+
+    fn is_before_change(&self, first: &First) -> bool {
+        self.change.is_none_or(|change| first.order < change.order)
+    }
+}
+
+fn settle_path(
+    evidence: &Evidence,
+    rules: &Rules,
+    path: &Path,
+    seen: &Seen,
+    settled: &mut Settled,
+) -> Result<(), Refusal> {
+    let zone = evidence.zones.of(path);
+    if zone == Zone::Noise {
+        return Ok(());
+    }
+    let fate = Fate::of(seen, evidence.ends.get(path));
+    if let Some(change) = fate.change {
+        settle_change(evidence, rules, path, zone, seen, &fate, change, settled)?;
+    }
+    let reads_count = match zone {
+        Zone::Git => Zones::is_git_stamp(path),
+        Zone::Scratch => evidence.zones.is_above(path) && fate.change.is_none(),
+        _ => true,
+    };
+    if reads_count {
+        settle_reads(evidence, rules, path, seen, &fate, settled);
+    }
+    Ok(())
+}
+
+/// What the step did to a path: output, removal, or a reason to refuse.
+#[allow(clippy::too_many_arguments, reason = "one path with all that is known of it")]
+fn settle_change(
+    evidence: &Evidence,
+    rules: &Rules,
+    path: &Path,
+    zone: Zone,
+    seen: &Seen,
+    fate: &Fate,
+    change: &First,
+    settled: &mut Settled,
+) -> Result<(), Refusal> {
+    let is_gone = *fate.end == Found::Absent;
+    if (is_gone && change.found == Found::Absent) || matches!(zone, Zone::Scratch | Zone::Git) {
+        return Ok(());
+    }
+    if let Some(rule) = rules.ignores_write(path) {
+        settled.ignored.push(rule.ignored(path, false));
+        return Ok(());
+    }
+    if zone == Zone::Outside {
+        // A folder only counts as written through what is in it.
+        return match (&change.found, fate.end) {
+            (Found::Folder(_), Found::Folder(_)) => Ok(()),
+            _ => Err(Refusal::WroteOutside(evidence.zones.places.portable(path).to_string())),
+        };
+    }
+    if let Some(read) = first_content_read(seen).filter(|read| fate.is_before_change(read)) {
+        let known = matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
+        if matches!(read.found, Found::File(_)) && !known && rules.ignores_read(path).is_none() {
+            return Err(Refusal::ReadWriteOverlap {
+                path: evidence.zones.places.portable(path).to_string(),
+                process: evidence.observed.process(change.pid).to_owned(),
+            });
+        }
+    }
+    if is_gone {
+        settled.removed.push(path.to_path_buf());
+        if !(evidence.made_before)(path) && rules.ignores_read(path).is_none() {
+            let query = if matches!(change.found, Found::Absent) { Query::Absent } else { Query::Kind };
+            let value = InputValue::Known(Value::kind(&change.found));
+            settled.inputs.push(input(evidence, path, query, value, change));
+        }
+    } else if *fate.end != Found::Other && rules.output_counts(path) {
+        settled.outputs.push(path.to_path_buf());
+    }
+    Ok(())
+}
+
+fn first_content_read(seen: &Seen) -> Option<&First> {
+    [seen.read.as_ref(), seen.exec.as_ref()].into_iter().flatten().min_by_key(|first| first.order)
+}
+
+/// What the step learned from a path: content, absence, kind, link. Listings come later, when all
+/// outputs are known.
+fn settle_reads(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate, settled: &mut Settled) {
+    let firsts = [&seen.read, &seen.exec, &seen.stat, &seen.kind, &seen.link];
+    let list = seen.list.as_ref().map(|(first, _)| first);
+    let Some(earliest) = firsts.into_iter().flatten().chain(list).min_by_key(|first| first.order) else { return };
+    if !fate.is_before_change(earliest) {
+        return;
+    }
+    if let Some(rule) = rules.ignores_read(path).filter(|rule| rule.may_hide(evidence, path, &earliest.found)) {
+        settled.ignored.push(rule.ignored(path, true));
+        return;
+    }
+    let holds_root = evidence.zones.places.root.starts_with(path) && evidence.zones.places.root != path;
+    if !rules.input_counts(path) || is_searched_program(evidence, path) || holds_root {
+        return;
+    }
+    let read = first_content_read(seen).filter(|first| fate.is_before_change(first));
+    // What the step itself replaces, creates or removes was merely probed, unless its content was read.
+    let stat = seen.stat.as_ref().filter(|_| fate.change.is_none());
+    let kind = seen.kind.as_ref().filter(|_| fate.change.is_none());
+    let listed = list.filter(|first| fate.change.is_none() && !matches!(first.found, Found::Folder(_)));
+    let link = seen.link.as_ref().filter(|first| fate.is_before_change(first));
+    for first in [read, stat, listed].into_iter().flatten() {
+        let (query, value) = match &first.found {
+            Found::File(stamp) => (Query::Content, file_value(evidence, path, stamp, fate)),
+            Found::Absent if fate.change.is_some() => continue,
+            Found::Absent => (Query::Absent, InputValue::Known(Value::ABSENT)),
+            Found::Link(text) => (Query::Link, InputValue::Known(Value::link(text))),
+            Found::Folder(_) | Found::Other => (Query::Kind, InputValue::Known(Value::kind(&first.found))),
+        };
+        settled.inputs.push(input(evidence, path, query, value, first));
+    }
+    if let Some(first) = link {
+        match &first.found {
+            Found::Link(text) => {
+                settled.inputs.push(input(evidence, path, Query::Link, InputValue::Known(Value::link(text)), first));
+            }
+            Found::Absent if fate.change.is_some() => {}
+            found => {
+                let query = if *found == Found::Absent { Query::Absent } else { Query::Kind };
+                settled.inputs.push(input(evidence, path, query, InputValue::Known(Value::kind(found)), first));
+            }
+        }
+    }
+    if let Some(first) = kind {
+        let query = if first.found == Found::Absent { Query::Absent } else { Query::Kind };
+        settled.inputs.push(input(evidence, path, query, InputValue::Known(Value::kind(&first.found)), first));
+    }
+}
+
+/// The value of a file that was read: still to be digested, unless the step changed it afterwards.
+fn file_value(evidence: &Evidence, path: &Path, stamp: &Stamp, fate: &Fate) -> InputValue {
+    match fate.change {
+        None => InputValue::File(*stamp),
+        Some(_) => match (evidence.digest_before)(path, stamp) {
+            Some(digest) => InputValue::Known(Value::content(digest, stamp.is_executable())),
+            None => InputValue::AtEnd,
+        },
+    }
+}
+
+/// A program found by searching PATH counts by its name; shells probe and stat the same candidates.
+fn is_searched_program(evidence: &Evidence, path: &Path) -> bool {
+    let searched = &evidence.observed.searched;
+    searched.values().any(|found| found == path)
+}
+
+/// A listing counts without the names that the step made, removed or may ignore; and not at all
+/// where the step made, removed or replaced the folder or everything that was in it.
+fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>, inputs: &mut Vec<Input>) {
+    for (path, seen) in &evidence.observed.paths {
+        let Some((first, names)) = &seen.list else { continue };
+        let fate = Fate::of(seen, evidence.ends.get(path));
+        let zone = evidence.zones.of(path);
+        let counts = matches!(zone, Zone::Workspace | Zone::Outside) || (zone == Zone::Git && Zones::is_git_stamp(path));
+        if !matches!(first.found, Found::Folder(_)) || fate.change.is_some() || !counts || !rules.input_counts(path) {
+            continue;
+        }
+        let hidden = |rule: &crate::rules::Rule| rule.may_hide_listing(evidence, path, names);
+        if rules.ignores_read(path).is_some_and(hidden) {
+            continue;
+        }
+        let is_own = |name: &OsString| {
+            let child = path.join(name);
+            let is_touched = touched.range::<&Path, _>(child.as_path()..).next().is_some_and(|next| next.starts_with(&child));
+            is_touched || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some()
+        };
+        let own_now: BTreeSet<OsString> =
+            touched.range::<&Path, _>(path.as_path()..).skip_while(|next| *next == path).take_while(|next| next.starts_with(path))
+                .filter_map(|next| next.strip_prefix(path).ok()?.components().next())
+                .map(|name| name.as_os_str().to_owned())
+                .collect();
+        let mut except: BTreeSet<OsString> =
+            names.iter().map(|(name, _)| name).filter(|name| is_own(name)).cloned().collect();
+        let nothing_else = names.iter().all(|(name, _)| except.contains(name));
+        if nothing_else && !own_now.is_empty() {
+            continue;
+        }
+        except.extend(own_now);
+        let except: Vec<OsString> = except.into_iter().collect();
+        let value = InputValue::Known(Value::listing(names, &except));
+        inputs.push(input(evidence, path, Query::Listing(except), value, first));
+    }
+}
+
+fn input(evidence: &Evidence, path: &Path, query: Query, value: InputValue, first: &First) -> Input {
+    let by = evidence.observed.process(first.pid).to_owned();
+    Input { path: path.to_path_buf(), query, value, source: Source::Traced, by }
+}
+
+/// Variables that were told or overheard. Those that a person or an adapter named are part of the
+/// CacheKey, and not repeated here.
+fn envs(evidence: &Evidence) -> Vec<(EnvSelect, Source)> {
+    let declared = evidence.declaration.is_some_and(|declaration| declaration.empty_prefix_is_declared);
+    let mut envs = BTreeSet::new();
+    for hint in evidence.hints {
+        match hint {
+            Hint::GetEnv { name, tracked: true } => {
+                envs.insert((EnvSelect::Name(name.clone()), Source::Told));
+            }
+            Hint::GetEnvs { select, tracked: true } => {
+                if !(declared && *select == EnvSelect::Prefix(String::new())) {
+                    envs.insert((select.clone(), Source::Told));
+                }
+            }
+            _ => {}
+        }
+    }
+    for name in evidence.observed.env.keys() {
+        envs.insert((EnvSelect::Name(name.clone()), Source::Traced));
+    }
+    envs.into_iter().collect()
+}

@@ -1,0 +1,380 @@
+//! Archives of outputs: deterministic `tar.zst` files, named by the digest of their bytes.
+//!
+//! Names in an archive are paths relative to the workspace root. Reading trusts nothing: only files
+//! that the manifest names are unpacked, to names of our own, and each must have its digest.
+
+use super::format::{Output, OutputKind};
+use super::{Point, Store, StoreError};
+use crate::digest::Digest;
+use crate::fingerprint::Value;
+use crate::path::{PortablePath, Places};
+use crate::stamp::{Found, Stamp};
+use memchr::memmem::Finder;
+use rustc_hash::FxHashMap;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Above this many bytes of content, compression uses a second thread.
+const THREADED_ABOVE_BYTES: u64 = 8 << 20;
+
+/// Why outputs could not be archived or unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// An output changed or vanished while it was read.
+    #[error("output `{0}` changed while it was archived")]
+    Unsteady(PortablePath),
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was stored is missing or cannot be read back.
+    #[error("archive {archive} is damaged: {why}")]
+    Damaged {
+        /// Digest of the archive.
+        archive: Digest,
+        /// In what way.
+        why: String,
+    },
+}
+
+/// Outputs, archived.
+#[derive(Debug)]
+pub struct Packed {
+    /// The outputs with the digests of their content.
+    pub outputs: Vec<Output>,
+    /// Digest and size of the archive; `None` where no output is a file.
+    pub archive: Option<(Digest, u64)>,
+    /// The stamp of each output while it was read.
+    pub stamps: Vec<Option<Stamp>>,
+    /// Whether some output names the folder of the checkout, or the home folder.
+    pub names_place: bool,
+}
+
+/// A folder for temporary files of this process; what other processes left behind when they died
+/// is removed at the first use.
+pub(super) struct Scratch {
+    folder: PathBuf,
+}
+
+impl Scratch {
+    /// Makes a new one in `parent`, on the same file system as what it is for.
+    pub(super) fn new(parent: &Path) -> Result<Scratch, StoreError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let own = std::process::id();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let failed = |path: &Path| {
+            let path = path.to_path_buf();
+            |source| StoreError::Io { what: "create a temporary folder in", path, source }
+        };
+        let make = |path: &Path| fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        make(parent).map_err(failed(parent))?;
+        if number == 0 {
+            remove_leftovers(parent, own);
+        }
+        let folder = parent.join(format!("{own}-{number}"));
+        make(&folder).map_err(failed(&folder))?;
+        Ok(Scratch { folder })
+    }
+
+    pub(super) fn file(&self, number: usize) -> PathBuf {
+        self.folder.join(number.to_string())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next process that makes one.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn remove_leftovers(parent: &Path, own: u32) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.split('-').next()?.parse::<u32>().ok());
+        let is_dead = pid.is_some_and(|pid| pid == own || !Path::new("/proc").join(pid.to_string()).exists());
+        if is_dead {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Passes bytes on to a file, and takes their digest and number.
+struct DigestWriter<W> {
+    inner: W,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+impl<W: Write> Write for DigestWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl Store {
+    /// Reads outputs (sorted, inside the workspace) and archives those that are files. The archive
+    /// has its name, and is on the disk, when this returns.
+    pub fn pack(&self, paths: &[PortablePath], places: &Places) -> Result<Packed, ArchiveError> {
+        let mut found = Vec::with_capacity(paths.len());
+        for path in paths {
+            let absolute = places.absolute(path);
+            let there = Found::at(&absolute).map_err(|source| StoreError::Io { what: "look at", path: absolute, source })?;
+            found.push((path, there));
+        }
+        let total: u64 = found.iter().map(|(_, there)| if let Found::File(stamp) = there { stamp.size } else { 0 }).sum();
+        if !found.iter().any(|(_, there)| matches!(there, Found::File(_))) {
+            return pack_without_files(&found);
+        }
+        let scratch = Scratch::new(&self.archives.with_file_name("tmp"))?;
+        let temporary = scratch.file(0);
+        let failed = |what| {
+            let path = temporary.clone();
+            move |source| StoreError::Io { what, path, source }
+        };
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(failed("create"))?;
+        let sink = DigestWriter { inner: BufWriter::with_capacity(1 << 17, file), hasher: blake3::Hasher::new(), bytes: 0 };
+        let mut encoder = zstd::Encoder::new(sink, 3).map_err(failed("compress into"))?;
+        if total > THREADED_ABOVE_BYTES {
+            encoder.multithread(2).map_err(failed("compress into"))?;
+        }
+        let mut packing = Packing::new(encoder, places);
+        for (path, there) in &found {
+            packing.add(path, there, places)?;
+        }
+        let Packing { tar, outputs, stamps, names_place, .. } = packing;
+        let encoder = tar.into_inner().map_err(failed("write"))?;
+        let mut sink = encoder.finish().map_err(failed("write"))?;
+        sink.flush().map_err(failed("write"))?;
+        sink.inner.get_ref().sync_all().map_err(failed("write to disk"))?;
+        Point::ArchiveWritten.reached();
+        let digest = Digest(*sink.hasher.finalize().as_bytes());
+        self.name_archive(&temporary, digest)?;
+        Point::ArchiveNamed.reached();
+        Ok(Packed { outputs, archive: Some((digest, sink.bytes)), stamps, names_place })
+    }
+
+    /// Where an archive lies.
+    pub fn archive_path(&self, archive: Digest) -> PathBuf {
+        let hex = archive.to_string();
+        self.archives.join(&hex[..2]).join(format!("{hex}.tar.zst"))
+    }
+
+    fn name_archive(&self, temporary: &Path, digest: Digest) -> Result<(), StoreError> {
+        let path = self.archive_path(digest);
+        let folder = path.parent().expect("an archive lies in a folder").to_path_buf();
+        let failed = |source| StoreError::Io { what: "write", path: path.clone(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        fs::rename(temporary, &path).map_err(failed)?;
+        // The entry that names this archive is committed next, and must not outlive it.
+        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    }
+
+    /// Unpacks the wanted files of an archive: each to its temporary path, with its mode, after its
+    /// digest was seen to be right.
+    pub(super) fn unpack(
+        &self,
+        archive: Digest,
+        wanted: &FxHashMap<&PortablePath, (&OutputKind, PathBuf)>,
+    ) -> Result<(), ArchiveError> {
+        let damaged = |why: String| ArchiveError::Damaged { archive, why };
+        let file = File::open(self.archive_path(archive)).map_err(|error| damaged(error.to_string()))?;
+        let decoder = zstd::Decoder::new(file).map_err(|error| damaged(error.to_string()))?;
+        let mut tar = tar::Archive::new(decoder);
+        let mut missing = wanted.len();
+        for entry in tar.entries().map_err(|error| damaged(error.to_string()))? {
+            let mut entry = entry.map_err(|error| damaged(error.to_string()))?;
+            let path = PortablePath::from_bytes(&entry.path_bytes());
+            let Some((OutputKind::File { digest, executable, .. }, target)) = wanted.get(&path) else { continue };
+            let mode = if *executable { 0o777 } else { 0o666 };
+            let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(target);
+            let file = created.map_err(|source| StoreError::Io { what: "create", path: target.clone(), source })?;
+            let mut sink = DigestWriter { inner: file, hasher: blake3::Hasher::new(), bytes: 0 };
+            copy(&mut entry, &mut sink, target, &damaged)?;
+            if sink.hasher.finalize().as_bytes() != digest.as_bytes() {
+                return Err(damaged(format!("`{path}` has another content than when it was stored")));
+            }
+            missing -= 1;
+        }
+        if missing > 0 { Err(damaged(format!("{missing} files are missing in it"))) } else { Ok(()) }
+    }
+}
+
+/// Copies, telling a fault of the archive from a fault of the disk.
+fn copy(
+    from: &mut impl Read,
+    to: &mut impl Write,
+    target: &Path,
+    damaged: &impl Fn(String) -> ArchiveError,
+) -> Result<(), ArchiveError> {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = from.read(&mut buffer).map_err(|error| damaged(error.to_string()))?;
+        if count == 0 {
+            return Ok(());
+        }
+        let written = to.write_all(&buffer[..count]);
+        written.map_err(|source| StoreError::Io { what: "write", path: target.to_path_buf(), source })?;
+    }
+}
+
+fn pack_without_files(found: &[(&PortablePath, Found)]) -> Result<Packed, ArchiveError> {
+    let mut outputs = Vec::new();
+    for (path, there) in found {
+        let kind = match there {
+            Found::Link(text) => OutputKind::Link(text.as_bytes().to_vec()),
+            Found::Folder(_) => OutputKind::Folder,
+            _ => return Err(ArchiveError::Unsteady((*path).clone())),
+        };
+        outputs.push(Output { path: (*path).clone(), kind });
+    }
+    let stamps = vec![None; outputs.len()];
+    Ok(Packed { outputs, archive: None, stamps, names_place: false })
+}
+
+/// Outputs being archived.
+struct Packing<W: Write> {
+    tar: tar::Builder<W>,
+    outputs: Vec<Output>,
+    stamps: Vec<Option<Stamp>>,
+    places: Vec<Finder<'static>>,
+    names_place: bool,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> Packing<W> {
+    fn new(sink: W, places: &Places) -> Packing<W> {
+        let mut tar = tar::Builder::new(sink);
+        tar.mode(tar::HeaderMode::Deterministic);
+        let names = std::iter::once(&places.root).chain(&places.home);
+        let places = names.filter(|place| place.as_os_str().len() > 1);
+        Packing {
+            tar,
+            outputs: Vec::new(),
+            stamps: Vec::new(),
+            places: places.map(|place| Finder::new(place.as_os_str().as_bytes()).into_owned()).collect(),
+            names_place: false,
+            buffer: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, path: &PortablePath, there: &Found, places: &Places) -> Result<(), ArchiveError> {
+        let absolute = places.absolute(path);
+        let (kind, stamp) = match there {
+            Found::File(stamp) => self.add_file(path, &absolute, stamp)?,
+            Found::Link(text) => {
+                self.names_place |= self.places.iter().any(|place| place.find(text.as_bytes()).is_some());
+                self.header(path, tar::EntryType::Symlink, 0, 0o777, Some(text), &absolute)?;
+                (OutputKind::Link(text.as_bytes().to_vec()), None)
+            }
+            Found::Folder(_) => {
+                self.header(path, tar::EntryType::Directory, 0, 0o755, None, &absolute)?;
+                (OutputKind::Folder, None)
+            }
+            Found::Absent | Found::Other => return Err(ArchiveError::Unsteady(path.clone())),
+        };
+        self.outputs.push(Output { path: path.clone(), kind });
+        self.stamps.push(stamp);
+        Ok(())
+    }
+
+    fn add_file(&mut self, path: &PortablePath, absolute: &Path, stamp: &Stamp) -> Result<(OutputKind, Option<Stamp>), ArchiveError> {
+        let failed = |source| StoreError::Io { what: "read", path: absolute.to_path_buf(), source };
+        let mut file = File::open(absolute).map_err(failed)?;
+        let mode = if stamp.is_executable() { 0o755 } else { 0o644 };
+        let mut header = header(tar::EntryType::Regular, stamp.size, mode);
+        let mut content = Watched::new(&mut file, &self.places, std::mem::take(&mut self.buffer));
+        let name = Path::new(OsStr::from_bytes(path.as_bytes()));
+        let appended = self.tar.append_data(&mut header, name, (&mut content).take(stamp.size));
+        let Watched { hasher, found, bytes, buffer, .. } = content;
+        self.buffer = buffer;
+        appended.map_err(|source| StoreError::Io { what: "archive", path: absolute.to_path_buf(), source })?;
+        let after = file.metadata().map(|meta| Stamp::of(&meta)).map_err(failed)?;
+        if after != *stamp || bytes != stamp.size {
+            return Err(ArchiveError::Unsteady(path.clone()));
+        }
+        self.names_place |= found;
+        let digest = Digest(*hasher.finalize().as_bytes());
+        let executable = stamp.is_executable();
+        Ok((OutputKind::File { digest, bytes: stamp.size, executable }, Some(*stamp)))
+    }
+
+    fn header(&mut self, path: &PortablePath, kind: tar::EntryType, size: u64, mode: u32, link: Option<&OsStr>, absolute: &Path) -> Result<(), StoreError> {
+        let mut header = header(kind, size, mode);
+        let name = Path::new(OsStr::from_bytes(path.as_bytes()));
+        let appended = match link {
+            Some(text) => self.tar.append_link(&mut header, name, text),
+            None => self.tar.append_data(&mut header, name, io::empty()),
+        };
+        appended.map_err(|source| StoreError::Io { what: "archive", path: absolute.to_path_buf(), source })
+    }
+}
+
+fn header(kind: tar::EntryType, size: u64, mode: u32) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_mode(mode);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}
+
+/// Content on its way into an archive: digested, and searched for names of places.
+struct Watched<'a> {
+    file: &'a mut File,
+    hasher: blake3::Hasher,
+    places: &'a [Finder<'static>],
+    /// The end of what was read before, so that a name across two reads is found.
+    buffer: Vec<u8>,
+    found: bool,
+    bytes: u64,
+}
+
+impl<'a> Watched<'a> {
+    fn new(file: &'a mut File, places: &'a [Finder<'static>], mut buffer: Vec<u8>) -> Watched<'a> {
+        buffer.clear();
+        Watched { file, hasher: blake3::Hasher::new(), places, buffer, found: false, bytes: 0 }
+    }
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(into)?;
+        let bytes = &into[..count];
+        self.hasher.update(bytes);
+        self.bytes += count as u64;
+        if !self.found {
+            let longest = self.places.iter().map(|place| place.needle().len()).max().unwrap_or(1);
+            self.buffer.extend_from_slice(bytes);
+            self.found = self.places.iter().any(|place| place.find(&self.buffer).is_some());
+            let keep = self.buffer.len().min(longest - 1);
+            self.buffer.drain(..self.buffer.len() - keep);
+        }
+        Ok(count)
+    }
+}
+
+/// Whether bytes name one of these places.
+pub(crate) fn names_place(bytes: &[u8], places: &Places) -> bool {
+    let names = std::iter::once(&places.root).chain(&places.home).map(|place| place.as_os_str().as_bytes());
+    names.filter(|name| name.len() > 1).any(|name| memchr::memmem::find(bytes, name).is_some())
+}
+
+/// The value of what was archived, for comparing.
+pub(crate) fn value_of(output: &Output) -> Value {
+    output.kind.value()
+}

@@ -1,0 +1,172 @@
+//! What is true of this checkout only: `checkout.db`. What was found when inputs and outputs were
+//! last looked at, what runs left, which paths a step rewrites, how steps last ended, and what
+//! adapters answered. All of it can be lost without harm: it saves work, or costs a run.
+
+use super::format;
+use super::{Store, StoreError};
+use crate::digest::Digest;
+use crate::fingerprint::{Remembered, Value};
+use crate::key::CacheKey;
+use crate::path::PortablePath;
+use crate::stamp::Stamp;
+use rusqlite::{OptionalExtension, Params, Row, params};
+
+pub(super) const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS remembered (pathset BLOB PRIMARY KEY, rows BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS placed (fingerprint BLOB PRIMARY KEY, stamps BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS left_files (
+        path BLOB PRIMARY KEY, value BLOB NOT NULL, stamp BLOB NOT NULL, step BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS overlaps (step BLOB NOT NULL, path BLOB NOT NULL, PRIMARY KEY (step, path)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS steps (
+        step BLOB PRIMARY KEY, task TEXT NOT NULL, position INTEGER NOT NULL, key BLOB, fingerprint BLOB,
+        report BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS memos (key BLOB PRIMARY KEY, value BLOB NOT NULL)";
+
+/// What a run is known to have left at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its value.
+    pub value: Value,
+    /// Its stamp, where it was a file and the stamp can be trusted.
+    pub stamp: Option<Stamp>,
+    /// The step that left it.
+    pub step: Digest,
+}
+
+/// How a step last ended, for telling why it now misses, and for `inspect`.
+#[derive(Clone, Debug)]
+pub struct LastRun {
+    /// The key that it had.
+    pub key: Option<CacheKey>,
+    /// The entry that it made or used.
+    pub fingerprint: Option<Digest>,
+    /// A report in JSON.
+    pub report: Vec<u8>,
+}
+
+impl Store {
+    fn checkout_row<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let checkout = self.checkout();
+        let row = checkout.prepare_cached(sql).and_then(|mut statement| statement.query_row(params, read).optional());
+        row.map_err(|source| self.checkout_failed(source))
+    }
+
+    fn checkout_write(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
+        let checkout = self.checkout();
+        let written = checkout.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
+        written.map(drop).map_err(|source| self.checkout_failed(source))
+    }
+
+    /// What was found when the members of a pathset were last looked at.
+    pub fn remembered(&self, pathset: Digest) -> Result<Remembered, StoreError> {
+        let sql = "SELECT rows FROM remembered WHERE pathset = ?1";
+        let rows: Option<Vec<u8>> = self.checkout_row(sql, [pathset.as_bytes()], |row| row.get(0))?;
+        Ok(rows.map_or_else(Vec::new, |bytes| format::decode_remembered(&bytes)))
+    }
+
+    /// Keeps what was found when the members of a pathset were looked at.
+    pub fn remember(&self, pathset: Digest, remembered: &Remembered) -> Result<(), StoreError> {
+        let rows = format::encode_remembered(remembered);
+        self.checkout_write("INSERT OR REPLACE INTO remembered VALUES (?1, ?2)", params![pathset.as_bytes(), rows])
+    }
+
+    /// Stamps of the outputs of an entry when they were last seen in place, in the manifest's order.
+    pub fn placed(&self, fingerprint: Digest) -> Result<Vec<Option<Stamp>>, StoreError> {
+        let sql = "SELECT stamps FROM placed WHERE fingerprint = ?1";
+        let stamps: Option<Vec<u8>> = self.checkout_row(sql, [fingerprint.as_bytes()], |row| row.get(0))?;
+        Ok(stamps.map_or_else(Vec::new, |bytes| format::decode_stamps(&bytes)))
+    }
+
+    /// Keeps stamps of the outputs of an entry that are in place.
+    pub fn remember_placed(&self, fingerprint: Digest, stamps: &[Option<Stamp>]) -> Result<(), StoreError> {
+        let stamps = format::encode_stamps(stamps);
+        self.checkout_write("INSERT OR REPLACE INTO placed VALUES (?1, ?2)", params![fingerprint.as_bytes(), stamps])
+    }
+
+    /// What a run is known to have left at a path.
+    pub fn left(&self, path: &PortablePath) -> Result<Option<Left>, StoreError> {
+        let sql = "SELECT value, stamp, step FROM left_files WHERE path = ?1";
+        self.checkout_row(sql, [path.as_bytes()], |row| {
+            let stamp: Vec<u8> = row.get(1)?;
+            let stamp = format::decode_stamps(&stamp).into_iter().next().flatten();
+            Ok(Left { value: Value(row.get(0)?), stamp, step: Digest(row.get(2)?) })
+        })
+    }
+
+    /// Notes what a step left, and that what it removed is gone, in one transaction.
+    pub fn leave(&self, step: Digest, left: &[(PortablePath, Value, Option<Stamp>)], gone: &[PortablePath]) -> Result<(), StoreError> {
+        let mut checkout = self.checkout();
+        let mut write = || -> rusqlite::Result<()> {
+            let transaction = checkout.transaction()?;
+            {
+                let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO left_files VALUES (?1, ?2, ?3, ?4)")?;
+                for (path, value, stamp) in left {
+                    let stamp = format::encode_stamps(&[*stamp]);
+                    put.execute(params![path.as_bytes(), value.0, stamp, step.as_bytes()])?;
+                }
+                let mut forget = transaction.prepare_cached("DELETE FROM left_files WHERE path = ?1")?;
+                for path in gone {
+                    forget.execute([path.as_bytes()])?;
+                }
+            }
+            transaction.commit()
+        };
+        write().map_err(|source| self.checkout_failed(source))
+    }
+
+    /// Paths that earlier runs of a step read and then changed.
+    pub fn overlaps(&self, step: Digest) -> Result<Vec<PortablePath>, StoreError> {
+        let checkout = self.checkout();
+        let read = || {
+            let mut statement = checkout.prepare_cached("SELECT path FROM overlaps WHERE step = ?1")?;
+            let rows = statement.query_map([step.as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let rows = read().map_err(|source| self.checkout_failed(source))?;
+        Ok(rows.iter().map(|path| PortablePath::from_bytes(path)).collect())
+    }
+
+    /// Notes that a step reads and then changes a path.
+    pub fn note_overlap(&self, step: Digest, path: &PortablePath) -> Result<(), StoreError> {
+        self.checkout_write("INSERT OR IGNORE INTO overlaps VALUES (?1, ?2)", params![step.as_bytes(), path.as_bytes()])
+    }
+
+    /// How a step last ended.
+    pub fn last_run(&self, step: Digest) -> Result<Option<LastRun>, StoreError> {
+        let sql = "SELECT key, fingerprint, report FROM steps WHERE step = ?1";
+        self.checkout_row(sql, [step.as_bytes()], |row| {
+            let key: Option<Vec<u8>> = row.get(0)?;
+            let fingerprint: Option<[u8; 32]> = row.get(1)?;
+            Ok(LastRun {
+                key: key.and_then(|bytes| postcard::from_bytes(&bytes).ok()),
+                fingerprint: fingerprint.map(Digest),
+                report: row.get(2)?,
+            })
+        })
+    }
+
+    /// Notes how a step ended.
+    pub fn note_run(&self, step: Digest, task: &str, position: usize, run: &LastRun) -> Result<(), StoreError> {
+        let key = run.key.as_ref().and_then(|key| postcard::to_stdvec(key).ok());
+        let fingerprint = run.fingerprint.map(|digest| digest.0);
+        self.checkout_write(
+            "INSERT OR REPLACE INTO steps VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![step.as_bytes(), task, position as i64, key, fingerprint, run.report],
+        )
+    }
+
+    /// What an adapter answered, under a digest of what it was asked.
+    pub fn memo(&self, key: Digest) -> Option<Vec<u8>> {
+        self.checkout_row("SELECT value FROM memos WHERE key = ?1", [key.as_bytes()], |row| row.get(0)).ok().flatten()
+    }
+
+    /// Keeps what an adapter answered. A failure costs asking again.
+    pub fn put_memo(&self, key: Digest, value: &[u8]) {
+        let _ = self.checkout_write("INSERT OR REPLACE INTO memos VALUES (?1, ?2)", params![key.as_bytes(), value]);
+    }
+}

@@ -1,0 +1,215 @@
+//! What is kept between runs. `index.db` and `archives/` hold entries, valid in any checkout and on
+//! any machine; `checkout.db` holds what is true of this checkout only.
+//!
+//! Everything here may fail without harm: a caller that gets an error runs the command. Order of
+//! writing: archive, then entry, each whole or absent (`docs/cache-format.md`).
+
+mod archive;
+mod checkout;
+mod fault;
+mod format;
+mod index;
+mod logs;
+mod replay;
+
+pub use archive::{ArchiveError, Packed};
+pub use checkout::{LastRun, Left};
+pub use fault::Point;
+pub use format::{FolderHabit, Habits, Manifest, Output, OutputKind, VERSION};
+pub use index::{Entry, NewEntry};
+pub use logs::{Frames, LogRecorder};
+pub use replay::{Place, Replayed};
+
+use rusqlite::{Connection, OpenFlags};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The name of overhear's folder at the workspace root.
+pub const FOLDER: &str = ".overhear";
+
+/// Why the store cannot be used, or something in it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file or folder.
+    #[error("cannot {what} `{}`: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The database.
+    #[error("the cache index `{}` failed: {source}", path.display())]
+    Database {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A row or archive that cannot be read back.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+impl From<format::Damaged> for StoreError {
+    fn from(damaged: format::Damaged) -> StoreError {
+        StoreError::Damaged(damaged.to_string())
+    }
+}
+
+/// What is kept between runs.
+pub struct Store {
+    /// `.overhear` at the root.
+    folder: PathBuf,
+    /// Where archives are.
+    archives: PathBuf,
+    index: Mutex<Connection>,
+    checkout: Mutex<Connection>,
+    salt: [u8; 32],
+}
+
+impl Store {
+    /// Opens or creates the store of a workspace. `entries` is where index and archives go, if not
+    /// into `.overhear`. Gives the store and one line for each thing that had to be set aside.
+    pub fn open(root: &Path, entries: Option<&Path>) -> Result<(Store, Vec<String>), StoreError> {
+        let folder = root.join(FOLDER);
+        let entries = entries.map_or_else(|| folder.clone(), Path::to_path_buf);
+        let archives = entries.join("archives");
+        make_private_folder(&folder)?;
+        make_private_folder(&entries)?;
+        make_private_folder(&archives)?;
+        ignore_in_git(&folder)?;
+        let mut notices = Vec::new();
+        let index = open_database(&entries.join("index.db"), index::SCHEMA, &mut notices)?;
+        let checkout = open_database(&folder.join("checkout.db"), checkout::SCHEMA, &mut notices)?;
+        let salt = index::salt(&index).map_err(|source| StoreError::Database { path: entries.join("index.db"), source })?;
+        let store = Store { folder, archives, index: Mutex::new(index), checkout: Mutex::new(checkout), salt };
+        Ok((store, notices))
+    }
+
+    /// The salt under which values of variables are digested, one per cache.
+    pub fn salt(&self) -> [u8; 32] {
+        self.salt
+    }
+
+    /// The folder at the root.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn index(&self) -> MutexGuard<'_, Connection> {
+        // A panic between statements cannot leave a transaction open: it is rolled back on drop.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn checkout(&self) -> MutexGuard<'_, Connection> {
+        self.checkout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn index_failed(&self, source: rusqlite::Error) -> StoreError {
+        StoreError::Database { path: self.archives.with_file_name("index.db"), source }
+    }
+
+    fn checkout_failed(&self, source: rusqlite::Error) -> StoreError {
+        StoreError::Database { path: self.folder.join("checkout.db"), source }
+    }
+}
+
+fn make_private_folder(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| StoreError::Io { what: "create the cache folder", path: path.to_path_buf(), source })
+}
+
+/// The folder ignores itself, so that nobody has to edit a `.gitignore`.
+fn ignore_in_git(folder: &Path) -> Result<(), StoreError> {
+    let path = folder.join(".gitignore");
+    if path.exists() {
+        return Ok(());
+    }
+    fs::write(&path, "*\n").map_err(|source| StoreError::Io { what: "write", path, source })
+}
+
+/// Opens a database, making it where it is missing. One of another version, or one that is damaged,
+/// is moved aside and told; nothing in it is lost.
+fn open_database(path: &Path, schema: &str, notices: &mut Vec<String>) -> Result<Connection, StoreError> {
+    match try_open(path, schema) {
+        Ok(connection) => Ok(connection),
+        Err(Trouble::SetAside(why)) => {
+            let aside = set_aside(path)?;
+            notices.push(format!("the cache index {why}; it was set aside as `{}` and a new one begun", aside.display()));
+            match try_open(path, schema) {
+                Ok(connection) => Ok(connection),
+                Err(Trouble::SetAside(why)) => Err(StoreError::Damaged(format!("a new cache index {why}"))),
+                Err(Trouble::Failed(source)) => Err(StoreError::Database { path: path.to_path_buf(), source }),
+            }
+        }
+        Err(Trouble::Failed(source)) => Err(StoreError::Database { path: path.to_path_buf(), source }),
+    }
+}
+
+enum Trouble {
+    SetAside(String),
+    Failed(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Trouble {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+                Trouble::SetAside(format!("is damaged ({error})"))
+            }
+            _ => Trouble::Failed(error),
+        }
+    }
+}
+
+fn try_open(path: &Path, schema: &str) -> Result<Connection, Trouble> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(30))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let version: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version == VERSION {
+        connection.execute_batch("PRAGMA synchronous = NORMAL")?;
+        return Ok(connection);
+    }
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if version != 0 || tables != 0 {
+        return Err(Trouble::SetAside(format!("has version {version}, not {VERSION}")));
+    }
+    // Secrets are only there as salted digests, but logs and paths are nobody else's business.
+    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
+    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")?;
+    // Two sessions may meet here; the second finds the tables made.
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {schema}; PRAGMA user_version = {VERSION}; COMMIT"))?;
+    Ok(connection)
+}
+
+fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let mut aside = path.with_extension("db.aside");
+    let mut number = 1;
+    while aside.exists() {
+        number += 1;
+        aside = path.with_extension(format!("db.aside-{number}"));
+    }
+    let failed = |source| StoreError::Io { what: "set aside", path: path.to_path_buf(), source };
+    fs::rename(path, &aside).map_err(failed)?;
+    for suffix in ["-wal", "-shm"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(suffix);
+        match fs::remove_file(PathBuf::from(&beside)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+    }
+    Ok(aside)
+}

@@ -1,0 +1,339 @@
+//! Putting the outputs of an entry in place: what lies there is compared first, and nobody's file is
+//! overwritten or removed on a guess (`docs/design/what-was-there-before.md`).
+//!
+//! Deciding ([`survey`]) is apart from doing ([`Store::put`]): by the time anything is touched, every
+//! file to come is unpacked and verified.
+
+use super::archive::{ArchiveError, Scratch};
+use super::format::{FolderHabit, Habits, OutputKind};
+use super::{Entry, Point, Store, StoreError};
+use crate::digest::Digest;
+use crate::fingerprint::{Digests, Value};
+use crate::path::{Places, PortablePath};
+use crate::stamp::{self, Found, Stamp};
+use crate::zone::{Zone, Zones};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Whose outputs are to be put where.
+pub struct Place<'a> {
+    /// What counts where.
+    pub zones: &'a Zones,
+    /// The step, by task and position.
+    pub step: Digest,
+    /// Later steps of the same task: what they left is no extra.
+    pub later: &'a [Digest],
+    /// Knowledge of habits, most particular first: of the CacheKey, then of the step.
+    pub habits: &'a [Habits],
+    /// Digests that this session has computed.
+    pub digests: &'a Digests,
+}
+
+/// What came of it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Replayed {
+    /// Everything was in place.
+    Fresh,
+    /// Something was put in place, or stale files were removed.
+    Restored,
+    /// Something lies there that no run is known to have left. Nothing was touched.
+    Blocked(PortablePath),
+}
+
+/// What must be done, before anything is.
+#[derive(Debug, Default)]
+struct Survey {
+    /// Positions in the manifest of what must be put in place.
+    put: Vec<usize>,
+    /// Files and links to be removed; then folders, deepest first.
+    remove: Vec<PathBuf>,
+    remove_folders: Vec<PathBuf>,
+    /// Stamps of the outputs that are in place.
+    stamps: Vec<Option<Stamp>>,
+}
+
+enum Verdict {
+    Go(Survey),
+    Blocked(PortablePath),
+}
+
+impl Store {
+    /// Puts the outputs of an entry in place, if what lies there allows it.
+    pub fn replay(&self, entry: &Entry, place: &Place) -> Result<Replayed, ArchiveError> {
+        let placed = self.placed(entry.fingerprint)?;
+        let survey = match self.survey(entry, place, &placed)? {
+            Verdict::Blocked(path) => return Ok(Replayed::Blocked(path)),
+            Verdict::Go(survey) => survey,
+        };
+        if survey.put.is_empty() && survey.remove.is_empty() && survey.remove_folders.is_empty() {
+            if survey.stamps != placed {
+                self.remember_placed(entry.fingerprint, &survey.stamps)?;
+                self.note_left(entry, place, &survey.stamps, &[])?;
+            }
+            return Ok(Replayed::Fresh);
+        }
+        self.put(entry, place, survey)?;
+        Ok(Replayed::Restored)
+    }
+
+    fn survey(&self, entry: &Entry, place: &Place, placed: &[Option<Stamp>]) -> Result<Verdict, StoreError> {
+        let places = &place.zones.places;
+        let mut survey = Survey::default();
+        for (index, output) in entry.manifest.outputs.iter().enumerate() {
+            let path = places.absolute(&output.path);
+            let found = look(&path)?;
+            let known = placed.get(index).copied().flatten();
+            let (is_right, stamp) = compare(&path, &found, &output.kind, known, place.digests);
+            survey.stamps.push(stamp);
+            if is_right {
+                continue;
+            }
+            let may_replace = matches!(found, Found::File(_) | Found::Link(_)) && replaces(entry, place, &output.path);
+            if found != Found::Absent && !may_replace {
+                return Ok(Verdict::Blocked(output.path.clone()));
+            }
+            survey.put.push(index);
+        }
+        for path in &entry.manifest.removed {
+            if look(&places.absolute(path))? != Found::Absent && !self.may_go(&places.absolute(path), place, &mut survey)? {
+                return Ok(Verdict::Blocked(path.clone()));
+            }
+        }
+        match self.survey_extras(entry, place, &mut survey)? {
+            Some(blocked) => Ok(Verdict::Blocked(blocked)),
+            None => Ok(Verdict::Go(survey)),
+        }
+    }
+
+    /// Names in the output folders that the entry lacks. Gives the first that must not be there and
+    /// may not go.
+    fn survey_extras(&self, entry: &Entry, place: &Place, survey: &mut Survey) -> Result<Option<PortablePath>, StoreError> {
+        let places = &place.zones.places;
+        let mut expected: FxHashMap<PathBuf, FxHashSet<&OsStr>> = FxHashMap::default();
+        for output in &entry.manifest.outputs {
+            let mut child = Path::new(OsStr::from_bytes(output.path.as_bytes()));
+            while let (Some(folder), Some(name)) = (child.parent(), child.file_name()) {
+                if !expected.entry(folder.to_path_buf()).or_default().insert(name) {
+                    break;
+                }
+                child = folder;
+            }
+        }
+        for (folder, names) in &expected {
+            let portable = places.portable(&places.root.join(folder));
+            let habit = folder_habit(entry, place, &portable);
+            if habit == Some(FolderHabit::Kept) {
+                continue;
+            }
+            let absolute = places.root.join(folder);
+            let Some(there) = list(&absolute)? else { continue };
+            for name in there {
+                let extra = absolute.join(&name);
+                if names.contains(name.as_os_str()) || place.zones.of(&extra) != Zone::Workspace || self.is_of_later(&extra, place)? {
+                    continue;
+                }
+                if survey.remove.contains(&extra) {
+                    continue;
+                }
+                if habit != Some(FolderHabit::Emptied) || !self.may_go(&extra, place, survey)? {
+                    return Ok(Some(places.portable(&extra)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether all that lies at a path is known to have been left by runs; if so, it is marked for
+    /// removal.
+    fn may_go(&self, path: &Path, place: &Place, survey: &mut Survey) -> Result<bool, StoreError> {
+        let found = look(path)?;
+        if let Found::Folder(_) = found {
+            for name in list(path)?.unwrap_or_default() {
+                if !self.may_go(&path.join(name), place, survey)? {
+                    return Ok(false);
+                }
+            }
+            survey.remove_folders.push(path.to_path_buf());
+            return Ok(true);
+        }
+        let is_left = self.is_left(path, &found, place.zones, place.digests)?;
+        if is_left {
+            survey.remove.push(path.to_path_buf());
+        }
+        Ok(is_left)
+    }
+
+    /// Whether what lies at a path is what some run left there.
+    fn is_left(&self, path: &Path, found: &Found, zones: &Zones, digests: &Digests) -> Result<bool, StoreError> {
+        let Some(left) = self.left(&zones.places.portable(path))? else { return Ok(false) };
+        Ok(match found {
+            Found::File(stamp) if left.stamp.as_ref() == Some(stamp) => true,
+            Found::File(stamp) => content(path, stamp, digests) == Some(left.value),
+            Found::Link(text) => Value::link(text) == left.value,
+            Found::Absent | Found::Folder(_) | Found::Other => false,
+        })
+    }
+
+    /// Whether a run of this step is known to have left what lies, or lay, at a path.
+    pub fn was_made_by(&self, step: Digest, path: &PortablePath) -> bool {
+        self.left(path).ok().flatten().is_some_and(|left| left.step == step)
+    }
+
+    fn is_of_later(&self, path: &Path, place: &Place) -> Result<bool, StoreError> {
+        if place.later.is_empty() {
+            return Ok(false);
+        }
+        let left = self.left(&place.zones.places.portable(path))?;
+        Ok(left.is_some_and(|left| place.later.contains(&left.step)))
+    }
+
+    fn put(&self, entry: &Entry, place: &Place, survey: Survey) -> Result<(), ArchiveError> {
+        let places = &place.zones.places;
+        let scratch = Scratch::new(&self.folder().join("tmp"))?;
+        let outputs = &entry.manifest.outputs;
+        let mut wanted = FxHashMap::default();
+        for index in &survey.put {
+            if let OutputKind::File { .. } = outputs[*index].kind {
+                wanted.insert(&outputs[*index].path, (&outputs[*index].kind, scratch.file(*index)));
+            }
+        }
+        if !wanted.is_empty() {
+            let missing = || ArchiveError::Damaged { archive: Digest([0; 32]), why: "the entry names none".to_owned() };
+            self.unpack(entry.archive.ok_or_else(missing)?, &wanted)?;
+        }
+        Point::Unpacked.reached();
+        for path in &survey.remove {
+            tolerate_absence(fs::remove_file(path)).map_err(io_error("remove", path))?;
+        }
+        for path in &survey.remove_folders {
+            tolerate_absence(fs::remove_dir(path)).map_err(io_error("remove", path))?;
+        }
+        Point::StaleRemoved.reached();
+        let mut stamps = survey.stamps;
+        for (count, index) in survey.put.iter().enumerate() {
+            let path = places.absolute(&outputs[*index].path);
+            put_one(&outputs[*index].kind, &scratch.file(*index), &path)?;
+            stamps[*index] = None;
+            if count == 0 {
+                Point::FirstPlaced.reached();
+            }
+        }
+        Point::AllPlaced.reached();
+        let gone: Vec<PortablePath> = survey.remove.iter().map(|path| places.portable(path)).collect();
+        self.note_left(entry, place, &stamps, &gone)?;
+        Point::LeftRemembered.reached();
+        Ok(())
+    }
+
+    fn note_left(&self, entry: &Entry, place: &Place, stamps: &[Option<Stamp>], gone: &[PortablePath]) -> Result<(), StoreError> {
+        let outputs = entry.manifest.outputs.iter().zip(stamps);
+        let left: Vec<_> = outputs.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp)).collect();
+        self.leave(place.step, &left, gone)
+    }
+}
+
+/// Whether what lies there is the output, and its stamp where that can be trusted from now on.
+fn compare(path: &Path, found: &Found, kind: &OutputKind, known: Option<Stamp>, digests: &Digests) -> (bool, Option<Stamp>) {
+    match (kind, found) {
+        (OutputKind::File { .. }, Found::File(stamp)) if known == Some(*stamp) => (true, Some(*stamp)),
+        (OutputKind::File { bytes, .. }, Found::File(stamp)) => {
+            let is_right = *bytes == stamp.size && content(path, stamp, digests) == Some(kind.value());
+            (is_right, stamp.is_settled(stamp::now_ns()).then_some(*stamp).filter(|_| is_right))
+        }
+        (OutputKind::Link(text), Found::Link(there)) => (text.as_slice() == there.as_bytes(), None),
+        (OutputKind::Folder, Found::Folder(_)) => (true, None),
+        _ => (false, None),
+    }
+}
+
+fn content(path: &Path, stamp: &Stamp, digests: &Digests) -> Option<Value> {
+    digests.of_file(path, *stamp).ok().map(|(stamp, digest)| Value::content(digest, stamp.is_executable()))
+}
+
+/// Whether the run overwrites what lies at its output without reading it, or empties the folder.
+fn replaces(entry: &Entry, place: &Place, path: &PortablePath) -> bool {
+    let all = || std::iter::once(&entry.manifest.habits).chain(place.habits);
+    if all().any(|habits| habits.replaced.binary_search(path).is_ok()) {
+        return true;
+    }
+    let places = &place.zones.places;
+    let absolute = places.absolute(path);
+    absolute.parent().is_some_and(|folder| folder_habit(entry, place, &places.portable(folder)) == Some(FolderHabit::Emptied))
+}
+
+fn folder_habit(entry: &Entry, place: &Place, folder: &PortablePath) -> Option<FolderHabit> {
+    let known = |habits: &Habits| habits.folders.iter().find(|(path, _)| path == folder).map(|(_, habit)| *habit);
+    // Newer runs of the same key, then of the same step, know more than the run that made the entry.
+    place.habits.iter().find_map(known).or_else(|| known(&entry.manifest.habits))
+}
+
+fn put_one(kind: &OutputKind, unpacked: &Path, target: &Path) -> Result<(), StoreError> {
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder).map_err(io_error("create", folder))?;
+    }
+    match kind {
+        OutputKind::File { .. } => rename_or_copy(unpacked, target).map_err(io_error("put in place", target)),
+        OutputKind::Folder => fs::create_dir_all(target).map_err(io_error("create", target)),
+        OutputKind::Link(text) => {
+            std::os::unix::fs::symlink(OsStr::from_bytes(text), unpacked).map_err(io_error("create", unpacked))?;
+            rename_or_copy(unpacked, target).map_err(io_error("put in place", target))
+        }
+    }
+}
+
+/// Renames; where the target is on another file system, through a copy beside it, so that a reader
+/// still sees the old file or the new one.
+fn rename_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            let mut beside = to.as_os_str().to_owned();
+            beside.push(format!(".overhear-{}", std::process::id()));
+            let beside = PathBuf::from(beside);
+            if from.is_symlink() {
+                std::os::unix::fs::symlink(fs::read_link(from)?, &beside)?;
+            } else {
+                fs::copy(from, &beside)?;
+            }
+            fs::rename(&beside, to)
+        }
+        other => other,
+    }
+}
+
+fn look(path: &Path) -> Result<Found, StoreError> {
+    Found::at(path).map_err(io_error("look at", path))
+}
+
+fn list(path: &Path) -> Result<Option<Vec<std::ffi::OsString>>, StoreError> {
+    match fs::read_dir(path) {
+        Ok(entries) => {
+            let names: io::Result<Vec<_>> = entries.map(|entry| entry.map(|entry| entry.file_name())).collect();
+            names.map(Some).map_err(io_error("list", path))
+        }
+        Err(error) if stamp::is_absence(&error) => Ok(None),
+        Err(error) => Err(io_error("list", path)(error)),
+    }
+}
+
+fn tolerate_absence(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if stamp::is_absence(&error) => Ok(()),
+        other => other,
+    }
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_path_buf();
+    move |source| StoreError::Io { what, path, source }
+}
+
+impl Place<'_> {
+    /// The folders that stored paths are relative to.
+    pub fn places(&self) -> &Places {
+        &self.zones.places
+    }
+}
