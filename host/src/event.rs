@@ -1,7 +1,7 @@
 //! What a user may be shown. Everything that happens in a session becomes one of these; reporters
 //! (`report`) turn them into lines, JSON or a display. Nothing else prints.
 
-use crate::outcome::Outcome;
+use crate::outcome::{MissReason, Outcome};
 use std::sync::Arc;
 
 /// One step, as events name it.
@@ -36,8 +36,13 @@ pub enum Event {
         /// How many steps the plan has.
         steps: usize,
     },
-    /// A command was started.
-    Started(Arc<StepId>),
+    /// A command is about to be started.
+    Started {
+        /// Which step.
+        step: Arc<StepId>,
+        /// Why it has to run.
+        why: MissReason,
+    },
     /// A command printed, or a hit repeats what it printed.
     Printed {
         /// Which step.

@@ -261,6 +261,16 @@ fn settle_change(
     Ok(())
 }
 
+/// Paths whose content the step read before it changed them, whoever may ignore that.
+pub fn overlaps<'a>(evidence: &'a Evidence) -> impl Iterator<Item = &'a Path> {
+    evidence.observed.paths.iter().filter_map(|(path, seen)| {
+        let fate = Fate::of(seen, evidence.ends.get(path));
+        fate.change?;
+        let read = first_content_read(seen).filter(|read| fate.is_before_change(read))?;
+        matches!(read.found, Found::File(_)).then_some(path.as_path())
+    })
+}
+
 fn first_content_read(seen: &Seen) -> Option<&First> {
     [seen.read.as_ref(), seen.exec.as_ref()].into_iter().flatten().min_by_key(|first| first.order)
 }

@@ -6,7 +6,6 @@
 use super::format::{Output, OutputKind};
 use super::{Point, Store, StoreError};
 use crate::digest::Digest;
-use crate::fingerprint::Value;
 use crate::path::{PortablePath, Places};
 use crate::stamp::{Found, Stamp};
 use memchr::memmem::Finder;
@@ -154,7 +153,7 @@ impl Store {
         for (path, there) in &found {
             packing.add(path, there, places)?;
         }
-        let Packing { tar, outputs, stamps, names_place, .. } = packing;
+        let Packing { tar, outputs, stamps, places } = packing;
         let encoder = tar.into_inner().map_err(failed("write"))?;
         let mut sink = encoder.finish().map_err(failed("write"))?;
         sink.flush().map_err(failed("write"))?;
@@ -163,7 +162,7 @@ impl Store {
         let digest = Digest(*sink.hasher.finalize().as_bytes());
         self.name_archive(&temporary, digest)?;
         Point::ArchiveNamed.reached();
-        Ok(Packed { outputs, archive: Some((digest, sink.bytes)), stamps, names_place })
+        Ok(Packed { outputs, archive: Some((digest, sink.bytes)), stamps, names_place: places.found })
     }
 
     /// Where an archive lies.
@@ -249,25 +248,14 @@ struct Packing<W: Write> {
     tar: tar::Builder<W>,
     outputs: Vec<Output>,
     stamps: Vec<Option<Stamp>>,
-    places: Vec<Finder<'static>>,
-    names_place: bool,
-    buffer: Vec<u8>,
+    places: PlaceFinder,
 }
 
 impl<W: Write> Packing<W> {
     fn new(sink: W, places: &Places) -> Packing<W> {
         let mut tar = tar::Builder::new(sink);
         tar.mode(tar::HeaderMode::Deterministic);
-        let names = std::iter::once(&places.root).chain(&places.home);
-        let places = names.filter(|place| place.as_os_str().len() > 1);
-        Packing {
-            tar,
-            outputs: Vec::new(),
-            stamps: Vec::new(),
-            places: places.map(|place| Finder::new(place.as_os_str().as_bytes()).into_owned()).collect(),
-            names_place: false,
-            buffer: Vec::new(),
-        }
+        Packing { tar, outputs: Vec::new(), stamps: Vec::new(), places: PlaceFinder::new(places) }
     }
 
     fn add(&mut self, path: &PortablePath, there: &Found, places: &Places) -> Result<(), ArchiveError> {
@@ -275,7 +263,8 @@ impl<W: Write> Packing<W> {
         let (kind, stamp) = match there {
             Found::File(stamp) => self.add_file(path, &absolute, stamp)?,
             Found::Link(text) => {
-                self.names_place |= self.places.iter().any(|place| place.find(text.as_bytes()).is_some());
+                self.places.feed(text.as_bytes());
+                self.places.cut();
                 self.header(path, tar::EntryType::Symlink, 0, 0o777, Some(text), &absolute)?;
                 (OutputKind::Link(text.as_bytes().to_vec()), None)
             }
@@ -295,17 +284,16 @@ impl<W: Write> Packing<W> {
         let mut file = File::open(absolute).map_err(failed)?;
         let mode = if stamp.is_executable() { 0o755 } else { 0o644 };
         let mut header = header(tar::EntryType::Regular, stamp.size, mode);
-        let mut content = Watched::new(&mut file, &self.places, std::mem::take(&mut self.buffer));
+        let mut content = Watched { file: &mut file, hasher: blake3::Hasher::new(), places: &mut self.places, bytes: 0 };
         let name = Path::new(OsStr::from_bytes(path.as_bytes()));
         let appended = self.tar.append_data(&mut header, name, (&mut content).take(stamp.size));
-        let Watched { hasher, found, bytes, buffer, .. } = content;
-        self.buffer = buffer;
+        let Watched { hasher, bytes, .. } = content;
+        self.places.cut();
         appended.map_err(|source| StoreError::Io { what: "archive", path: absolute.to_path_buf(), source })?;
         let after = file.metadata().map(|meta| Stamp::of(&meta)).map_err(failed)?;
         if after != *stamp || bytes != stamp.size {
             return Err(ArchiveError::Unsteady(path.clone()));
         }
-        self.names_place |= found;
         let digest = Digest(*hasher.finalize().as_bytes());
         let executable = stamp.is_executable();
         Ok((OutputKind::File { digest, bytes: stamp.size, executable }, Some(*stamp)))
@@ -337,44 +325,49 @@ fn header(kind: tar::EntryType, size: u64, mode: u32) -> tar::Header {
 struct Watched<'a> {
     file: &'a mut File,
     hasher: blake3::Hasher,
-    places: &'a [Finder<'static>],
-    /// The end of what was read before, so that a name across two reads is found.
-    buffer: Vec<u8>,
-    found: bool,
+    places: &'a mut PlaceFinder,
     bytes: u64,
-}
-
-impl<'a> Watched<'a> {
-    fn new(file: &'a mut File, places: &'a [Finder<'static>], mut buffer: Vec<u8>) -> Watched<'a> {
-        buffer.clear();
-        Watched { file, hasher: blake3::Hasher::new(), places, buffer, found: false, bytes: 0 }
-    }
 }
 
 impl Read for Watched<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read(into)?;
-        let bytes = &into[..count];
-        self.hasher.update(bytes);
+        self.hasher.update(&into[..count]);
+        self.places.feed(&into[..count]);
         self.bytes += count as u64;
-        if !self.found {
-            let longest = self.places.iter().map(|place| place.needle().len()).max().unwrap_or(1);
-            self.buffer.extend_from_slice(bytes);
-            self.found = self.places.iter().any(|place| place.find(&self.buffer).is_some());
-            let keep = self.buffer.len().min(longest - 1);
-            self.buffer.drain(..self.buffer.len() - keep);
-        }
         Ok(count)
     }
 }
 
-/// Whether bytes name one of these places.
-pub(crate) fn names_place(bytes: &[u8], places: &Places) -> bool {
-    let names = std::iter::once(&places.root).chain(&places.home).map(|place| place.as_os_str().as_bytes());
-    names.filter(|name| name.len() > 1).any(|name| memchr::memmem::find(bytes, name).is_some())
+/// Searches a stream of bytes for the folder of the checkout and the home folder. Once found, it
+/// looks no further.
+pub(super) struct PlaceFinder {
+    names: Vec<Finder<'static>>,
+    /// The end of what was fed before, so that a name across two pieces is found.
+    tail: Vec<u8>,
+    pub(super) found: bool,
 }
 
-/// The value of what was archived, for comparing.
-pub(crate) fn value_of(output: &Output) -> Value {
-    output.kind.value()
+impl PlaceFinder {
+    pub(super) fn new(places: &Places) -> PlaceFinder {
+        let names = std::iter::once(&places.root).chain(&places.home).filter(|place| place.as_os_str().len() > 1);
+        let names = names.map(|place| Finder::new(place.as_os_str().as_bytes()).into_owned()).collect();
+        PlaceFinder { names, tail: Vec::new(), found: false }
+    }
+
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        if self.found {
+            return;
+        }
+        let longest = self.names.iter().map(|name| name.needle().len()).max().unwrap_or(1);
+        self.tail.extend_from_slice(bytes);
+        self.found = self.names.iter().any(|name| name.find(&self.tail).is_some());
+        let keep = self.tail.len().min(longest - 1);
+        self.tail.drain(..self.tail.len() - keep);
+    }
+
+    /// One stream ends and another begins.
+    fn cut(&mut self) {
+        self.tail.clear();
+    }
 }

@@ -40,6 +40,8 @@ pub struct Entry {
     pub logs: Vec<u8>,
     /// How long the command took.
     pub took: Duration,
+    /// Number of members of its Pathset.
+    pub inputs: usize,
 }
 
 /// A result to be stored.
@@ -122,6 +124,7 @@ impl Store {
             archive: archive.map(Digest),
             logs,
             took: Duration::from_millis(u64::try_from(took_ms).unwrap_or(0)),
+            inputs: 0,
         }))
     }
 

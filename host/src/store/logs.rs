@@ -1,7 +1,9 @@
 //! What a command printed, recorded as frames and compressed, so that a hit repeats it in the same
 //! order on the same streams.
 
+use super::archive::PlaceFinder;
 use crate::event::Stream;
+use crate::path::Places;
 use std::io::{self, Read, Write};
 
 /// More than this, compressed, is not stored.
@@ -11,18 +13,29 @@ pub const COMPRESSED_BYTES_MAX: usize = 32 << 20;
 pub struct LogRecorder {
     encoder: Option<zstd::Encoder<'static, Vec<u8>>>,
     is_empty: bool,
+    places: PlaceFinder,
 }
 
-impl Default for LogRecorder {
-    fn default() -> LogRecorder {
-        LogRecorder { encoder: zstd::Encoder::new(Vec::new(), 1).ok(), is_empty: true }
-    }
+/// What a command printed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Compressed frames; empty if nothing was printed.
+    pub bytes: Vec<u8>,
+    /// Whether it names the folder of the checkout, or the home folder.
+    pub names_place: bool,
 }
 
 impl LogRecorder {
+    /// Starts recording.
+    pub fn new(places: &Places) -> LogRecorder {
+        let encoder = zstd::Encoder::new(Vec::new(), 1).ok();
+        LogRecorder { encoder, is_empty: true, places: PlaceFinder::new(places) }
+    }
+
     /// Adds what was printed at once on one stream.
     pub fn add(&mut self, stream: Stream, bytes: &[u8]) {
         self.is_empty &= bytes.is_empty();
+        self.places.feed(bytes);
         let Some(encoder) = &mut self.encoder else { return };
         let tag = match stream {
             Stream::Out => 1,
@@ -38,10 +51,11 @@ impl LogRecorder {
         }
     }
 
-    /// The recording; `None` if it was too large. Empty if nothing was printed.
-    pub fn finish(self) -> Option<Vec<u8>> {
+    /// The recording; `None` if it was too large.
+    pub fn finish(self) -> Option<Recording> {
         let encoder = self.encoder?;
-        if self.is_empty { Some(Vec::new()) } else { encoder.finish().ok() }
+        let bytes = if self.is_empty { Vec::new() } else { encoder.finish().ok()? };
+        Some(Recording { bytes, names_place: self.places.found })
     }
 }
 
@@ -85,13 +99,25 @@ impl Iterator for Frames<'_> {
 mod tests {
     use super::*;
 
+    fn places() -> Places {
+        Places { root: "/w".into(), home: None }
+    }
+
+    #[test]
+    fn a_place_that_is_named_is_found_across_writes() {
+        let mut recorder = LogRecorder::new(&Places { root: "/home/u/ws".into(), home: None });
+        recorder.add(Stream::Out, b"in /home");
+        recorder.add(Stream::Out, b"/u/ws/src");
+        assert!(recorder.finish().expect("it is small").names_place);
+    }
+
     #[test]
     fn frames_come_back_in_order() {
-        let mut recorder = LogRecorder::default();
+        let mut recorder = LogRecorder::new(&places());
         recorder.add(Stream::Out, b"one\n");
         recorder.add(Stream::Err, b"two");
         recorder.add(Stream::Out, b"\xff");
-        let recording = recorder.finish().expect("it is small");
+        let recording = recorder.finish().expect("it is small").bytes;
         let frames: Vec<_> = Frames::new(&recording).expect("opens").map(|frame| frame.expect("whole")).collect();
         let expected = [(Stream::Out, b"one\n".to_vec()), (Stream::Err, b"two".to_vec()), (Stream::Out, vec![0xff])];
         assert_eq!(frames, expected);
@@ -99,7 +125,7 @@ mod tests {
 
     #[test]
     fn silence_takes_no_room_and_damage_is_an_error() {
-        assert_eq!(LogRecorder::default().finish(), Some(Vec::new()));
+        assert_eq!(LogRecorder::new(&places()).finish().map(|recording| recording.bytes), Some(Vec::new()));
         let broken = Frames::new(b"no zstd at all").map(|mut frames| frames.any(|frame| frame.is_err()));
         assert!(broken.is_err() || broken.is_ok_and(|found| found));
     }

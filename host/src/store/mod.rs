@@ -17,7 +17,7 @@ pub use checkout::{LastRun, Left};
 pub use fault::Point;
 pub use format::{FolderHabit, Habits, Manifest, Output, OutputKind, VERSION};
 pub use index::{Entry, NewEntry};
-pub use logs::{Frames, LogRecorder};
+pub use logs::{Frames, LogRecorder, Recording};
 pub use replay::{Place, Replayed};
 
 use rusqlite::{Connection, OpenFlags};

@@ -1,0 +1,265 @@
+//! After a run that succeeded: settle, fingerprint, store. Each is one function here; what they decide
+//! is decided in `settle`, and how it is kept is `store`'s.
+//!
+//! What a run did with what it found is learned here too, also from a run that failed or is refused.
+
+use super::{Cached, Shared};
+use crate::access::Observed;
+use crate::digest::Digest;
+use crate::fingerprint::{Pathset, Query, Remembered, Value, Values};
+use crate::habit;
+use crate::hint::Hint;
+use crate::outcome::{Kept, Refusal};
+use crate::path::PortablePath;
+use crate::settle::{self, Evidence, Input, InputValue, Settled};
+use crate::stamp::{self, Found, Stamp};
+use crate::store::{ArchiveError, Habits, LastRun, Manifest, NewEntry, Packed, Recording, StoreError};
+use crate::zone::Zone;
+use rustc_hash::FxHashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything that is known of a run that succeeded.
+pub struct Run {
+    /// What was traced.
+    pub observed: Observed,
+    /// What the tool told; or why that may be incomplete.
+    pub hints: Result<Vec<Hint>, String>,
+    /// What it printed; `None` if that was too much to keep.
+    pub logs: Option<Recording>,
+    /// How long it took.
+    pub took: Duration,
+    /// It was interrupted, though it ended well.
+    pub interrupted: bool,
+    /// Digests of paths that earlier runs rewrote, taken before it started.
+    pub before: FxHashMap<PathBuf, (Stamp, Digest)>,
+}
+
+/// Keeps a run, or says why not. Whatever the answer, the run has taught what it did.
+pub fn keep(shared: &Shared, cached: &Cached, run: Run) -> Result<Kept, Refusal> {
+    let ends = ends(&run.observed);
+    let habits = learn(shared, cached, &run.observed, &ends);
+    let kept = settle_and_store(shared, cached, &run, &ends, habits);
+    let (fingerprint, report) = match &kept {
+        Ok((fingerprint, kept)) => (Some(*fingerprint), serde_json::json!({ "stored": true, "inputs": kept.inputs })),
+        Err(refusal) => {
+            note_left(shared, cached, &ends);
+            (None, serde_json::json!({ "stored": false, "not_stored": refusal.kind() }))
+        }
+    };
+    let last = LastRun { key: Some(cached.key.clone()), fingerprint, report: report.to_string().into_bytes() };
+    let noted = cached.store.note_run(cached.scope, &cached.step.id.task, cached.step.id.position, &last);
+    match (kept, noted) {
+        (Ok((_, kept)), _) => Ok(kept),
+        (Err(refusal), _) => Err(refusal),
+    }
+}
+
+/// After a run that failed: nothing is kept, but what it left and did is known.
+pub fn learn_from_failure(shared: &Shared, cached: &Cached, observed: &Observed) {
+    let ends = ends(observed);
+    learn(shared, cached, observed, &ends);
+    note_left(shared, cached, &ends);
+}
+
+/// What lies now at each path that the step asked to change.
+fn ends(observed: &Observed) -> FxHashMap<PathBuf, Found> {
+    let changed = observed.paths.iter().filter(|(_, seen)| seen.change.is_some());
+    changed.map(|(path, _)| (path.clone(), Found::at(path).unwrap_or(Found::Other))).collect()
+}
+
+fn learn(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap<PathBuf, Found>) -> Habits {
+    let others = |folder: &Path, is_changed: &dyn Fn(&Path) -> bool| {
+        let Ok(names) = std::fs::read_dir(folder) else { return false };
+        names.flatten().any(|name| {
+            let path = name.path();
+            shared.zones.of(&path) == Zone::Workspace && !is_changed(&path)
+        })
+    };
+    let habits = habit::learn(observed, ends, &shared.zones.places, &others);
+    // Without it a later hit is blocked and costs a run; that is no reason to fail this one.
+    let _ = cached.store.learn(&[cached.key_digest, cached.scope], &habits);
+    habits
+}
+
+/// Notes what a run that is not kept left behind, so that a later hit may replace it.
+fn note_left(shared: &Shared, cached: &Cached, ends: &FxHashMap<PathBuf, Found>) {
+    let places = &shared.zones.places;
+    let (mut left, mut gone) = (Vec::new(), Vec::new());
+    for (path, found) in ends.iter().filter(|(path, _)| shared.zones.of(path) == Zone::Workspace) {
+        match found {
+            Found::Absent => gone.push(places.portable(path)),
+            Found::File(stamp) => {
+                if let Ok((stamp, digest)) = shared.digests.of_file(path, *stamp) {
+                    let value = Value::content(digest, stamp.is_executable());
+                    left.push((places.portable(path), value, stamp.is_settled(stamp::now_ns()).then_some(stamp)));
+                }
+            }
+            Found::Link(text) => left.push((places.portable(path), Value::link(text), None)),
+            Found::Folder(_) | Found::Other => {}
+        }
+    }
+    // As above: not knowing costs a run, later.
+    let _ = cached.store.leave(cached.scope, &left, &gone);
+}
+
+fn settle_and_store(
+    shared: &Shared,
+    cached: &Cached,
+    run: &Run,
+    ends: &FxHashMap<PathBuf, Found>,
+    habits: Habits,
+) -> Result<(Digest, Kept), Refusal> {
+    if run.interrupted {
+        return Err(Refusal::Interrupted);
+    }
+    let hints = run.hints.as_ref().map_err(|cause| Refusal::IpcFailed(cause.clone()))?;
+    let places = &shared.zones.places;
+    let evidence = Evidence {
+        config: &cached.step.config,
+        declaration: cached.declaration.as_ref(),
+        hints,
+        observed: &run.observed,
+        ends,
+        zones: shared.zones,
+        package_dir: &cached.step.package.dir,
+        cwd: &cached.step.cwd,
+        made_before: &|path| cached.store.was_made_by(cached.scope, &places.portable(path)),
+        digest_before: &|path, stamp| match run.before.get(path) {
+            Some((before, digest)) if before == stamp => Some(*digest),
+            _ => shared.digests.known(path, stamp),
+        },
+    };
+    let settled = settle::settle(&evidence).inspect_err(|refusal| {
+        if let Refusal::ReadWriteOverlap { .. } = refusal {
+            for path in settle::overlaps(&evidence) {
+                // Without the note the next run is refused like this one.
+                let _ = cached.store.note_overlap(cached.scope, &places.portable(path));
+            }
+        }
+    })?;
+    let (mut pathset, mut values, mut remembered) = fingerprint(shared, cached, &settled)?;
+    let outputs = outputs(shared, &settled);
+    let packed = cached.store.pack(&outputs, places).map_err(|error| match error {
+        ArchiveError::Unsteady(path) => Refusal::InputChangedDuringRun(path.to_string()),
+        other => Refusal::StoreFailed(other.to_string()),
+    })?;
+    let logs = run.logs.as_ref().ok_or_else(|| Refusal::TooLarge("what it printed".to_owned()))?;
+    let names_place = packed.names_place || logs.names_place;
+    if names_place && !cached.step.config.portable {
+        pathset.bound_to_place = true;
+        values.place = Some(crate::fingerprint::place(places));
+    }
+    remembered.truncate(pathset.paths.len() + pathset.programs.len());
+    store(shared, cached, run, &pathset, &values, &remembered, &settled, packed, habits, &logs.bytes)
+        .map_err(|error| Refusal::StoreFailed(error.to_string()))
+}
+
+/// Digests of what settled as input. An input that is not as it was when it was read is a Refusal.
+fn fingerprint(shared: &Shared, cached: &Cached, settled: &Settled) -> Result<(Pathset, Values, Remembered), Refusal> {
+    let places = &shared.zones.places;
+    let now = stamp::now_ns();
+    let mut members: Vec<(PortablePath, Query, (Option<Stamp>, Value))> = Vec::with_capacity(settled.inputs.len());
+    for input in &settled.inputs {
+        let (stamp, value) = input_value(shared, input)?;
+        let stamp = stamp.filter(|stamp| stamp.is_settled(now));
+        members.push((places.portable(&input.path), input.query.clone(), (stamp, value)));
+    }
+    members.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+    members.dedup_by(|a, b| a.0 == b.0 && a.1 == b.1);
+    let mut pathset = Pathset {
+        paths: Vec::with_capacity(members.len()),
+        programs: settled.programs.clone(),
+        envs: settled.envs.iter().map(|(select, _)| select.clone()).collect(),
+        bound_to_place: false,
+    };
+    pathset.envs.dedup();
+    let mut remembered = Vec::with_capacity(members.len());
+    for (path, query, member) in members {
+        pathset.paths.push((path, query));
+        remembered.push(member);
+    }
+    let rest = Pathset { paths: Vec::new(), ..pathset.clone() };
+    let looked = cached.disk(shared).look(&rest, &Vec::new());
+    let values = Values { paths: remembered.iter().map(|(_, value)| *value).collect(), ..looked.values };
+    remembered.extend(looked.remembered);
+    Ok((pathset, values, remembered))
+}
+
+fn input_value(shared: &Shared, input: &Input) -> Result<(Option<Stamp>, Value), Refusal> {
+    let changed = || Refusal::InputChangedDuringRun(shared.zones.places.portable(&input.path).to_string());
+    match input.value {
+        InputValue::Known(value) => Ok((None, value)),
+        InputValue::File(then) => {
+            if let Some(digest) = shared.digests.known(&input.path, &then) {
+                return Ok((Some(then), Value::content(digest, then.is_executable())));
+            }
+            match Found::at(&input.path) {
+                Ok(Found::File(now)) if now == then => {
+                    let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;
+                    if read == then { Ok((Some(read), Value::content(digest, read.is_executable()))) } else { Err(changed()) }
+                }
+                _ => Err(changed()),
+            }
+        }
+        InputValue::AtEnd => match Found::at(&input.path) {
+            Ok(Found::File(now)) => {
+                let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;
+                Ok((Some(read), Value::content(digest, read.is_executable())))
+            }
+            Ok(found) => Ok((None, Value::kind(&found))),
+            Err(_) => Err(changed()),
+        },
+    }
+}
+
+/// Outputs as they are stored: of folders only the empty ones, the others are made for what is in them.
+fn outputs(shared: &Shared, settled: &Settled) -> Vec<PortablePath> {
+    let is_kept = |path: &&PathBuf| match Found::at(path) {
+        Ok(Found::Folder(_)) => std::fs::read_dir(path).is_ok_and(|mut names| names.next().is_none()),
+        _ => true,
+    };
+    let mut outputs: Vec<_> = settled.outputs.iter().filter(is_kept).map(|path| shared.zones.places.portable(path)).collect();
+    outputs.sort();
+    outputs
+}
+
+/// Archive before entry: the archive is on the disk already, and the entry is one transaction.
+#[allow(clippy::too_many_arguments, reason = "all that a run came to, stored in one place")]
+fn store(
+    shared: &Shared,
+    cached: &Cached,
+    run: &Run,
+    pathset: &Pathset,
+    values: &Values,
+    remembered: &Remembered,
+    settled: &Settled,
+    packed: Packed,
+    habits: Habits,
+    logs: &[u8],
+) -> Result<(Digest, Kept), StoreError> {
+    let places = &shared.zones.places;
+    let removed: Vec<PortablePath> = settled.removed.iter().map(|path| places.portable(path)).collect();
+    let manifest = Manifest { outputs: packed.outputs, removed, habits };
+    let entry = NewEntry {
+        key: cached.key_digest,
+        pathset,
+        values,
+        manifest: &manifest,
+        archive: packed.archive,
+        logs,
+        took: run.took,
+        task: &cached.step.id.task,
+    };
+    let fingerprint = cached.store.put_entry(&entry)?;
+    cached.store.remember(pathset.digest(), remembered)?;
+    let now = stamp::now_ns();
+    let stamps: Vec<Option<Stamp>> = packed.stamps.iter().map(|stamp| stamp.filter(|stamp| stamp.is_settled(now))).collect();
+    cached.store.remember_placed(fingerprint, &stamps)?;
+    let left = manifest.outputs.iter().zip(&stamps);
+    let left: Vec<_> = left.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp)).collect();
+    cached.store.leave(cached.scope, &left, &manifest.removed)?;
+    let inputs = pathset.paths.len() + pathset.programs.len() + pathset.envs.len();
+    let archive = packed.archive.map(|(digest, _)| digest.to_string());
+    Ok((fingerprint, Kept { inputs, outputs: manifest.outputs.len(), archive }))
+}

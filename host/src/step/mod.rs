@@ -1,0 +1,247 @@
+//! The way of one step: declare, look up, hit or run, settle, fingerprint, store. [`run`] reads like
+//! that list. Whether a step is cached is decided once, before any of it: [`decide`].
+//!
+//! Nothing here prints; what a user may be shown goes out as events.
+
+mod environment;
+mod keep;
+mod lookup;
+mod spawn;
+
+use crate::adapter::Adapters;
+use crate::config::{CacheDefaults, ScriptCaching};
+use crate::declaration::{Declaration, Verdict};
+use crate::digest::{Digest, Fields};
+use crate::event::Event;
+use crate::fingerprint::{Digests, Disk};
+use crate::outcome::{DisabledBy, Hit, Kept, MissReason, Outcome};
+use crate::plan::{Origin, Step};
+use crate::process::Running;
+use crate::store::{Entry, Frames, Place, Replayed, Store};
+use crate::zone::Zones;
+use lookup::Lookup;
+use spawn::Ended;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What all steps of a session share.
+pub struct Shared<'a> {
+    /// What is kept between runs; or why it cannot be used.
+    pub store: Result<&'a Store, String>,
+    /// What adapters know.
+    pub adapters: &'a Adapters,
+    /// What counts where.
+    pub zones: &'a Zones,
+    /// The environment that overhear itself was given.
+    pub env: &'a BTreeMap<String, String>,
+    /// Which steps are cached where nobody says so.
+    pub defaults: &'a CacheDefaults,
+    /// What the command line said about caching.
+    pub mode: Mode,
+    /// Digests that this session has computed.
+    pub digests: &'a Digests,
+    /// Processes that are running, for signals.
+    pub running: &'a Running,
+    /// Whether the plan has one step only, which may then have the terminal.
+    pub is_alone: bool,
+    /// Faults of the cache that were told, each once.
+    pub told: Mutex<Vec<String>>,
+}
+
+/// What the command line said about caching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// As config and adapters say.
+    #[default]
+    Normal,
+    /// `--cache`: scripts too.
+    All,
+    /// `--no-cache`: neither looked up nor stored.
+    Off,
+    /// `--force`: not looked up, but stored.
+    Force,
+}
+
+/// Where events go.
+pub type Emit<'a> = &'a (dyn Fn(Event) + Sync);
+
+/// A step that may be cached, with all that is known before it runs.
+struct Cached<'a> {
+    store: &'a Store,
+    step: &'a Step,
+    /// Of later steps of the same task, by task and position.
+    later: &'a [Digest],
+    /// Its identity in this workspace: task and position.
+    scope: Digest,
+    declaration: Option<Declaration>,
+    env: environment::StepEnvironment,
+    key: crate::key::CacheKey,
+    key_digest: Digest,
+}
+
+enum Decision<'a> {
+    Uncached(MissReason),
+    Cached(Box<Cached<'a>>),
+}
+
+/// Runs one step, or finds that it need not run.
+pub fn run(shared: &Shared, step: &Step, later: &[Digest], emit: Emit) -> Outcome {
+    let cached = match decide(shared, step, later, emit) {
+        Decision::Uncached(why) => return spawn::left_alone(shared, step, why, emit),
+        Decision::Cached(cached) => cached,
+    };
+    let started = Instant::now();
+    let why = match look_up(shared, &cached, emit) {
+        Ok((entry, is_fresh)) => return hit(&cached, &entry, is_fresh, started, emit),
+        Err(why) => why,
+    };
+    match spawn::overheard(shared, &cached, emit) {
+        Ended::Failed { exit_code, error, took } => Outcome::Failed { why, exit_code, error, took },
+        Ended::Succeeded(run) => {
+            let took = run.took;
+            match keep::keep(shared, &cached, run) {
+                Ok(kept) => Outcome::Ran { why, refusal: None, took, kept: Some(kept) },
+                Err(refusal) => Outcome::Ran { why, refusal: Some(refusal), took, kept: None },
+            }
+        }
+    }
+}
+
+/// Identity of a step in its workspace.
+pub fn scope(task: &str, position: usize) -> Digest {
+    Fields::new("step").bytes(task.as_bytes()).number(position as u64).digest()
+}
+
+/// Whether the step is cached, by what a person, an adapter and the defaults say, in that order.
+fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Emit) -> Decision<'a> {
+    let disabled = |by| Decision::Uncached(MissReason::CacheDisabled(by));
+    if shared.mode == Mode::Off {
+        return disabled(DisabledBy::Flag);
+    }
+    if step.config.persistent || step.config.interactive {
+        return disabled(DisabledBy::Persistent);
+    }
+    if step.config.cache == Some(false) {
+        return disabled(DisabledBy::Config);
+    }
+    let store = match &shared.store {
+        Ok(store) => *store,
+        Err(why) => return disabled(DisabledBy::Fault(why.clone())),
+    };
+    let declaration = match environment::declare(shared, step) {
+        Ok(declaration) => declaration,
+        // An adapter's fault costs only the caching of its own step.
+        Err(fault) => return disabled(DisabledBy::Fault(fault)),
+    };
+    let declaration = match declaration {
+        Some(Declaration { verdict: Verdict::Uncacheable(why), adapter, .. }) => {
+            return disabled(DisabledBy::Adapter(adapter.id, why));
+        }
+        Some(Declaration { verdict: Verdict::Unsure(why), adapter, .. }) => {
+            notice(shared, step, format!("adapter {} is unsure: {why}", adapter.id), emit);
+            None
+        }
+        other => other,
+    };
+    let by_default = match step.origin {
+        Origin::Exec => true,
+        Origin::Task => shared.defaults.tasks,
+        Origin::Script => match shared.defaults.scripts {
+            ScriptCaching::All => true,
+            ScriptCaching::None => false,
+            ScriptCaching::Known => declaration.is_some(),
+        },
+    };
+    if !by_default && step.config.cache != Some(true) && shared.mode != Mode::All {
+        return disabled(DisabledBy::Default);
+    }
+    let env = environment::of_step(shared, step, declaration.as_ref(), store.salt());
+    let key = environment::key(shared, step, declaration.as_ref(), &env);
+    let key_digest = key.digest();
+    let scope = scope(&step.id.task, step.id.position);
+    Decision::Cached(Box::new(Cached { store, step, later, scope, declaration, env, key, key_digest }))
+}
+
+/// Finds an entry and puts its outputs in place; or tells why the command must run. A fault of the
+/// store is told, and the command runs.
+fn look_up(shared: &Shared, cached: &Cached, emit: Emit) -> Result<(Entry, bool), MissReason> {
+    if shared.mode == Mode::Force {
+        return Err(MissReason::Forced);
+    }
+    let found = lookup::look_up(shared, cached).unwrap_or_else(|fault| {
+        notice(shared, cached.step, format!("cache not used: {fault}"), emit);
+        Lookup::Miss(MissReason::EntryDamaged(fault.to_string()))
+    });
+    let entry = match found {
+        Lookup::Miss(why) => return Err(why),
+        Lookup::Hit(entry) => entry,
+    };
+    match lookup::replay(shared, cached, &entry) {
+        Ok(Replayed::Fresh) => Ok((entry, true)),
+        Ok(Replayed::Restored) => Ok((entry, false)),
+        Ok(Replayed::Blocked(path)) => Err(MissReason::OutputChanged(path.to_string())),
+        Err(fault) => {
+            notice(shared, cached.step, format!("cache entry not used: {fault}"), emit);
+            // The run that follows stores it anew.
+            let _ = cached.store.remove_entry(entry.fingerprint);
+            Err(MissReason::EntryDamaged(fault.to_string()))
+        }
+    }
+}
+
+fn hit(cached: &Cached, entry: &Entry, is_fresh: bool, started: Instant, emit: Emit) -> Outcome {
+    replay_log(cached, &entry.logs, emit);
+    let hit = Hit {
+        took: started.elapsed(),
+        saved: entry.took.saturating_sub(started.elapsed()),
+        kept: Kept {
+            inputs: entry.inputs,
+            outputs: entry.manifest.outputs.len(),
+            archive: entry.archive.map(|digest| digest.to_string()),
+        },
+    };
+    if is_fresh { Outcome::Fresh(hit) } else { Outcome::Restored(hit) }
+}
+
+fn replay_log(cached: &Cached, recording: &[u8], emit: Emit) {
+    use crate::config::LogMode;
+    if cached.step.config.log != LogMode::Full {
+        return;
+    }
+    // The recording was checked when the entry was found; what cannot be read now was printed before.
+    for (stream, bytes) in Frames::new(recording).into_iter().flatten().flatten() {
+        emit(Event::Printed { step: Arc::clone(&cached.step.id), stream, bytes, replayed: true });
+    }
+}
+
+/// Tells a fault or a remark once per session.
+fn notice(shared: &Shared, step: &Step, text: String, emit: Emit) {
+    let mut told = shared.told.lock().unwrap_or_else(PoisonError::into_inner);
+    if !told.contains(&text) {
+        told.push(text.clone());
+        emit(Event::Notice { step: Some(Arc::clone(&step.id)), text });
+    }
+}
+
+impl<'a> Cached<'a> {
+    /// The disk as this step sees it.
+    fn disk(&'a self, shared: &'a Shared) -> Disk<'a> {
+        Disk {
+            places: &shared.zones.places,
+            env: &self.env.served,
+            search: &self.env.search,
+            digests: shared.digests,
+        }
+    }
+
+    /// Where its outputs go, with what is known of earlier runs.
+    fn place(&'a self, shared: &'a Shared, habits: &'a [crate::store::Habits]) -> Place<'a> {
+        Place { zones: shared.zones, step: self.scope, later: self.later, habits, digests: shared.digests }
+    }
+}
+
+/// Rounds to what a person reads.
+pub(crate) fn since(started: Instant) -> Duration {
+    started.elapsed()
+}

@@ -1,0 +1,122 @@
+//! Starting the command of a step: overheard (traced, with an IPC server, its output recorded), or
+//! left alone when it will not be stored anyway.
+
+use super::environment::Command;
+use super::keep::{self, Run};
+use super::{Cached, Emit, Shared};
+use crate::digest::Digest;
+use crate::event::{Event, Stream};
+use crate::fingerprint::digest_file;
+use crate::ipc::{Server, ServerSpec};
+use crate::outcome::{MissReason, Outcome};
+use crate::plan::Step;
+use crate::process::{self, Mode, SpawnError};
+use crate::stamp::{self, Stamp};
+use crate::store::LogRecorder;
+use crate::trace::Spec;
+use rustc_hash::FxHashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How an overheard command ended.
+pub enum Ended {
+    /// With code 0.
+    Succeeded(Box<Run>),
+    /// Otherwise.
+    Failed {
+        /// What running it directly would have exited with.
+        exit_code: i32,
+        /// Why it could not be started, if so.
+        error: Option<String>,
+        /// How long it took.
+        took: Duration,
+    },
+}
+
+/// Runs the command and overhears it.
+pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
+    let launch = match cached.env.command.launch(&cached.env.passed) {
+        Ok(launch) => launch,
+        Err((exit_code, error)) => return Ended::Failed { exit_code, error: Some(error), took: Duration::ZERO },
+    };
+    let before = digests_before(shared, cached);
+    let server = Server::start(ServerSpec { env: Arc::new(cached.env.served.vars().clone()) });
+    let mut launch = launch;
+    let mut own = Vec::new();
+    if let Ok(server) = &server {
+        launch.env.extend(server.child_env());
+        own = server.own_paths();
+    }
+    let mut recorder = LogRecorder::new(&shared.zones.places);
+    let mut output = |stream: Stream, bytes: &[u8]| {
+        recorder.add(stream, bytes);
+        emit(Event::Printed { step: Arc::clone(&cached.step.id), stream, bytes: bytes.to_vec(), replayed: false });
+    };
+    let spec = Spec::new(cached.env.path.clone(), own);
+    let ended = match process::run(&launch, Mode::Traced(spec), shared.running, &mut output) {
+        Ok(ended) => ended,
+        Err(error) => {
+            let exit_code = spawn_exit_code(&error);
+            return Ended::Failed { exit_code, error: Some(error.to_string()), took: Duration::ZERO };
+        }
+    };
+    let hints = server.map_err(|error| error.to_string()).and_then(Server::finish);
+    let observed = ended.observed.unwrap_or_default();
+    if ended.exit_code != 0 {
+        keep::learn_from_failure(shared, cached, &observed);
+        return Ended::Failed { exit_code: ended.exit_code, error: None, took: ended.took };
+    }
+    let logs = recorder.finish();
+    Ended::Succeeded(Box::new(Run { observed, hints, logs, took: ended.took, interrupted: ended.interrupted, before }))
+}
+
+/// Digests of what earlier runs read and then changed, so that this run can be kept although it does
+/// so again. Without one the run is refused like those before.
+fn digests_before(shared: &Shared, cached: &Cached) -> FxHashMap<PathBuf, (Stamp, Digest)> {
+    let paths = cached.store.overlaps(cached.scope).unwrap_or_default();
+    let paths = paths.iter().map(|path| shared.zones.places.absolute(path));
+    let digests = paths.filter_map(|path| {
+        let (stamp, digest) = digest_file(&path).ok()?;
+        stamp.is_settled(stamp::now_ns()).then_some((path, (stamp, digest)))
+    });
+    digests.collect()
+}
+
+/// Runs the command as it would run without overhear: no tracer, no server, the whole environment,
+/// and the terminal if it runs alone.
+pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> Outcome {
+    emit(Event::Started { step: Arc::clone(&step.id), why: why.clone() });
+    let failed = |exit_code, error: Option<String>, took| Outcome::Failed { why: why.clone(), exit_code, error, took };
+    let (command, env) = super::environment::whole(shared, step);
+    let launch = match command.launch(&env) {
+        Ok(launch) => launch,
+        Err((exit_code, error)) => return failed(exit_code, Some(error), Duration::ZERO),
+    };
+    let mode = if shared.is_alone { Mode::Attached } else { Mode::Captured };
+    let mut output = |stream: Stream, bytes: &[u8]| {
+        emit(Event::Printed { step: Arc::clone(&step.id), stream, bytes: bytes.to_vec(), replayed: false });
+    };
+    match process::run(&launch, mode, shared.running, &mut output) {
+        Ok(ended) if ended.exit_code == 0 => Outcome::Ran { why, refusal: None, took: ended.took, kept: None },
+        Ok(ended) => failed(ended.exit_code, None, ended.took),
+        Err(error) => failed(spawn_exit_code(&error), Some(error.to_string()), Duration::ZERO),
+    }
+}
+
+/// As shells have it: 127 for what is not there, 126 for what cannot be executed.
+fn spawn_exit_code(error: &SpawnError) -> i32 {
+    if error.is_missing() { 127 } else { 126 }
+}
+
+impl Command {
+    /// What is started, with this environment; or the exit code and message of a shell that finds
+    /// no such program.
+    fn launch(&self, env: &[(std::ffi::OsString, std::ffi::OsString)]) -> Result<process::Launch, (i32, String)> {
+        let Some(program) = &self.program else {
+            let name = &self.name;
+            return Err((127, format!("program `{name}` was not found in PATH; is it installed, and spelled right?")));
+        };
+        Ok(process::Launch { program: program.clone(), args: self.args.clone(), cwd: self.cwd.clone(), env: env.to_vec() })
+    }
+}
