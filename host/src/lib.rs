@@ -5,6 +5,7 @@
 
 // session, step, store, report, plan, process, fingerprint, settle, trace, ipc, adapter, workspace
 pub mod plan;
+pub mod workspace;
 
 // ground floor: plain types
 pub mod access;
@@ -15,4 +16,6 @@ pub mod event;
 pub mod hint;
 pub mod outcome;
 pub mod path;
+pub mod problem;
 pub mod stamp;
+pub mod wildcard;
