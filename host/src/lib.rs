@@ -11,6 +11,7 @@ pub mod plan;
 pub mod rules;
 pub mod settle;
 pub mod store;
+pub mod workspace;
 
 // ground floor: plain types
 pub mod access;
@@ -22,5 +23,7 @@ pub mod event;
 pub mod hint;
 pub mod outcome;
 pub mod path;
+pub mod problem;
 pub mod stamp;
 pub mod zone;
+pub mod wildcard;

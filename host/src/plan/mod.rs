@@ -1,8 +1,19 @@
 //! From what was asked to the steps to run and what each waits for. Pure data and pure functions:
 //! nothing here looks at the disk or starts anything.
+//!
+//! Read next: `select` (which packages), `graph` (tasks and their order), `command` (the language
+//! of commands), `nested` (commands that stand for others), `env` (the variables that a step sees).
+
+pub mod command;
+pub mod env;
+mod graph;
+pub mod nested;
+mod select;
 
 use crate::config::TaskConfig;
 use crate::event::StepId;
+use crate::problem::{Place, Problem, Problems};
+use crate::workspace::{Definition, Workspace};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,6 +22,137 @@ use std::sync::Arc;
 pub struct Plan {
     /// In an order in which every step comes after all that it waits for.
     pub steps: Vec<Step>,
+    /// What the user should know of the selection, one line each: a filter that matched nothing.
+    pub warnings: Vec<String>,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The tasks, in order.
+    pub tasks: Vec<TaskSpec>,
+    /// What goes to the end of the last command of each of them, and of no other task.
+    pub args: Vec<String>,
+    /// `-r`: in all packages.
+    pub recursive: bool,
+    /// `-t`: in the package and those that it depends on.
+    pub transitive: bool,
+    /// `-w`: at the root.
+    pub workspace_root: bool,
+    /// `-F`: in the packages that one of these selects.
+    pub filters: Vec<String>,
+    /// `--parallel`: packages in no order.
+    pub parallel: bool,
+    /// `--ignore-depends-on`.
+    pub ignore_depends_on: bool,
+    /// `--fail-if-no-match`: a filter that matches nothing is an error.
+    pub fail_if_no_match: bool,
+    /// Where the user is, absolute and resolved.
+    pub from_dir: PathBuf,
+}
+
+/// A task as it is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskSpec {
+    /// Of this package, instead of the one that the user is in.
+    pub package: Option<String>,
+    /// Its name.
+    pub task: String,
+}
+
+impl TaskSpec {
+    /// Reads `task`, `package#task`, and several of them with commas between.
+    pub fn parse_list(text: &str) -> Vec<TaskSpec> {
+        let parse = |one: &str| match one.rsplit_once('#') {
+            Some((package, task)) => TaskSpec { package: Some(package.to_string()), task: task.to_string() },
+            None => TaskSpec { package: None, task: one.to_string() },
+        };
+        text.split(',').filter(|one| !one.is_empty()).map(parse).collect()
+    }
+}
+
+/// The steps for what was asked.
+///
+/// # Errors
+/// All that is wrong with it: no such task or package, flags that contradict each other, a
+/// `dependsOn` of nothing, a cycle.
+pub fn make(workspace: &Workspace, request: &Request) -> Result<Plan, Problems> {
+    let selected = select::select(workspace, request)?;
+    let mut plan = graph::plan(workspace, request, &selected)?;
+    plan.warnings = selected.warnings;
+    Ok(plan)
+}
+
+/// The single step of `overhear exec`: a command as it stands, with no config of its own.
+pub fn exec_step(workspace: &Workspace, words: &[String], cwd: PathBuf) -> Result<Step, Problems> {
+    let Some((program, args)) = words.split_first() else {
+        return Err(Problem::new("no command given").help("write overhear exec -- command arguments").into());
+    };
+    let package = workspace.package_around(&cwd);
+    let text: Vec<String> = words.iter().map(|word| command::quote(word)).collect();
+    let invocation =
+        Invocation { env: Vec::new(), run: Run::Program { program: program.clone(), args: args.to_vec() } };
+    let relative = cwd.strip_prefix(&workspace.root).map(|dir| dir.display().to_string()).unwrap_or_default();
+    let shared: Vec<_> = graph::shared_files(workspace, package);
+    let config = crate::config::TaskKeys::default().settle(&shared, workspace.settings().strict_env);
+    Ok(Step {
+        id: Arc::new(StepId {
+            index: 0,
+            task: "exec".into(),
+            position: 0,
+            command: text.join(" ").into(),
+            cwd: if relative.is_empty() { ".".into() } else { relative.into() },
+        }),
+        package: Arc::new(graph::package_ref(workspace, package)),
+        task_name: "exec".into(),
+        invocation,
+        cwd,
+        config: Arc::new(config),
+        origin: Origin::Exec,
+        waits_for: Vec::new(),
+    })
+}
+
+/// One line of `overhear list`.
+#[derive(Clone, Debug)]
+pub struct Listed<'a> {
+    /// Position in [`Workspace::packages`].
+    pub package: usize,
+    /// `package#name`, or the name alone.
+    pub label: String,
+    /// The script or task.
+    pub definition: Definition<'a>,
+    /// Its commands as written, joined by `&&`; empty for a group.
+    pub command: String,
+    /// What it is for, if anybody wrote so.
+    pub description: Option<&'a str>,
+}
+
+impl Listed<'_> {
+    /// Where it is defined. Reads the file again.
+    pub fn place(&self, workspace: &Workspace) -> Option<Place> {
+        workspace.place_of(self.package, self.definition)
+    }
+}
+
+/// All tasks, by package in the order of the workspace.
+pub fn list(workspace: &Workspace) -> Vec<Listed<'_>> {
+    let mut listed = Vec::new();
+    for (at, package) in workspace.packages.iter().enumerate() {
+        for definition in package.definitions() {
+            let (command, description) = match definition {
+                Definition::Script(script) => {
+                    let entries = package.config.iter().flat_map(|config| &config.scripts);
+                    let entry = entries.into_iter().find(|entry| entry.name == script.name);
+                    (script.command.clone(), entry.and_then(|entry| entry.description.as_deref()))
+                }
+                Definition::Task(task) => (task.command.as_deref().unwrap_or_default().join(" && "), task.description.as_deref()),
+            };
+            let label = workspace.task_label(at, definition.name());
+            listed.push(Listed { package: at, label, definition, command, description });
+        }
+    }
+    listed
 }
 
 /// One command of a task, with all that is known of it beforehand.

@@ -1,0 +1,1 @@
+//! The variables that a step sees.

@@ -1,0 +1,192 @@
+//! Commands that stand for other commands: calls of package managers and runners, which the plan
+//! unfolds into the tasks that they would run, and wrappers, which are looked through so that an
+//! adapter sees the tool. Only plain forms; one with a flag is left as it is.
+
+use super::{Invocation, Run};
+
+/// Tasks that a command runs in the package of its working directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Their names; for [`Runner::Overhear`] perhaps `package#task`.
+    pub tasks: Vec<String>,
+    /// All at once, instead of one after the other.
+    pub parallel: bool,
+    /// Who would run them.
+    pub runner: Runner,
+}
+
+/// Who would run a task: it decides what a name may mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runner {
+    /// A package manager, or a program in its stead: scripts of the same package alone.
+    Scripts,
+    /// Scripts and tasks, also of other packages.
+    Overhear,
+}
+
+/// Names that pnpm and yarn keep for themselves where `run` is left out.
+const RESERVED: &[&str] = &[
+    "access", "add", "approve-builds", "audit", "autoclean", "bin", "bugs", "c", "cache", "cat-file", "cat-index",
+    "check", "ci", "completion", "config", "constraints", "create", "dedupe", "deploy", "dist-tag", "dlx", "docs",
+    "doctor", "env", "exec", "explain", "explore", "fetch", "find-hash", "fund", "generate-lock-entry", "get", "global",
+    "help", "i", "import", "info", "init", "install", "install-test", "it", "la", "licenses", "link", "list", "ll", "ln",
+    "login", "logout", "ls", "m", "multi", "node", "npm", "outdated", "owner", "pack", "patch", "patch-commit",
+    "patch-remove", "pkg", "plugin", "policies", "prefix", "prune", "publish", "rb", "rebuild", "recursive", "remove",
+    "repo", "rm", "root", "run", "run-script", "s", "search", "self-update", "server", "set", "setup", "stage", "stars",
+    "store", "tag", "team", "un", "uninstall", "unlink", "unplug", "up", "update", "upgrade", "upgrade-interactive",
+    "version", "versions", "view", "why", "workspace", "workspaces", "x",
+];
+
+/// The tasks that this command runs, if it does nothing else.
+pub fn call(invocation: &Invocation) -> Option<Call> {
+    let Run::Program { program, args } = &invocation.run else { return None };
+    if !invocation.env.is_empty() || !args.iter().all(|word| is_plain(word)) {
+        return None;
+    }
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let scripts = |tasks: &[&str], parallel| Call {
+        tasks: tasks.iter().map(|task| task.to_string()).collect(),
+        parallel,
+        runner: Runner::Scripts,
+    };
+    match (program.as_str(), words.as_slice()) {
+        ("npm" | "pnpm" | "yarn" | "bun", ["run", task]) | ("npm" | "pnpm", ["run-script", task]) => Some(scripts(&[task], false)),
+        ("npm" | "pnpm", [task @ ("test" | "start")]) => Some(scripts(&[task], false)),
+        ("npm" | "pnpm", ["t"]) => Some(scripts(&["test"], false)),
+        ("pnpm" | "yarn", [task]) if !RESERVED.contains(task) => Some(scripts(&[task], false)),
+        ("run-s", tasks) if !tasks.is_empty() => Some(scripts(tasks, false)),
+        ("run-p", tasks) if !tasks.is_empty() => Some(scripts(tasks, true)),
+        ("overhear" | "vp", ["run", task]) => {
+            let tasks = task.split(',').map(str::to_string).collect();
+            Some(Call { tasks, parallel: true, runner: Runner::Overhear })
+        }
+        _ => None,
+    }
+}
+
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && !word.starts_with('-') && !word.contains(['*', '?', '{', '!', ' ', '='])
+}
+
+/// Whether a command runs tasks in many packages: it would run again what a selection of all
+/// packages runs already.
+pub fn runs_many_packages(invocation: &Invocation) -> bool {
+    let Run::Program { program, args } = &look_through(invocation).run else { return false };
+    let has = |flags: &[&str]| args.iter().any(|word| flags.contains(&word.as_str()));
+    match program.as_str() {
+        "overhear" | "vp" => args.first().is_some_and(|first| first == "run") && has(&["-r", "--recursive", "-t", "--transitive"]),
+        "pnpm" => has(&["-r", "--recursive", "recursive", "m", "multi"]),
+        "npm" => has(&["-ws", "--workspaces"]),
+        "yarn" => args.first().is_some_and(|first| first == "workspaces"),
+        _ => false,
+    }
+}
+
+/// The command behind wrappers that change at most its environment (`env A=b`, `cross-env A=b`,
+/// `npx`, `pnpm exec` and the like): for adapters to recognise. What is started stays the wrapper.
+pub fn look_through(invocation: &Invocation) -> Invocation {
+    let mut seen = invocation.clone();
+    while let Some(inner) = unwrapped(&seen) {
+        seen = inner;
+    }
+    seen
+}
+
+fn unwrapped(invocation: &Invocation) -> Option<Invocation> {
+    let Run::Program { program, args } = &invocation.run else { return None };
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let inner = match (program.as_str(), words.as_slice()) {
+        ("env" | "/usr/bin/env" | "cross-env", _) => return without_assignments(invocation, args),
+        ("npx", ["--no-install" | "--no" | "--", ..]) => &args[1..],
+        ("pnpm" | "npm" | "yarn", ["exec", "--", ..]) => &args[2..],
+        ("pnpm" | "yarn", ["exec", ..]) => &args[1..],
+        ("bun", ["x", ..]) => &args[1..],
+        ("npx" | "bunx", _) => &args[..],
+        _ => return None,
+    };
+    let (first, rest) = inner.split_first()?;
+    // A flag of the wrapper, or a package with a version that it would fetch.
+    let is_local_name = !first.starts_with('-') && !first.trim_start_matches('@').contains('@');
+    is_local_name.then(|| Invocation {
+        env: invocation.env.clone(),
+        run: Run::Program { program: first.clone(), args: rest.to_vec() },
+    })
+}
+
+fn without_assignments(invocation: &Invocation, args: &[String]) -> Option<Invocation> {
+    let mut env = invocation.env.clone();
+    let mut rest = args;
+    while let [first, after @ ..] = rest {
+        let Some((name, value)) = first.split_once('=') else { break };
+        env.push((name.to_string(), value.to_string()));
+        rest = after;
+    }
+    let (program, args) = rest.split_first()?;
+    let run = Run::Program { program: program.clone(), args: args.to_vec() };
+    (!program.starts_with('-')).then_some(Invocation { env, run })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::command::split;
+    use std::path::Path;
+
+    fn invocation(command: &str) -> Invocation {
+        split(command, Path::new("/p")).remove(0).invocation
+    }
+
+    #[test]
+    fn plain_calls_name_the_tasks_that_they_run() {
+        let cases: &[(&str, Option<(&[&str], bool)>)] = &[
+            ("npm run build", Some((&["build"], false))),
+            ("npm test", Some((&["test"], false))),
+            ("pnpm build", Some((&["build"], false))),
+            ("pnpm run build", Some((&["build"], false))),
+            ("yarn build:lib", Some((&["build:lib"], false))),
+            ("bun run build", Some((&["build"], false))),
+            ("run-s a b", Some((&["a", "b"], false))),
+            ("run-p a b", Some((&["a", "b"], true))),
+            ("overhear run web#build,test", Some((&["web#build", "test"], true))),
+            ("vp run build", Some((&["build"], true))),
+            ("npm run build --workspaces", None),
+            ("npm run build -- --mode x", None),
+            ("pnpm -r build", None),
+            ("pnpm install", None),
+            ("yarn workspaces", None),
+            ("npm ci", None),
+            ("A=b npm run build", None),
+            ("run-p 'build:*'", None),
+            ("bun build", None),
+            ("npm run", None),
+        ];
+        for (command, expected) in cases {
+            let found = call(&invocation(command));
+            let found = found.as_ref().map(|call| (call.tasks.iter().map(String::as_str).collect::<Vec<_>>(), call.parallel));
+            assert_eq!(found, expected.map(|(tasks, parallel)| (tasks.to_vec(), parallel)), "{command}");
+        }
+    }
+
+    #[test]
+    fn wrappers_are_looked_through() {
+        let cases = [
+            ("env A=b vite build", "A=b vite build"),
+            ("cross-env NODE_ENV=production vite build", "NODE_ENV=production vite build"),
+            ("npx vite build", "vite build"),
+            ("npx --no-install vite build", "vite build"),
+            ("pnpm exec tsc -b", "tsc -b"),
+            ("npm exec -- tsc -b", "tsc -b"),
+            ("bunx tsc", "tsc"),
+            ("A=1 cross-env B=2 npx vite", "A=1 B=2 vite"),
+            ("npx vite@5 build", "npx vite@5 build"),
+            ("npx @scope/tool x", "@scope/tool x"),
+            ("npx -p vite vite build", "npx -p vite vite build"),
+            ("env -i vite", "env -i vite"),
+            ("env", "env"),
+            ("vite build", "vite build"),
+        ];
+        for (command, expected) in cases {
+            assert_eq!(look_through(&invocation(command)), invocation(expected), "{command}");
+        }
+    }
+}

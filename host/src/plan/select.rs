@@ -1,0 +1,347 @@
+//! Which tasks of which packages were asked for: `package#task`, `-r`, `-t`, `-w`, and `-F` with
+//! pnpm's grammar. Order is `graph`'s.
+
+use super::{Request, TaskSpec, command, nested};
+use crate::path::join_lexically;
+use crate::problem::{Problem, Problems, closest};
+use crate::wildcard;
+use crate::workspace::{Definition, Workspace};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// What was selected.
+#[derive(Debug, Default)]
+pub(super) struct Selected {
+    /// Package and name of each task, in the order asked; every one exists.
+    pub tasks: Vec<(usize, String)>,
+    /// Packages that depend on each other run in that order.
+    pub ordered: bool,
+    pub warnings: Vec<String>,
+}
+
+/// Selects, or says what does not fit.
+pub(super) fn select(workspace: &Workspace, request: &Request) -> Result<Selected, Problems> {
+    contradictions(request)?;
+    if request.tasks.is_empty() {
+        return Err(Problem::new("no task named").help("`overhear list` shows the tasks").into());
+    }
+    let many = request.recursive || request.transitive || !request.filters.is_empty();
+    let mut selected = Selected { ordered: many && !request.parallel, ..Selected::default() };
+    let mut problems = Problems::default();
+    let filtered = match request.filters.is_empty() {
+        true => None,
+        false => Some(filter(workspace, request, &mut selected.warnings)?),
+    };
+    for spec in &request.tasks {
+        match packages_of(workspace, request, spec, filtered.as_ref()) {
+            Ok(packages) => select_task(workspace, request, spec, &packages, &mut selected, &mut problems),
+            Err(problem) => problems.0.push(problem),
+        }
+    }
+    problems.or(selected)
+}
+
+fn contradictions(request: &Request) -> Result<(), Problem> {
+    let filters = !request.filters.is_empty();
+    let named = request.tasks.iter().find(|spec| spec.package.is_some());
+    let pairs = [
+        (request.recursive && request.transitive, "--recursive", "--transitive"),
+        (request.recursive && filters, "--recursive", "--filter"),
+        (request.recursive && request.workspace_root, "--recursive", "--workspace-root"),
+        (request.transitive && filters, "--transitive", "--filter"),
+        (request.workspace_root && filters, "--workspace-root", "--filter"),
+    ];
+    if let Some((_, one, other)) = pairs.into_iter().find(|(both, _, _)| *both) {
+        return Err(Problem::new(format!("{one} and {other} contradict each other")).help("leave out one of them"));
+    }
+    let flags = [(request.recursive, "--recursive"), (filters, "--filter"), (request.workspace_root, "--workspace-root")];
+    match (named, flags.into_iter().find(|(given, _)| *given)) {
+        (Some(TaskSpec { package: Some(package), task }), Some((_, flag))) => {
+            let message = format!("`{package}#{task}` names its package, and {flag} selects packages");
+            Err(Problem::new(message).help(format!("leave out {flag}, or write `{task}` alone")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The packages in which a task is looked for.
+fn packages_of(workspace: &Workspace, request: &Request, spec: &TaskSpec, filtered: Option<&BTreeSet<usize>>) -> Result<Vec<usize>, Problem> {
+    let start = match &spec.package {
+        Some(name) => workspace.package_named(name).ok_or_else(|| no_package(workspace, name))?,
+        None if request.workspace_root => 0,
+        None => workspace.package_around(&request.from_dir),
+    };
+    Ok(match filtered {
+        Some(filtered) => filtered.iter().copied().collect(),
+        None if request.recursive => (0..workspace.packages.len()).collect(),
+        None if request.transitive => dependencies(workspace, [start].into()).into_iter().collect(),
+        None => vec![start],
+    })
+}
+
+pub(super) fn no_package(workspace: &Workspace, name: &str) -> Problem {
+    let problem = Problem::new(format!("no package `{name}` in this workspace"));
+    match workspace.closest_package(name) {
+        Some(close) => problem.help(format!("did you mean `{close}`?")),
+        None => problem.help("`overhear list` shows the packages and their tasks"),
+    }
+}
+
+fn select_task(workspace: &Workspace, request: &Request, spec: &TaskSpec, packages: &[usize], selected: &mut Selected, problems: &mut Problems) {
+    let having: Vec<usize> = packages.iter().copied().filter(|at| workspace.packages[*at].definition(&spec.task).is_some()).collect();
+    if having.is_empty() {
+        // A filter that matches no package has been told already.
+        if !packages.is_empty() {
+            problems.0.push(no_task(workspace, request, spec, packages));
+        }
+        return;
+    }
+    for at in having {
+        if request.recursive && at == 0 && packages.len() > 1 && runs_many(workspace, &spec.task) {
+            let label = workspace.task_label(0, &spec.task);
+            selected.warnings.push(format!("{label} runs tasks in many packages itself and is left out of --recursive"));
+            continue;
+        }
+        let task = (at, spec.task.clone());
+        if !selected.tasks.contains(&task) {
+            selected.tasks.push(task);
+        }
+    }
+}
+
+/// Whether the task at the root is itself a run in many packages.
+fn runs_many(workspace: &Workspace, task: &str) -> bool {
+    let root = &workspace.packages[0];
+    let commands: &[String] = match root.definition(task) {
+        Some(Definition::Script(script)) => std::slice::from_ref(&script.command),
+        Some(Definition::Task(task)) => task.command.as_deref().unwrap_or_default(),
+        None => &[],
+    };
+    commands.iter().flat_map(|text| command::split(text, &root.dir)).any(|part| nested::runs_many_packages(&part.invocation))
+}
+
+fn no_task(workspace: &Workspace, request: &Request, spec: &TaskSpec, packages: &[usize]) -> Problem {
+    let task = &spec.task;
+    let message = match packages {
+        [one] if workspace.lone && workspace.packages[*one].name.is_none() => format!("no task `{task}` in package.json"),
+        [one] => format!("no task `{task}` in package `{}`", workspace.packages[*one].label()),
+        _ => format!("none of the {} selected packages has a task `{task}`", packages.len()),
+    };
+    let problem = Problem::new(message);
+    let known = packages.iter().flat_map(|at| workspace.packages[*at].definitions()).collect::<Vec<_>>();
+    if let Some(close) = closest(task, known.iter().map(|definition| definition.name())) {
+        return problem.help(format!("did you mean `{close}`?"));
+    }
+    let elsewhere: Vec<usize> = (0..workspace.packages.len()).filter(|at| workspace.packages[*at].definition(task).is_some()).collect();
+    match elsewhere.as_slice() {
+        [] if known.is_empty() => problem.help("there are no scripts in package.json, and no tasks in overhear.json"),
+        [] => problem.help("`overhear list` shows the tasks"),
+        [one] => problem.help(format!("`{}` exists; or run it wherever it exists with -r", workspace.task_label(*one, task))),
+        many if !request.recursive => {
+            problem.help(format!("{} other packages have it; run it there with -r", many.len()))
+        }
+        _ => problem.help("`overhear list` shows the tasks"),
+    }
+}
+
+/// These packages and all that they depend on.
+pub(super) fn dependencies(workspace: &Workspace, start: BTreeSet<usize>) -> BTreeSet<usize> {
+    let mut reached = start.clone();
+    let mut open: Vec<usize> = start.into_iter().collect();
+    while let Some(at) = open.pop() {
+        open.extend(workspace.packages[at].edges.iter().map(|edge| edge.to).filter(|to| reached.insert(*to)));
+    }
+    reached
+}
+
+/// These packages and all that depend on them.
+fn dependents(workspace: &Workspace, start: BTreeSet<usize>) -> BTreeSet<usize> {
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); workspace.packages.len()];
+    for (at, package) in workspace.packages.iter().enumerate() {
+        package.edges.iter().for_each(|edge| users[edge.to].push(at));
+    }
+    let mut reached = start.clone();
+    let mut open: Vec<usize> = start.into_iter().collect();
+    while let Some(at) = open.pop() {
+        open.extend(users[at].iter().copied().filter(|to| reached.insert(*to)));
+    }
+    reached
+}
+
+/// One filter, taken apart.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Filter {
+    exclude: bool,
+    exclude_self: bool,
+    dependencies: bool,
+    dependents: bool,
+    name: Option<String>,
+    dir: Option<String>,
+    since: Option<String>,
+}
+
+impl Filter {
+    fn parse(written: &str) -> Option<Filter> {
+        let mut filter = Filter::default();
+        let mut rest = written;
+        if let Some(after) = rest.strip_prefix('!') {
+            (filter.exclude, rest) = (true, after);
+        }
+        if let Some(before) = rest.strip_suffix("...") {
+            (filter.dependencies, rest) = (true, before);
+            if let Some(before) = rest.strip_suffix('^') {
+                (filter.exclude_self, rest) = (true, before);
+            }
+        }
+        if let Some(after) = rest.strip_prefix("...") {
+            (filter.dependents, rest) = (true, after);
+            if let Some(after) = rest.strip_prefix('^') {
+                (filter.exclude_self, rest) = (true, after);
+            }
+        }
+        if let Some((before, reference)) = rest.strip_suffix(']').and_then(|rest| rest.split_once('[')) {
+            (filter.since, rest) = (Some(reference.to_string()), before);
+        }
+        if let Some((before, dir)) = rest.strip_suffix('}').and_then(|rest| rest.split_once('{')) {
+            (filter.dir, rest) = (Some(dir.to_string()), before);
+        }
+        if matches!(rest, "." | "..") || rest.starts_with("./") || rest.starts_with("../") || rest.starts_with('/') {
+            let first = filter.dir.replace(rest.to_string());
+            if first.is_some() {
+                return None;
+            }
+        } else if !rest.is_empty() {
+            filter.name = Some(rest.to_string());
+        }
+        let says_something = filter.name.is_some() || filter.dir.is_some() || filter.since.is_some();
+        (says_something && !rest.contains(['{', '}', '[', ']'])).then_some(filter)
+    }
+}
+
+fn filter(workspace: &Workspace, request: &Request, warnings: &mut Vec<String>) -> Result<BTreeSet<usize>, Problems> {
+    let mut problems = Problems::default();
+    let (mut included, mut excluded) = (BTreeSet::new(), BTreeSet::new());
+    let mut only_excludes = true;
+    for written in &request.filters {
+        let Some(filter) = Filter::parse(written) else {
+            let problem = Problem::new(format!("cannot read the filter `{written}`"));
+            problems.0.push(problem.help("write a name, ./folder, {folder}, name..., ...name, name^..., or one of these after !"));
+            continue;
+        };
+        if let Some(since) = &filter.since {
+            let message = format!("the filter `{written}` asks for what changed since `{since}`, which is not supported yet");
+            problems.0.push(Problem::new(message).help("name the packages, or leave the filter out: unchanged tasks are not run again"));
+            continue;
+        }
+        let matched = apply(workspace, request, &filter);
+        if matched.is_empty() && request.fail_if_no_match {
+            problems.0.push(unmatched(workspace, written, &filter));
+        } else if matched.is_empty() {
+            let problem = unmatched(workspace, written, &filter);
+            warnings.push(problem.help.map_or(problem.message.clone(), |help| format!("{}: {help}", problem.message)));
+        }
+        only_excludes &= filter.exclude;
+        if filter.exclude { &mut excluded } else { &mut included }.extend(matched);
+    }
+    if only_excludes {
+        included = (0..workspace.packages.len()).collect();
+    }
+    problems.or(included.difference(&excluded).copied().collect())
+}
+
+fn unmatched(workspace: &Workspace, written: &str, filter: &Filter) -> Problem {
+    let problem = Problem::new(format!("the filter `{written}` matches no package"));
+    match filter.name.as_deref().and_then(|name| workspace.closest_package(name)) {
+        Some(close) => problem.help(format!("did you mean `{close}`?")),
+        None => problem,
+    }
+}
+
+fn apply(workspace: &Workspace, request: &Request, filter: &Filter) -> BTreeSet<usize> {
+    let mut matched: BTreeSet<usize> = match &filter.name {
+        Some(name) => by_name(workspace, name),
+        None => (0..workspace.packages.len()).collect(),
+    };
+    if let Some(dir) = &filter.dir {
+        let there = by_dir(workspace, &request.from_dir, dir);
+        matched.retain(|at| there.contains(at));
+    }
+    let mut reached = BTreeSet::new();
+    if filter.dependencies {
+        reached.extend(dependencies(workspace, matched.clone()));
+    }
+    if filter.dependents {
+        reached.extend(dependents(workspace, matched.clone()));
+    }
+    if filter.exclude_self {
+        reached.retain(|at| !matched.contains(at));
+        return reached;
+    }
+    reached.extend(matched);
+    reached
+}
+
+/// By name with wildcards; a plain name that nobody has stands for the one package of that name
+/// in a scope.
+fn by_name(workspace: &Workspace, name: &str) -> BTreeSet<usize> {
+    let having = |stands_for: &dyn Fn(&str) -> bool| -> BTreeSet<usize> {
+        let named = |at: &usize| workspace.packages[*at].name.as_deref().is_some_and(stands_for);
+        (0..workspace.packages.len()).filter(named).collect()
+    };
+    let matched = having(&|own| wildcard::matches(name, own));
+    if !matched.is_empty() || name.contains('/') || wildcard::is_pattern(name) {
+        return matched;
+    }
+    let scoped = having(&|own| own.starts_with('@') && own.split_once('/').is_some_and(|(_, bare)| bare == name));
+    if scoped.len() == 1 { scoped } else { BTreeSet::new() }
+}
+
+/// By folder, perhaps with wildcards; a folder that is no package stands for those below it.
+fn by_dir(workspace: &Workspace, from_dir: &Path, dir: &str) -> BTreeSet<usize> {
+    let all = 0..workspace.packages.len();
+    if dir.contains(['*', '?', '[', '{']) {
+        let path = join_lexically(from_dir, Path::new(dir));
+        let Ok(relative) = path.strip_prefix(&workspace.root) else { return BTreeSet::new() };
+        let glob = globset::GlobBuilder::new(&relative.to_string_lossy()).literal_separator(true).build();
+        let Ok(glob) = glob else { return BTreeSet::new() };
+        let matcher = glob.compile_matcher();
+        return all.filter(|at| matcher.is_match(&workspace.packages[*at].relative_dir)).collect();
+    }
+    let path = join_lexically(from_dir, Path::new(dir));
+    match workspace.package_at(&path) {
+        Some(at) => [at].into(),
+        None => all.filter(|at| workspace.packages[*at].dir.starts_with(&path)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_taken_apart_as_pnpm_has_it() {
+        let base = Filter::default;
+        let name = |name: &str| Some(name.to_string());
+        let cases = [
+            ("web", Filter { name: name("web"), ..base() }),
+            ("!web", Filter { name: name("web"), exclude: true, ..base() }),
+            ("web...", Filter { name: name("web"), dependencies: true, ..base() }),
+            ("...web", Filter { name: name("web"), dependents: true, ..base() }),
+            ("...web...", Filter { name: name("web"), dependents: true, dependencies: true, ..base() }),
+            ("web^...", Filter { name: name("web"), dependencies: true, exclude_self: true, ..base() }),
+            ("...^web", Filter { name: name("web"), dependents: true, exclude_self: true, ..base() }),
+            ("./apps/web", Filter { dir: name("./apps/web"), ..base() }),
+            (".", Filter { dir: name("."), ..base() }),
+            ("{apps/*}...", Filter { dir: name("apps/*"), dependencies: true, ..base() }),
+            ("@s/*{apps}", Filter { name: name("@s/*"), dir: name("apps"), ..base() }),
+            ("...[main]", Filter { since: name("main"), dependents: true, ..base() }),
+            ("web{apps}[main]", Filter { name: name("web"), dir: name("apps"), since: name("main"), ..base() }),
+        ];
+        for (written, expected) in cases {
+            assert_eq!(Filter::parse(written), Some(expected), "{written}");
+        }
+        for written in ["", "!", "...", "a{b", "./a{b}", "a]b"] {
+            assert_eq!(Filter::parse(written), None, "{written}");
+        }
+    }
+}

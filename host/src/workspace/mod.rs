@@ -1,0 +1,302 @@
+//! The workspace as it lies on disk: its root, its packages with their scripts and configuration,
+//! and how packages depend on each other. It reads and never writes; what is to be run is `plan`'s.
+//!
+//! Read next: `find` (where the root is), `globs` (which folders are packages), `manifest`
+//! (package.json), `config_file` (overhear.json), `links` (edges between packages).
+
+mod config_file;
+mod config_value;
+mod find;
+mod globs;
+mod links;
+mod manifest;
+
+use crate::config::{ConfigFile, DependencyKind, RootSettings, TaskEntry};
+use crate::problem::{Place, Problem, Problems, Source, closest};
+use manifest::Manifest;
+use rustc_hash::FxHashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A repository root and its packages.
+#[derive(Debug)]
+pub struct Workspace {
+    /// The root, absolute and resolved.
+    pub root: PathBuf,
+    /// The package at the root first (it is there even where the root has no package.json), then
+    /// the others by folder.
+    pub packages: Vec<Package>,
+    /// Whether there is but one package because nothing names others.
+    pub lone: bool,
+    by_name: FxHashMap<String, usize>,
+    by_dir: FxHashMap<PathBuf, usize>,
+}
+
+/// One package.
+#[derive(Debug, Default)]
+pub struct Package {
+    /// `name` of package.json.
+    pub name: Option<String>,
+    /// `version` of package.json.
+    pub version: Option<String>,
+    /// Its folder, absolute and resolved.
+    pub dir: PathBuf,
+    /// Its folder relative to the root; empty for the root.
+    pub relative_dir: PathBuf,
+    /// `scripts` of package.json, in order.
+    pub scripts: Vec<Script>,
+    /// Its overhear.json, or the vite-task.json that stands in for it.
+    pub config: Option<ConfigFile>,
+    /// The packages of this workspace that it depends on, in order, each once per kind.
+    pub edges: Vec<Edge>,
+}
+
+/// A script of package.json.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// Its name.
+    pub name: String,
+    /// Its command.
+    pub command: String,
+}
+
+/// That one package depends on another of the workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edge {
+    /// Position in [`Workspace::packages`] of the one it depends on.
+    pub to: usize,
+    /// In which way.
+    pub kind: DependencyKind,
+}
+
+/// What stands behind the name of a task.
+#[derive(Clone, Copy, Debug)]
+pub enum Definition<'a> {
+    /// A script of package.json.
+    Script(&'a Script),
+    /// An entry of `tasks`.
+    Task(&'a TaskEntry),
+}
+
+impl<'a> Definition<'a> {
+    /// The name of the task.
+    pub fn name(self) -> &'a str {
+        match self {
+            Definition::Script(script) => &script.name,
+            Definition::Task(task) => &task.name,
+        }
+    }
+}
+
+impl Package {
+    /// The script or task of this name.
+    pub fn definition(&self, task: &str) -> Option<Definition<'_>> {
+        self.definitions().find(|definition| definition.name() == task)
+    }
+
+    /// Its tasks, then its scripts, in the order written.
+    pub fn definitions(&self) -> impl Iterator<Item = Definition<'_>> {
+        let tasks = self.config.iter().flat_map(|config| &config.tasks);
+        tasks.map(Definition::Task).chain(self.scripts.iter().map(Definition::Script))
+    }
+
+    /// How messages name it: its name, else its folder relative to the root.
+    pub fn label(&self) -> String {
+        match &self.name {
+            Some(name) => name.clone(),
+            None if self.relative_dir.as_os_str().is_empty() => "the root".to_string(),
+            None => self.relative_dir.display().to_string(),
+        }
+    }
+
+    /// Its package.json.
+    pub fn manifest_file(&self) -> PathBuf {
+        self.dir.join("package.json")
+    }
+}
+
+impl Workspace {
+    /// Finds the workspace that a folder belongs to, and reads it.
+    ///
+    /// # Errors
+    /// Every mistake in the files that it reads, together.
+    pub fn load(from: &Path) -> Result<Workspace, Problems> {
+        let found = find::find(from)?;
+        let mut problems = Problems::default();
+        let sources = read_manifests(&found, &mut problems);
+        let manifests = parse_manifests(&sources, &mut problems);
+        let workspace = Workspace::assemble(&found, &sources, &manifests, &mut problems);
+        problems.or(workspace)
+    }
+
+    fn assemble(
+        found: &find::Found,
+        sources: &[(PathBuf, Option<Source>)],
+        manifests: &[Manifest<'_>],
+        problems: &mut Problems,
+    ) -> Workspace {
+        let mut packages: Vec<Package> = Vec::with_capacity(sources.len());
+        for ((relative_dir, _), manifest) in sources.iter().zip(manifests) {
+            packages.push(Package {
+                name: manifest.name.as_ref().filter(|name| !name.is_empty()).map(|name| name.to_string()),
+                version: manifest.version.0.as_ref().map(|version| version.to_string()),
+                dir: found.root.join(relative_dir),
+                relative_dir: relative_dir.clone(),
+                scripts: manifest.scripts.0.iter().map(|(name, command)| Script { name: name.to_string(), command: command.to_string() }).collect(),
+                config: None,
+                edges: Vec::new(),
+            });
+        }
+        let by_name = index_names(&packages, sources, problems);
+        let by_dir = packages.iter().enumerate().map(|(at, package)| (package.dir.clone(), at)).collect();
+        let mut workspace =
+            Workspace { root: found.root.clone(), packages, lone: found.globs.is_none(), by_name, by_dir };
+        for (at, manifest) in manifests.iter().enumerate() {
+            workspace.packages[at].edges = links::edges(&workspace, at, manifest);
+        }
+        for at in 0..workspace.packages.len() {
+            let package = &workspace.packages[at];
+            let config = config_file::read(&package.dir, &package.relative_dir, problems);
+            workspace.packages[at].config = config;
+        }
+        config_file::check(&workspace, problems);
+        workspace
+    }
+
+    /// The package of this name; an unnamed one goes by its folder relative to the root.
+    pub fn package_named(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied().or_else(|| {
+            let at = self.by_dir.get(&self.root.join(name)).copied()?;
+            self.packages[at].name.is_none().then_some(at)
+        })
+    }
+
+    /// The package with exactly this folder, absolute and resolved.
+    pub fn package_at(&self, dir: &Path) -> Option<usize> {
+        self.by_dir.get(dir).copied()
+    }
+
+    /// The package that a folder belongs to: the nearest one upwards, at last the root.
+    pub fn package_around(&self, dir: &Path) -> usize {
+        dir.ancestors().take_while(|above| above.starts_with(&self.root)).find_map(|above| self.package_at(above)).unwrap_or(0)
+    }
+
+    /// What the file at the root says for all, or the defaults.
+    pub fn settings(&self) -> RootSettings {
+        self.packages[0].config.as_ref().map(|config| config.root.clone()).unwrap_or_default()
+    }
+
+    /// How a task is named everywhere: `package#name`, or the name alone in a lone package without
+    /// a name and at a root without one.
+    pub fn task_label(&self, package: usize, task: &str) -> String {
+        let package = &self.packages[package];
+        match &package.name {
+            Some(name) => format!("{name}#{task}"),
+            None if package.relative_dir.as_os_str().is_empty() => task.to_string(),
+            None => format!("{}#{task}", package.relative_dir.display()),
+        }
+    }
+
+    /// Where a script or task is defined. Scripts are looked up in package.json again, which is
+    /// why this is no field.
+    pub fn place_of(&self, package: usize, definition: Definition<'_>) -> Option<Place> {
+        let package = &self.packages[package];
+        match definition {
+            Definition::Task(task) => Some(package.config.as_ref()?.source.place(task.at.clone())),
+            Definition::Script(script) => {
+                let source = read_source(&package.manifest_file()).ok()??;
+                manifest::key_range(&source, &["scripts", &script.name]).map(|range| source.place(range))
+            }
+        }
+    }
+
+    /// The name of a package close to this one, for messages.
+    pub fn closest_package(&self, name: &str) -> Option<&str> {
+        closest(name, self.packages.iter().filter_map(|package| package.name.as_deref()))
+    }
+}
+
+/// Reads a file as text; `None` where there is none.
+///
+/// # Errors
+/// What the system says, or that it is not UTF-8.
+fn read_source(file: &Path) -> io::Result<Option<Source>> {
+    match std::fs::read(file) {
+        Ok(bytes) => {
+            let text = String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))?;
+            Ok(Some(Source::new(file.to_path_buf(), text)))
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Problem {
+    Problem::new(format!("cannot read {}: {error}", file.display()))
+}
+
+/// The manifests of all packages, that of the root first, each with its folder relative to the
+/// root. Folders that globs stand for and that have no package.json are no packages.
+fn read_manifests(found: &find::Found, problems: &mut Problems) -> Vec<(PathBuf, Option<Source>)> {
+    let mut sources = vec![(PathBuf::new(), found.root_manifest.clone())];
+    let Some(globs) = &found.globs else { return sources };
+    let mut resolved = rustc_hash::FxHashSet::default();
+    for relative in globs.expand(&found.root) {
+        let dir = found.root.join(&relative);
+        if relative.as_os_str().is_empty() {
+            continue;
+        }
+        let file = dir.join("package.json");
+        match read_source(&file) {
+            Ok(None) => continue,
+            Err(error) => problems.0.push(unreadable(&file, &error)),
+            Ok(Some(source)) => match inside(&found.root, &dir) {
+                Some(relative) if resolved.insert(relative.clone()) => sources.push((relative, Some(source))),
+                Some(_) => {}
+                None => {
+                    let message = format!("package {} leads out of the workspace through a symlink", relative.display());
+                    problems.0.push(Problem::new(message).help("exclude it with a glob that starts with !, or move it into the workspace"));
+                }
+            },
+        }
+    }
+    sources
+}
+
+/// The folder relative to the root with symlinks resolved; `None` if it lies outside, or is the
+/// root again.
+fn inside(root: &Path, dir: &Path) -> Option<PathBuf> {
+    let through_link = dir.ancestors().take_while(|above| *above != root).any(|above| above.is_symlink());
+    let resolved = if through_link { dir.canonicalize().ok()? } else { dir.to_path_buf() };
+    resolved.strip_prefix(root).ok().filter(|relative| !relative.as_os_str().is_empty()).map(Path::to_path_buf)
+}
+
+fn parse_manifests<'a>(sources: &'a [(PathBuf, Option<Source>)], problems: &mut Problems) -> Vec<Manifest<'a>> {
+    let mut parse = |source: &'a Option<Source>| {
+        let Some(source) = source else { return Manifest::default() };
+        Manifest::parse(source).unwrap_or_else(|mistakes| {
+            problems.0.extend(mistakes.0);
+            Manifest::default()
+        })
+    };
+    sources.iter().map(|(_, source)| parse(source)).collect()
+}
+
+fn index_names(packages: &[Package], sources: &[(PathBuf, Option<Source>)], problems: &mut Problems) -> FxHashMap<String, usize> {
+    let mut by_name: FxHashMap<String, usize> = FxHashMap::default();
+    for (at, package) in packages.iter().enumerate() {
+        let Some(name) = &package.name else { continue };
+        let Some(first) = by_name.get(name) else {
+            by_name.insert(name.clone(), at);
+            continue;
+        };
+        let message = format!("two packages are named `{name}`");
+        let other = packages[*first].manifest_file();
+        let problem = match sources[at].1.as_ref().and_then(|source| Some((source, manifest::value_range(source, &["name"])?))) {
+            Some((source, range)) => source.problem(range, message),
+            None => Problem::new(message),
+        };
+        problems.0.push(problem.help(format!("the other is {}; give one of them another name", other.display())));
+    }
+    by_name
+}
