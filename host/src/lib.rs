@@ -4,6 +4,7 @@
 //! Modules from the top of the house down; none uses one above it.
 
 // session, step, store, report, plan, process, fingerprint, settle, trace, ipc, adapter, workspace
+pub mod ipc;
 pub mod plan;
 
 // ground floor: plain types
@@ -15,4 +16,5 @@ pub mod event;
 pub mod hint;
 pub mod outcome;
 pub mod path;
+pub mod protocol;
 pub mod stamp;
