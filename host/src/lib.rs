@@ -7,6 +7,7 @@
 pub mod fingerprint;
 pub mod habit;
 pub mod key;
+pub mod ipc;
 pub mod plan;
 pub mod rules;
 pub mod settle;
@@ -24,6 +25,7 @@ pub mod hint;
 pub mod outcome;
 pub mod path;
 pub mod problem;
+pub mod protocol;
 pub mod stamp;
 pub mod zone;
 pub mod wildcard;

@@ -1,0 +1,321 @@
+//! What the tools of one step have said so far, and the answers to what they ask. Knows messages and
+//! paths; knows nothing of sockets.
+
+use crate::hint::{EnvSelect, Hint};
+use crate::path::{from_bytes, join_lexically};
+use crate::protocol::{Message, Reply, Select, VERSION};
+use rustc_hash::FxHashSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// More different things than this are not listened to: the run is not stored, and memory stays bounded.
+const MAX_DIFFERENT: usize = 100_000;
+/// The same for their bytes.
+const MAX_BYTES: usize = 32 << 20;
+/// A longer path leads nowhere on any system, so the disk is not asked about it.
+const MAX_PATH: usize = 4096;
+/// So many links in a row the kernel follows.
+const MAX_LINKS: usize = 40;
+
+/// What was said.
+pub(super) struct Facts {
+    env: Arc<BTreeMap<String, String>>,
+    hints: Vec<Hint>,
+    seen: FxHashSet<Box<[u8]>>,
+    bytes: usize,
+    fault: Option<String>,
+}
+
+impl Facts {
+    /// Nothing was said; variables are answered from `env`.
+    pub(super) fn new(env: Arc<BTreeMap<String, String>>) -> Facts {
+        Facts { env, hints: Vec::new(), seen: FxHashSet::default(), bytes: 0, fault: None }
+    }
+
+    /// Notes that something may have been lost. The first cause is kept.
+    pub(super) fn fail(&mut self, cause: impl Into<String>) {
+        self.fault.get_or_insert_with(|| cause.into());
+    }
+
+    /// Takes the body of one frame and appends the reply, if one is waited for. `greeted` is the state
+    /// of the connection. An error means that the connection is of no more use.
+    pub(super) fn take(&mut self, body: &[u8], greeted: &mut bool, replies: &mut Vec<u8>) -> Result<(), String> {
+        let message = match Message::decode(body) {
+            Ok(message) => message,
+            Err(error) if *greeted => {
+                self.fail(error.to_string());
+                // The frames are still in step; a client that waits must get its answer.
+                if body.get(1).is_some_and(|flags| flags & crate::protocol::REPLY != 0) {
+                    Reply::NotKnown.encode(replies);
+                }
+                return Ok(());
+            }
+            Err(_) => return Err("what a client sent does not begin with a greeting".to_owned()),
+        };
+        match (message, *greeted) {
+            (Message::Hello { version }, false) if (1..=VERSION).contains(&version) => *greeted = true,
+            (Message::Hello { version }, false) => {
+                return Err(format!("a client speaks version {version} of the protocol, not {VERSION}"));
+            }
+            (Message::Hello { .. }, true) => self.fail("a client greeted twice"),
+            (_, false) => return Err("what a client sent does not begin with a greeting".to_owned()),
+            (message, true) => self.answer(&message, body, replies),
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, message: &Message<'_>, body: &[u8], replies: &mut Vec<u8>) {
+        match *message {
+            Message::GetEnv { name, reply: true, .. } => {
+                self.env.get(name).map_or(Reply::Absent, |value| Reply::Value(value)).encode(replies);
+            }
+            Message::GetEnvs { select, reply: true, .. } => {
+                let select = EnvSelect::from(select);
+                let meant = self.env.iter().filter(|(name, _)| is_meant(&select, name));
+                Reply::Values(meant.map(|(name, value)| (&**name, &**value)).collect()).encode(replies);
+            }
+            Message::Unknown { kind, ignorable, reply } => {
+                if reply {
+                    Reply::NotKnown.encode(replies);
+                }
+                if !ignorable {
+                    self.fail(format!("a client sent a message that is not known (kind {kind:#04x})"));
+                }
+                return;
+            }
+            _ => {}
+        }
+        self.note(message, body);
+    }
+
+    /// Keeps what is new.
+    fn note(&mut self, message: &Message<'_>, body: &[u8]) {
+        if self.seen.contains(body) {
+            return;
+        }
+        if self.seen.len() >= MAX_DIFFERENT || self.bytes + body.len() > MAX_BYTES {
+            self.fail(format!("the tools said more than {MAX_DIFFERENT} different things"));
+            return;
+        }
+        self.bytes += body.len();
+        self.seen.insert(body.into());
+        match *message {
+            Message::IgnoreInput { path } => self.hints.extend(places(path).into_iter().map(Hint::IgnoreInput)),
+            Message::IgnoreOutput { path } => self.hints.extend(places(path).into_iter().map(Hint::IgnoreOutput)),
+            Message::DisableCache => self.hints.push(Hint::DisableCache),
+            Message::GetEnv { name, tracked, .. } => self.hints.push(Hint::GetEnv { name: name.to_owned(), tracked }),
+            Message::GetEnvs { select, tracked, .. } => {
+                self.hints.push(Hint::GetEnvs { select: select.into(), tracked });
+            }
+            Message::Hello { .. } | Message::Unknown { .. } => {}
+        }
+    }
+
+    /// What was said, each thing once, in the order in which it was said first; or why something may
+    /// be missing.
+    pub(super) fn into_hints(self) -> Result<Vec<Hint>, String> {
+        if let Some(cause) = self.fault {
+            return Err(cause);
+        }
+        let mut once = BTreeSet::new();
+        Ok(self.hints.into_iter().filter(|hint| once.insert(hint.clone())).collect())
+    }
+}
+
+impl From<Select<'_>> for EnvSelect {
+    fn from(select: Select<'_>) -> EnvSelect {
+        match select {
+            Select::Glob(glob) => EnvSelect::Glob(glob.to_owned()),
+            Select::Prefix(prefix) => EnvSelect::Prefix(prefix.to_owned()),
+        }
+    }
+}
+
+/// Where a path lies, as the tracer names it: links on the way are resolved, also below folders that
+/// do not exist yet. A link at its end stands for itself and for what it leads to.
+fn places(path: &[u8]) -> Vec<PathBuf> {
+    let path = from_bytes(path.to_vec());
+    if path.as_os_str().len() > MAX_PATH {
+        return vec![join_lexically(Path::new("/"), &path)];
+    }
+    let target = resolve(&path);
+    if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+        && fs::read_link(&path).is_ok()
+    {
+        let link = resolve(parent).join(name);
+        if link != target {
+            return vec![link, target];
+        }
+    }
+    vec![target]
+}
+
+/// Resolves the longest part of the path that exists, and links that lead to what does not.
+fn resolve(path: &Path) -> PathBuf {
+    let mut path = path.to_path_buf();
+    'links: for _ in 0..MAX_LINKS {
+        for known in path.ancestors() {
+            let rest = path.strip_prefix(known).expect("an ancestor is a prefix");
+            if let Ok(real) = fs::canonicalize(known) {
+                return join_lexically(&real, rest);
+            }
+            if let (Ok(target), Some(parent)) = (fs::read_link(known), known.parent()) {
+                path = parent.join(target).join(rest);
+                continue 'links;
+            }
+        }
+        break;
+    }
+    join_lexically(Path::new("/"), &path)
+}
+
+/// Whether this variable is meant.
+fn is_meant(select: &EnvSelect, name: &str) -> bool {
+    match select {
+        EnvSelect::Name(exact) => exact == name,
+        EnvSelect::Prefix(prefix) => name.starts_with(prefix.as_str()),
+        EnvSelect::Glob(glob) => glob_matches(glob.as_bytes(), name.as_bytes()),
+    }
+}
+
+/// `*` stands for any run of characters, `?` for one.
+fn glob_matches(glob: &[u8], text: &[u8]) -> bool {
+    let (mut g, mut t, mut star) = (0, 0, None);
+    while t < text.len() {
+        match glob.get(g) {
+            Some(b'*') => {
+                star = Some((g, t));
+                g += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == text[t] => (g, t) = (g + 1, t + 1),
+            _ => match &mut star {
+                Some((at, swallowed)) => {
+                    *swallowed += 1;
+                    (g, t) = (*at + 1, *swallowed);
+                }
+                None => return false,
+            },
+        }
+    }
+    glob[g..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::protocol::REPLY;
+    use std::os::unix::fs::symlink;
+
+    fn facts() -> Facts {
+        let env = [("VITE_A", "1"), ("VITE_B", "2"), ("OTHER", "3")];
+        Facts::new(Arc::new(env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+    }
+
+    fn body(message: Message<'_>) -> Vec<u8> {
+        let mut frame = Vec::new();
+        message.encode(&mut frame);
+        frame.split_off(4)
+    }
+
+    fn say(facts: &mut Facts, message: Message<'_>) -> Vec<u8> {
+        let mut replies = Vec::new();
+        facts.take(&body(message), &mut true, &mut replies).unwrap();
+        if replies.is_empty() { replies } else { replies.split_off(4) }
+    }
+
+    #[test]
+    fn variables_are_answered_and_noted() {
+        let mut facts = facts();
+        let reply = say(&mut facts, Message::GetEnv { name: "VITE_A", tracked: true, reply: true });
+        assert_eq!(Reply::decode(&reply), Ok(Reply::Value("1")));
+        let reply = say(&mut facts, Message::GetEnv { name: "NONE", tracked: false, reply: true });
+        assert_eq!(Reply::decode(&reply), Ok(Reply::Absent));
+        let select = Select::Glob("*_?");
+        let reply = say(&mut facts, Message::GetEnvs { select, tracked: true, reply: true });
+        assert_eq!(Reply::decode(&reply), Ok(Reply::Values(vec![("VITE_A", "1"), ("VITE_B", "2")])));
+        assert!(say(&mut facts, Message::GetEnv { name: "OTHER", tracked: true, reply: false }).is_empty());
+        let hints = facts.into_hints().unwrap();
+        assert_eq!(hints[0], Hint::GetEnv { name: "VITE_A".into(), tracked: true });
+        assert_eq!(hints[1], Hint::GetEnv { name: "NONE".into(), tracked: false });
+        assert_eq!(hints[2], Hint::GetEnvs { select: EnvSelect::Glob("*_?".into()), tracked: true });
+        assert_eq!(hints[3], Hint::GetEnv { name: "OTHER".into(), tracked: true });
+    }
+
+    #[test]
+    fn a_thing_said_twice_is_one_hint() {
+        let mut facts = facts();
+        for reply in [true, false, true] {
+            say(&mut facts, Message::GetEnv { name: "A", tracked: true, reply });
+            say(&mut facts, Message::DisableCache);
+        }
+        assert_eq!(facts.into_hints().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_message_not_known_is_answered_and_fails_the_run_unless_ignorable() {
+        for (ignorable, fine) in [(true, true), (false, false)] {
+            let mut facts = facts();
+            let reply = say(&mut facts, Message::Unknown { kind: 0x70, ignorable, reply: true });
+            assert_eq!(Reply::decode(&reply), Ok(Reply::NotKnown));
+            assert_eq!(facts.into_hints().is_ok(), fine);
+        }
+    }
+
+    #[test]
+    fn a_malformed_question_is_answered_and_fails_the_run() {
+        let (mut facts, mut replies) = (facts(), Vec::new());
+        facts.take(&[5, REPLY, 0xff], &mut true, &mut replies).unwrap();
+        assert!(!replies.is_empty());
+        assert!(facts.into_hints().is_err());
+    }
+
+    #[test]
+    fn a_connection_begins_with_a_greeting_of_a_version_that_is_known() {
+        for first in [body(Message::DisableCache), body(Message::Hello { version: VERSION + 1 }), b"GET /".to_vec()] {
+            let mut greeted = false;
+            assert!(facts().take(&first, &mut greeted, &mut Vec::new()).is_err());
+            assert!(!greeted);
+        }
+    }
+
+    #[test]
+    fn different_things_are_bounded() {
+        let mut facts = facts();
+        for n in 0..=MAX_DIFFERENT {
+            say(&mut facts, Message::GetEnv { name: &n.to_string(), tracked: true, reply: false });
+        }
+        assert_eq!(facts.hints.len(), MAX_DIFFERENT);
+        assert!(facts.into_hints().unwrap_err().contains("different things"));
+    }
+
+    #[test]
+    fn links_are_resolved_also_where_their_end_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        fs::create_dir(root.join("real")).unwrap();
+        symlink("real", root.join("link")).unwrap();
+        symlink("later/dist", root.join("dangling")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        let of = |path: &str| {
+            let found = places(root.join(path).as_os_str().as_encoded_bytes());
+            found.iter().map(|p| p.strip_prefix(&root).unwrap().to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("real"), ["real"]);
+        assert_eq!(of("link/missing/dist"), ["real/missing/dist"]);
+        assert_eq!(of("link/../x"), ["x"]);
+        assert_eq!(of("link"), ["link", "real"]);
+        assert_eq!(of("dangling"), ["dangling", "later/dist"]);
+        assert_eq!(of("dangling/deep"), ["later/dist/deep"]);
+        assert_eq!(of("missing/../real/."), ["real"]);
+        assert_eq!(of("loop"), ["loop"]);
+    }
+
+    #[test]
+    fn a_path_longer_than_any_is_taken_by_its_text() {
+        let long = format!("/{}", "a/".repeat(400_000));
+        assert_eq!(places(long.as_bytes()).len(), 1);
+    }
+}

@@ -1,0 +1,129 @@
+//! What the tools of one step tell, while they run. A [`Server`] is made for each step that may be
+//! kept; it hands out what the child must find in its environment, and at the end the [`Hint`]s that it
+//! was told, or the reason why one may be missing. It weighs nothing: that is `settle`.
+//!
+//! There are two ways in, to the same ears. A local socket, for any language. And a pool of FIFO pairs,
+//! for node, which can wait for a reply on a file and not on a socket. See `docs/protocol.md`.
+
+pub mod client;
+mod facts;
+mod folder;
+mod serve;
+
+use crate::hint::Hint;
+use facts::Facts;
+use folder::Folder;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use thiserror::Error;
+use tokio::sync::{oneshot, watch};
+
+/// The variable that tells clients the folder of their server.
+pub const ENV_FOLDER: &str = client::ENV_FOLDER;
+/// The variable that names the file which node tools load.
+pub const ENV_NODE_CLIENT: &str = "VP_RUN_NODE_CLIENT_PATH";
+
+/// What a server needs to know.
+#[derive(Clone, Default)]
+pub struct ServerSpec {
+    /// What variables are served from: the whole environment that the step would see if run directly,
+    /// with the prefixes of its command applied.
+    pub env: Arc<BTreeMap<String, String>>,
+}
+
+impl fmt::Debug for ServerSpec {
+    /// Names no value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerSpec").field("env", &self.env.len()).finish()
+    }
+}
+
+/// Why no server could be started. The step runs without one, and is not kept.
+#[derive(Debug, Error)]
+pub enum IpcError {
+    /// The thread of the servers.
+    #[error("cannot start the thread that listens to tools: {0}")]
+    Thread(String),
+    /// The private folder, or something in it.
+    #[error("cannot make a private folder for what tools tell: {0} — check XDG_RUNTIME_DIR and TMPDIR")]
+    Folder(#[source] io::Error),
+    /// The file that node tools load.
+    #[error("cannot write the client that node tools load: {0}")]
+    Client(#[source] io::Error),
+    /// The socket or a FIFO.
+    #[error("cannot listen to tools in `{folder}`: {source}")]
+    Listen {
+        /// The private folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Listens to the tools of one step. Dropped without [`Server::finish`], it forgets what it heard and
+/// leaves nothing behind.
+pub struct Server {
+    folder: Folder,
+    node_client: PathBuf,
+    facts: Arc<Mutex<Facts>>,
+    stop: watch::Sender<bool>,
+    stopped: oneshot::Receiver<()>,
+}
+
+impl Server {
+    /// Starts to listen. When this returns, clients can connect.
+    pub fn start(spec: ServerSpec) -> Result<Server, IpcError> {
+        let runtime = serve::runtime().map_err(IpcError::Thread)?;
+        let folder = Folder::create().map_err(IpcError::Folder)?;
+        let cache = folder::user_cache();
+        let node_client = folder::materialise(cache.as_deref(), folder.path()).map_err(IpcError::Client)?;
+        let facts = Arc::new(Mutex::new(Facts::new(spec.env)));
+        let (stop, stop_seen) = watch::channel(false);
+        let (end, stopped) = oneshot::channel();
+        let _within = runtime.enter();
+        let hall = serve::Hall::open(folder.path(), Arc::clone(&facts), stop_seen)
+            .map_err(|source| IpcError::Listen { folder: folder.path().to_path_buf(), source })?;
+        runtime.spawn(async move {
+            hall.serve().await;
+            // The other end is gone if the server was dropped, and then nobody waits.
+            let _ = end.send(());
+        });
+        Ok(Server { folder, node_client, facts, stop, stopped })
+    }
+
+    /// What the child must find in its environment; whatever else was there under these names must go.
+    pub fn child_env(&self) -> Vec<(OsString, OsString)> {
+        vec![
+            (ENV_FOLDER.into(), self.folder.path().into()),
+            (ENV_NODE_CLIENT.into(), self.node_client.clone().into()),
+        ]
+    }
+
+    /// What is overhear's own: what happens there, and connections to there, say nothing of the step.
+    /// Resolved, and meant with everything below.
+    pub fn own_paths(&self) -> Vec<PathBuf> {
+        vec![self.folder.path().to_path_buf(), self.node_client.clone()]
+    }
+
+    /// To be called when all processes of the step have ended: takes in what they said before, and says
+    /// it, each thing once, in the order in which it was said first. An error is the reason why a fact
+    /// may be missing. Never waits for a client. Not to be called on the thread of the servers.
+    pub fn finish(self) -> Result<Vec<Hint>, String> {
+        // An error means that the task has ended early, which the next line finds as well.
+        let _ = self.stop.send(true);
+        let ended = self.stopped.blocking_recv();
+        let facts = std::mem::replace(&mut *serve::lock(&self.facts), Facts::new(Arc::default()));
+        let hints = facts.into_hints()?;
+        if ended.is_err() {
+            return Err("the server had an internal fault".to_owned());
+        }
+        if !self.folder.is_sound() {
+            return Err("a client could not deliver what it was told".to_owned());
+        }
+        Ok(hints)
+    }
+}
