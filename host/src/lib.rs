@@ -4,6 +4,7 @@
 //! Modules from the top of the house down; none uses one above it.
 
 // session, step, store, report, plan, process, fingerprint, settle, trace, ipc, adapter, workspace
+pub mod adapter;
 pub mod plan;
 
 // ground floor: plain types
