@@ -1,1 +1,181 @@
-fn main() {}
+//! Builds the adapters in `adapters/` to components, precompiles them with the engine settings of the
+//! program, asks each for its description, and writes a table that `adapter::built_in` includes.
+
+#[path = "src/adapter/bindings.rs"]
+mod bindings;
+#[path = "src/adapter/engine_config.rs"]
+mod engine_config;
+
+use bindings::overhear::adapter::types::{Base, Description, PathRule};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store};
+
+const GUEST_TARGET: &str = "wasm32-unknown-unknown";
+
+type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() {
+    if let Err(error) = build() {
+        println_to_cargo(&format!("error={}", error.to_string().replace('\n', " ")));
+        std::process::exit(1);
+    }
+}
+
+fn build() -> Fallible<()> {
+    let host = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let root = host.parent().ok_or("host/ has no folder above it")?;
+    for watched in ["adapters", "plugins/sdk", "wit", "Cargo.lock", "host/src/adapter/engine_config.rs"] {
+        println_to_cargo(&format!("rerun-if-changed={}", root.join(watched).display()));
+    }
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let names = adapter_folders(&root.join("adapters"))?;
+    let modules = compile_guests(root, &out.join("guests"), &names)?;
+    let mut table = String::from("pub static BUILT_IN: &[BuiltIn] = &[\n");
+    for (name, module) in names.iter().zip(&modules) {
+        table.push_str(&embed(name, module, &out).map_err(|error| format!("adapter {name}: {error}"))?);
+    }
+    table.push_str("];\n");
+    std::fs::write(out.join("built_in.rs"), table)?;
+    Ok(())
+}
+
+/// The folders below `adapters/` that hold a crate, sorted.
+fn adapter_folders(adapters: &Path) -> Fallible<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(adapters)? {
+        let entry = entry?;
+        if entry.path().join("Cargo.toml").is_file() {
+            names.push(entry.file_name().into_string().map_err(|_| "an adapter's folder name is not UTF-8")?);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Runs a second cargo with a target folder of its own (the lock of the first one's is held), free of
+/// what the first one was told about its own target.
+fn compile_guests(root: &Path, target_dir: &Path, names: &[String]) -> Fallible<Vec<PathBuf>> {
+    require_target()?;
+    let mut cargo = Command::new(variable("CARGO")?);
+    cargo.current_dir(root).args(["build", "--locked", "--profile", "adapter", "--target", GUEST_TARGET]);
+    cargo.arg("--target-dir").arg(target_dir);
+    for name in names {
+        cargo.args(["-p", &format!("overhear-adapter-{name}")]);
+    }
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        let for_outer_target = name.starts_with("CARGO_BUILD_")
+            || name.starts_with("CARGO_TARGET_")
+            || name.starts_with("CARGO_PROFILE_")
+            || name.starts_with("CARGO_CFG_")
+            || name.starts_with("CARGO_FEATURE_")
+            || ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "RUSTDOCFLAGS"].contains(&&*name);
+        if for_outer_target {
+            cargo.env_remove(&*name);
+        }
+    }
+    let output = cargo.output().map_err(|error| format!("cannot start cargo for the adapters: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("the adapters do not build:\n{}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    let built = |name: &String| {
+        let file = format!("overhear_adapter_{}.wasm", name.replace('-', "_"));
+        target_dir.join(GUEST_TARGET).join("adapter").join(file)
+    };
+    Ok(names.iter().map(built).collect())
+}
+
+fn require_target() -> Fallible<()> {
+    let mut rustc = Command::new(variable("RUSTC")?);
+    let output = rustc.args(["--print", "target-libdir", "--target", GUEST_TARGET]).output()?;
+    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if output.status.success() && Path::new(&folder).is_dir() {
+        return Ok(());
+    }
+    Err(format!("the built-in adapters need the target {GUEST_TARGET}: run `rustup target add {GUEST_TARGET}`").into())
+}
+
+/// Encodes, describes and precompiles one adapter; gives its line of the table.
+fn embed(name: &str, module: &Path, out: &Path) -> Fallible<String> {
+    let component = wit_component::ComponentEncoder::default()
+        .module(&std::fs::read(module)?)
+        .and_then(|encoder| encoder.validate(true).encode())
+        .map_err(|error| format!("{error:#}"))?;
+    let description = describe(&component).map_err(|error| format!("describe: {error:#}"))?;
+    let compiled = precompile(&component)?;
+    let wasm = out.join(format!("{name}.wasm"));
+    let cwasm = out.join(format!("{name}.cwasm"));
+    std::fs::write(&wasm, &component)?;
+    std::fs::write(&cwasm, compiled)?;
+    table_row(&description, &wasm, &cwasm, blake3::hash(&component).as_bytes()).map_err(Into::into)
+}
+
+/// Native code for any machine of the target's architecture: naming the target keeps wasmtime from
+/// using what only this machine's processor has. Empty when it is another architecture than this
+/// machine's; the program then compiles at first use.
+fn precompile(component: &[u8]) -> Fallible<Vec<u8>> {
+    let (host, target) = (variable("HOST")?, variable("TARGET")?);
+    if host.split('-').next() != target.split('-').next() {
+        return Ok(Vec::new());
+    }
+    let mut config = engine_config::engine_config();
+    config.target(&target).map_err(|error| format!("{error:#}"))?;
+    let engine = Engine::new(&config).map_err(|error| format!("{error:#}"))?;
+    engine.precompile_component(component).map_err(|error| format!("{error:#}").into())
+}
+
+fn describe(component: &[u8]) -> wasmtime::Result<Description> {
+    let engine = Engine::new(&engine_config::engine_config())?;
+    let component = Component::new(&engine, component)?;
+    let mut linker = Linker::new(&engine);
+    // A description depends on nothing: each question ends the call.
+    linker.define_unknown_imports_as_traps(&component)?;
+    let mut store = Store::new(&engine, ());
+    store.set_fuel(engine_config::FUEL)?;
+    store.set_epoch_deadline(1);
+    let guest = bindings::Adapter::instantiate(&mut store, &component, &linker)?;
+    guest.overhear_adapter_guest().call_describe(&mut store)
+}
+
+fn table_row(
+    description: &Description,
+    wasm: &Path,
+    cwasm: &Path,
+    digest: &[u8],
+) -> Result<String, std::fmt::Error> {
+    let mut row = String::from("BuiltIn {\n");
+    writeln!(row, "id: {:?},", description.id)?;
+    writeln!(row, "version: {:?},", description.version)?;
+    writeln!(row, "programs: &{:?},", description.programs)?;
+    writeln!(row, "packages: &{:?},", description.packages)?;
+    writeln!(row, "config_files: &{:?},", description.config_files)?;
+    writeln!(row, "may_read_env: &{:?},", description.may_read_env)?;
+    let rules: Vec<String> = description.may_read.iter().map(rule).collect();
+    writeln!(row, "may_read: &[{}],", rules.join(", "))?;
+    writeln!(row, "digest: Digest({digest:?}),")?;
+    writeln!(row, "wasm: include_bytes!({wasm:?}),")?;
+    writeln!(row, "cwasm: include_bytes!({cwasm:?}),")?;
+    writeln!(row, "}},")?;
+    Ok(row)
+}
+
+fn rule(rule: &PathRule) -> String {
+    let base = match rule.base {
+        Base::Workspace => "Workspace",
+        Base::Package => "Package",
+        Base::Cwd => "Cwd",
+    };
+    format!("(Base::{base}, {:?})", rule.pattern)
+}
+
+fn variable(name: &str) -> Fallible<String> {
+    std::env::var(name).map_err(|error| format!("{name}: {error}").into())
+}
+
+#[allow(clippy::print_stdout, reason = "cargo reads what a build script prints")]
+fn println_to_cargo(instruction: &str) {
+    println!("cargo::{instruction}");
+}

@@ -8,6 +8,7 @@ pub mod fingerprint;
 pub mod habit;
 pub mod key;
 pub mod ipc;
+pub mod adapter;
 pub mod plan;
 pub mod rules;
 pub mod settle;

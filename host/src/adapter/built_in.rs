@@ -1,0 +1,30 @@
+//! The adapters that the build script built, described and precompiled, as a table.
+
+use crate::declaration::Base;
+use crate::digest::Digest;
+
+/// One adapter that is part of the program.
+pub struct BuiltIn {
+    /// Its id, e.g. `acme`.
+    pub id: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Names of programs that can lead to it.
+    pub programs: &'static [&'static str],
+    /// Names of packages whose programs can lead to it.
+    pub packages: &'static [&'static str],
+    /// Names of files in the package folder that its calls list.
+    pub config_files: &'static [&'static str],
+    /// What it may read.
+    pub may_read: &'static [(Base, &'static str)],
+    /// Which variables it may ask for.
+    pub may_read_env: &'static [&'static str],
+    /// Digest of `wasm`.
+    pub digest: Digest,
+    /// The component.
+    pub wasm: &'static [u8],
+    /// The component as native code for this target; empty where it could not be precompiled.
+    pub cwasm: &'static [u8],
+}
+
+include!(concat!(env!("OUT_DIR"), "/built_in.rs"));

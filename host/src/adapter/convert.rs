@@ -1,0 +1,160 @@
+//! From what a guest returned to a [`Declaration`]: checked, bounded, and in the newest form.
+
+use super::bindings::overhear::adapter::types as wit;
+use super::fault::Wrong;
+use super::patterns;
+use crate::declaration::{AdapterId, Advice, Base, Declaration, EnvMode, EnvRule, EnvSelectRule, PathRule, Verdict};
+
+const RULES_MAX: usize = 2_000;
+const ADVICE_MAX: usize = 50;
+const TEXT_BYTES_MAX: usize = 2_048;
+const DECLARATION_BYTES_MAX: usize = 1 << 20;
+
+/// Checks and converts.
+///
+/// `needs` is not kept: where this runner has a tracer it watches all of them, and a run that it could
+/// not watch completely is refused as a whole.
+pub fn declaration(said: wit::Declaration, adapter: AdapterId) -> Result<Declaration, Wrong> {
+    check_size(&said)?;
+    let verdict = match said.verdict {
+        wit::Verdict::Cacheable => Verdict::Cacheable,
+        wit::Verdict::Uncacheable(reason) => Verdict::Uncacheable(text(reason)),
+        wit::Verdict::Unsure(reason) => Verdict::Unsure(text(reason)),
+    };
+    let mut advice = Vec::new();
+    for remark in said.advice {
+        advice.push(Advice {
+            warning: remark.level == wit::AdviceLevel::Warning,
+            code: text(remark.code),
+            text: text(remark.text),
+            file: remark.file.map(text),
+        });
+    }
+    if let Verdict::Unsure(_) = verdict {
+        return Ok(Declaration { adapter, verdict, advice, ..Declaration::default() });
+    }
+    let mut rules = Rules { advice: &mut advice };
+    let cache_dirs = said.cache_dirs.into_iter().map(|dir| dir.path).collect();
+    Ok(Declaration {
+        adapter,
+        verdict,
+        inputs: rules.convert("inputs", said.inputs, Breadth::Any)?,
+        ignored_reads: rules.convert("ignored-reads", said.ignored_reads, Breadth::OneTool)?,
+        outputs: rules.convert("outputs", said.outputs, Breadth::OneTool)?,
+        ignored_writes: rules.convert("ignored-writes", said.ignored_writes, Breadth::OneTool)?,
+        cache_dirs: rules.convert("cache-dirs", cache_dirs, Breadth::OneTool)?,
+        generated: rules.convert("generated", said.generated, Breadth::OneTool)?,
+        state_files: rules.convert("state-files", said.state_files, Breadth::OneTool)?,
+        env: said.env.into_iter().enumerate().map(env_rule).collect::<Result<_, _>>()?,
+        inner_disable_cache: said.inner_disable_cache,
+        empty_prefix_is_declared: said.empty_prefix_is_declared,
+        advice,
+    })
+}
+
+fn check_size(said: &wit::Declaration) -> Result<(), Wrong> {
+    let lists = [
+        &said.inputs,
+        &said.ignored_reads,
+        &said.outputs,
+        &said.ignored_writes,
+        &said.generated,
+        &said.state_files,
+    ];
+    let rules = lists.iter().map(|list| list.len()).sum::<usize>() + said.cache_dirs.len() + said.env.len();
+    if rules > RULES_MAX {
+        return Err(Wrong::new("too-many-rules", format!("{rules} rules, the limit is {RULES_MAX}")));
+    }
+    if said.advice.len() > ADVICE_MAX {
+        let what = format!("{} pieces of advice, the limit is {ADVICE_MAX}", said.advice.len());
+        return Err(Wrong::new("too-many-hints", what));
+    }
+    let paths = lists.into_iter().flatten().chain(said.cache_dirs.iter().map(|dir| &dir.path));
+    let bytes: usize = paths.map(|rule| rule.pattern.len() + rule.why.len()).sum::<usize>()
+        + said.env.iter().map(|rule| rule.why.len() + selector_text(&rule.selector).len()).sum::<usize>()
+        + said.advice.iter().map(|advice| advice.code.len() + advice.text.len()).sum::<usize>();
+    if bytes > DECLARATION_BYTES_MAX {
+        let what = format!("a declaration of {bytes} bytes, the limit is {DECLARATION_BYTES_MAX}");
+        return Err(Wrong::new("output-too-large", what));
+    }
+    Ok(())
+}
+
+/// How much a rule may name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Breadth {
+    /// Anything: more inputs only cost time.
+    Any,
+    /// Not what belongs to everyone: the whole base, git's folder, installed packages.
+    OneTool,
+}
+
+struct Rules<'a> {
+    advice: &'a mut Vec<Advice>,
+}
+
+impl Rules<'_> {
+    fn convert(&mut self, list: &str, said: Vec<wit::PathRule>, breadth: Breadth) -> Result<Vec<PathRule>, Wrong> {
+        let mut rules = Vec::with_capacity(said.len());
+        for (at, rule) in said.into_iter().enumerate() {
+            let named = |wrong: Wrong| Wrong { what: format!("{list}[{at}]: {}", wrong.what), ..wrong };
+            let expanded = patterns::check(&rule.pattern).map_err(named)?;
+            if breadth == Breadth::OneTool && patterns::is_too_broad(&expanded) {
+                let what = format!("`{}` is more than one tool's own", rule.pattern);
+                return Err(named(Wrong::new("output-too-broad", what)));
+            }
+            if let Some(reason) = patterns::not_portable(&expanded) {
+                let text = format!("{list}[{at}]: {reason}");
+                self.advice.push(Advice { warning: true, code: "not-portable".into(), text, file: None });
+            }
+            let base = match rule.base {
+                wit::Base::Workspace => Base::Workspace,
+                wit::Base::Package => Base::Package,
+                wit::Base::Cwd => Base::Cwd,
+            };
+            rules.push(PathRule { base, pattern: rule.pattern, why: text(rule.why) });
+        }
+        Ok(rules)
+    }
+}
+
+fn env_rule((at, rule): (usize, wit::EnvRule)) -> Result<EnvRule, Wrong> {
+    let said = selector_text(&rule.selector);
+    let bad = |why: &str| Wrong::new("bad-env-rule", format!("env[{at}]: {:?} {why}", short(said)));
+    if said.is_empty() || said.len() > 256 || said.contains(['=', '\0']) || said.chars().any(char::is_control) {
+        return Err(bad("is no name of a variable"));
+    }
+    let select = match &rule.selector {
+        wit::EnvSelector::Name(name) => EnvSelectRule::Name(name.clone()),
+        wit::EnvSelector::Prefix(prefix) if prefix.chars().count() < 2 => {
+            return Err(bad("is too short for a prefix; at least two characters"));
+        }
+        wit::EnvSelector::Prefix(prefix) => EnvSelectRule::Prefix(prefix.clone()),
+    };
+    let mode = match rule.mode {
+        wit::EnvMode::Tracked => EnvMode::Tracked,
+        wit::EnvMode::Untracked => EnvMode::Untracked,
+        wit::EnvMode::Removed => EnvMode::Removed,
+    };
+    Ok(EnvRule { select, mode, why: text(rule.why) })
+}
+
+fn selector_text(selector: &wit::EnvSelector) -> &str {
+    match selector {
+        wit::EnvSelector::Name(text) | wit::EnvSelector::Prefix(text) => text,
+    }
+}
+
+/// Text for a person: control characters out (a terminal obeys them), and cut.
+fn text(said: String) -> String {
+    let clean: String = said.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    short(&clean).to_owned()
+}
+
+fn short(text: &str) -> &str {
+    let mut end = text.len().min(TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -1,0 +1,430 @@
+//! The one engine, and the running of guests in it: fuel decides, time is the backstop, and nothing but
+//! our own questions can be imported. Created by the first call that no memo answers.
+
+use super::Call;
+use super::ask::{Asker, Kind, Places};
+use super::bindings::exports::overhear::adapter::guest::GuestIndices;
+use super::bindings::overhear::adapter::host;
+use super::bindings::overhear::adapter::types;
+use super::bindings::{Adapter, AdapterPre};
+use super::built_in::BuiltIn;
+use super::convert;
+use super::engine_config::{FUEL, engine_config};
+use super::fault::{AdapterFault, Wrong};
+use super::static_config;
+use super::tool::ToolPackage;
+use crate::declaration::{AdapterId, Declaration};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Engine, ResourceLimiter, Store, Trap};
+
+const MEMORY_BYTES_MAX: usize = 64 << 20;
+const MEMORIES_MAX: usize = 8;
+const TABLES_MAX: usize = 16;
+const TABLE_ELEMENTS_MAX: usize = 20_000;
+const INSTANCES_MAX: usize = 256;
+const WASM_BYTES_MAX: usize = 32 << 20;
+const LOG_BYTES_MAX: usize = 64 * 1024;
+/// What a guest may hand over in one call to the host, or in one result.
+const HANDOVER_BYTES_MAX: usize = 4 << 20;
+/// The backstop of time, in ticks.
+const DEADLINE_TICKS: u64 = 20;
+const TICK: Duration = Duration::from_millis(100);
+
+/// The description of one call, as guests get it.
+pub use types::Invocation;
+
+static ENGINE: OnceLock<Result<Shared, String>> = OnceLock::new();
+static CREATED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many engines this process has created. On a run in which the memo answers everything: none.
+pub fn engines_created() -> usize {
+    CREATED.load(Ordering::Relaxed)
+}
+
+/// What all guests of this process share.
+struct Shared {
+    engine: Engine,
+    linker: Linker<State>,
+}
+
+fn shared() -> Result<&'static Shared, Wrong> {
+    ENGINE.get_or_init(create).as_ref().map_err(|what| Wrong::new("host-failed", what.clone()))
+}
+
+fn create() -> Result<Shared, String> {
+    CREATED.fetch_add(1, Ordering::Relaxed);
+    let engine = Engine::new(&engine_config()).map_err(|error| format!("{error:#}"))?;
+    let mut linker = Linker::new(&engine);
+    Adapter::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).map_err(|error| format!("{error:#}"))?;
+    let ticker = engine.clone();
+    let named = std::thread::Builder::new().name("adapter-clock".into());
+    named.spawn(move || CLOCK.tick(&ticker)).map_err(|error| error.to_string())?;
+    Ok(Shared { engine, linker })
+}
+
+/// Moves the engine's epoch on while any guest runs, and rests otherwise.
+struct Clock {
+    running: Mutex<usize>,
+    changed: Condvar,
+}
+
+static CLOCK: Clock = Clock { running: Mutex::new(0), changed: Condvar::new() };
+
+impl Clock {
+    fn tick(&self, engine: &Engine) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if *running == 0 {
+                running = self.changed.wait(running).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                let waited = self.changed.wait_timeout(running, TICK).unwrap_or_else(PoisonError::into_inner);
+                running = waited.0;
+                if waited.1.timed_out() {
+                    engine.increment_epoch();
+                }
+            }
+        }
+    }
+
+    fn during<T>(&self, run: impl FnOnce() -> T) -> T {
+        self.change(|running| *running += 1);
+        let result = run();
+        self.change(|running| *running -= 1);
+        result
+    }
+
+    fn change(&self, change: impl FnOnce(&mut usize)) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *running;
+        change(&mut running);
+        if before == 0 {
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// An adapter ready to be instantiated. Each call gets a fresh instance, so none can carry anything over.
+pub struct Guest {
+    id: String,
+    version: String,
+    pre: AdapterPre<State>,
+}
+
+impl Guest {
+    /// Loads an adapter that is part of the program.
+    pub fn of_built_in(adapter: &BuiltIn) -> Result<Guest, AdapterFault> {
+        let component = shared().and_then(|shared| match load_built_in(&shared.engine, adapter.cwasm) {
+            Some(component) => Ok(component),
+            None => compile(&shared.engine, adapter.wasm),
+        });
+        Guest::of_component(adapter.id, adapter.version, component)
+    }
+
+    /// Compiles an adapter.
+    #[cfg(test)]
+    pub fn of_wasm(id: &str, wasm: &[u8]) -> Result<Guest, AdapterFault> {
+        let component = shared().and_then(|shared| compile(&shared.engine, wasm));
+        Guest::of_component(id, "0.0.0", component)
+    }
+
+    fn of_component(id: &str, version: &str, component: Result<Component, Wrong>) -> Result<Guest, AdapterFault> {
+        let pre = component.and_then(|component| link(shared()?, &component));
+        match pre {
+            Ok(pre) => Ok(Guest { id: id.into(), version: version.into(), pre }),
+            Err(wrong) => Err(fault(id, version, "load", wrong)),
+        }
+    }
+
+    /// Whether the command is the adapter's, and its name for the subcommand.
+    pub fn detect(&self, call: &Invocation) -> Result<Option<String>, AdapterFault> {
+        let result = self.run(None, |guest, store| guest.overhear_adapter_guest().call_detect(store, call));
+        match result.1 {
+            Ok(types::Match::No) => Ok(None),
+            Ok(types::Match::Yes(name)) if is_name(&name) => Ok(Some(name)),
+            Ok(types::Match::Yes(name)) => {
+                let what = format!("the subcommand {:?} is not a short plain name", name.chars().take(40).collect::<String>());
+                Err(self.fault("detect", Wrong::new("bad-string", what)))
+            }
+            Err(wrong) => Err(self.fault("detect", wrong)),
+        }
+    }
+
+    /// What it declares.
+    pub fn declare(
+        &self,
+        call: &Invocation,
+        subcommand: &str,
+        id: AdapterId,
+        asker: &mut Asker,
+    ) -> Result<Declaration, AdapterFault> {
+        let lent = std::mem::replace(asker, asker.empty());
+        let (back, result) =
+            self.run(Some(lent), |guest, store| guest.overhear_adapter_guest().call_declare(store, call, subcommand));
+        if let Some(back) = back {
+            *asker = back;
+        }
+        let said = result.and_then(|said| said.map_err(failure));
+        said.and_then(|said| convert::declaration(said, id)).map_err(|wrong| self.fault("declare", wrong))
+    }
+
+    /// One call in a fresh store. Gives the asker back, whatever happened.
+    fn run<T>(
+        &self,
+        asker: Option<Asker>,
+        call: impl FnOnce(&Adapter, &mut Store<State>) -> wasmtime::Result<T>,
+    ) -> (Option<Asker>, Result<T, Wrong>) {
+        let shared = match shared() {
+            Ok(shared) => shared,
+            Err(wrong) => return (asker, Err(wrong)),
+        };
+        let mut store = Store::new(&shared.engine, State { asker, limits: Limits::default(), log: String::new() });
+        store.limiter(|state| &mut state.limits);
+        store.set_epoch_deadline(DEADLINE_TICKS);
+        store.set_hostcall_fuel(HANDOVER_BYTES_MAX);
+        let result = CLOCK.during(|| {
+            store.set_fuel(FUEL)?;
+            let guest = self.pre.instantiate(&mut store)?;
+            call(&guest, &mut store)
+        });
+        let result = result.map_err(|error| explain(&error, &store.data().log));
+        (store.into_data().asker, result)
+    }
+
+    fn fault(&self, function: &str, wrong: Wrong) -> AdapterFault {
+        fault(&self.id, &self.version, function, wrong)
+    }
+}
+
+fn fault(id: &str, version: &str, function: &str, wrong: Wrong) -> AdapterFault {
+    AdapterFault {
+        adapter: id.into(),
+        version: version.into(),
+        function: function.into(),
+        what: wrong.what,
+        code: wrong.code.into(),
+    }
+}
+
+/// The call as a guest sees it.
+pub fn invocation(call: Call, places: &Places, tool: Option<ToolPackage>, config_files: Vec<String>) -> Invocation {
+    Invocation {
+        program: call.name.to_owned(),
+        tool: tool.map(package_ref),
+        args: call.args.to_vec(),
+        cwd: places.cwd.clone(),
+        package_dir: places.package_dir.clone(),
+        config_files,
+        os: match std::env::consts::OS {
+            "macos" => types::Os::Macos,
+            "windows" => types::Os::Windows,
+            _ => types::Os::Linux,
+        },
+        settings: None,
+    }
+}
+
+fn package_ref(tool: ToolPackage) -> types::PackageRef {
+    types::PackageRef { name: tool.name, version: tool.version }
+}
+
+/// Loads what the build script precompiled; `None` where this processor or build cannot use it.
+#[allow(unsafe_code, reason = "loading native code is what this function is for")]
+fn load_built_in(engine: &Engine, cwasm: &'static [u8]) -> Option<Component> {
+    if cwasm.is_empty() {
+        return None;
+    }
+    // SAFETY: the bytes are a constant of this program, written by its build script with the same
+    // version of wasmtime; nobody who could change them could not as well change the program itself.
+    unsafe { Component::deserialize(engine, cwasm) }.ok()
+}
+
+fn compile(engine: &Engine, wasm: &[u8]) -> Result<Component, Wrong> {
+    match wasm {
+        [] => return Err(Wrong::new("not-wasm", "the file is empty")),
+        [0, b'a', b's', b'm', 0x0D, 0, 1, 0, ..] => {}
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
+            return Err(Wrong::new("not-component", "this is a core module; encode it as a component"));
+        }
+        _ => return Err(Wrong::new("not-wasm", "the file is no WebAssembly")),
+    }
+    if wasm.len() > WASM_BYTES_MAX {
+        return Err(Wrong::new("too-complex", format!("{} bytes, the limit is {WASM_BYTES_MAX}", wasm.len())));
+    }
+    Component::new(engine, wasm).map_err(|error| {
+        let detail = format!("{error:#}");
+        let off = ["threads", "memory64", "gc", "shared memory", "memory index type"];
+        let code = if off.iter().any(|feature| detail.contains(feature)) { "unsupported-feature" } else { "invalid-wasm" };
+        Wrong::new(code, one_line(&detail))
+    })
+}
+
+/// Checks what the component imports and exports before any of its code runs.
+fn link(shared: &Shared, component: &Component) -> Result<AdapterPre<State>, Wrong> {
+    const OURS: &str = "overhear:adapter/";
+    let kind = component.component_type();
+    for (name, _) in kind.imports(&shared.engine) {
+        if !name.starts_with(OURS) {
+            return Err(Wrong::new("foreign-import", format!("`{name}` is not available to adapters")));
+        }
+    }
+    let exports: Vec<String> = kind.exports(&shared.engine).map(|(name, _)| name.to_owned()).collect();
+    let guest = exports.iter().find_map(|name| name.strip_prefix("overhear:adapter/guest@"));
+    match guest {
+        None => return Err(Wrong::new("wrong-world", "it is no overhear adapter: it does not export overhear:adapter/guest")),
+        Some(version) if !version.starts_with("0.1.") => {
+            let what = format!("it was built for adapter API {version}; this overhear speaks 0.1");
+            return Err(Wrong::new("api-too-new", what));
+        }
+        Some(_) => {}
+    }
+    let mismatch = |error: wasmtime::Error| Wrong::new("type-mismatch", one_line(&format!("{error:#}")));
+    let pre = shared.linker.instantiate_pre(component).map_err(mismatch)?;
+    GuestIndices::new(&pre).map_err(mismatch)?;
+    AdapterPre::new(pre).map_err(mismatch)
+}
+
+/// Turns the end of a call into words.
+fn explain(error: &wasmtime::Error, log: &str) -> Wrong {
+    if let Some(wrong) = error.downcast_ref::<Wrong>() {
+        return wrong.clone();
+    }
+    let detail = one_line(&format!("{error:#}"));
+    let last_words = log.trim().lines().next_back().map(|line| format!(": {line}")).unwrap_or_default();
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => Wrong::new("fuel", format!("more than {} M units of fuel used", FUEL / 1_000_000)),
+        Some(Trap::Interrupt) => {
+            let limit = TICK * u32::try_from(DEADLINE_TICKS).unwrap_or(u32::MAX);
+            Wrong::new("time-limit", format!("it took more than {limit:?}"))
+        }
+        Some(Trap::StackOverflow) => Wrong::new("stack", "its calls are nested too deeply"),
+        Some(Trap::UnreachableCodeReached) => Wrong::new("adapter-bug", format!("it panicked{last_words}")),
+        Some(Trap::MemoryOutOfBounds) => Wrong::new("adapter-bug", format!("memory fault{last_words}")),
+        Some(trap) => Wrong::new("adapter-bug", format!("{trap}{last_words}")),
+        None if detail.contains("too much data") => {
+            Wrong::new("output-too-large", format!("it handed over more than {HANDOVER_BYTES_MAX} bytes at once"))
+        }
+        None if detail.contains("utf-8") => Wrong::new("bad-string", detail),
+        None if detail.contains("instance count too high") => Wrong::new("too-many-instances", detail),
+        None => Wrong::new("adapter-bug", detail),
+    }
+}
+
+fn failure(failure: types::Failure) -> Wrong {
+    match failure {
+        types::Failure::BadSettings(what) => Wrong::new("bad-settings", what),
+        types::Failure::CannotParse((path, what)) => Wrong::new("cannot-parse", format!("{path}: {what}")),
+        types::Failure::Internal(what) => Wrong::new("adapter-bug", what),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:.".contains(&byte))
+}
+
+/// What one instance has on our side.
+struct State {
+    /// `None` in `detect`, which is a function of its argument alone.
+    asker: Option<Asker>,
+    limits: Limits,
+    log: String,
+}
+
+impl State {
+    fn asker(&mut self, function: &str) -> wasmtime::Result<&mut Asker> {
+        let impure = || Wrong::new("impure-detect", format!("{function} was asked in a function that may only look at its argument"));
+        self.asker.as_mut().ok_or_else(|| impure().into())
+    }
+}
+
+impl types::Host for State {}
+
+impl host::Host for State {
+    fn read_text(&mut self, path: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.asker("read-text")?.content("read-text", &path)?)
+    }
+
+    fn read_config(&mut self, path: String) -> wasmtime::Result<Option<String>> {
+        let text = self.asker("read-config")?.content("read-config", &path)?;
+        Ok(text.map(|text| static_config::read(&path, &text)))
+    }
+
+    fn kind(&mut self, path: String) -> wasmtime::Result<Option<host::EntryKind>> {
+        Ok(self.asker("kind")?.kind(&path)?.map(entry_kind))
+    }
+
+    fn list_dir(&mut self, path: String) -> wasmtime::Result<Option<Vec<host::Entry>>> {
+        let entries = self.asker("list-dir")?.list(&path)?;
+        let entry = |(name, kind)| host::Entry { name, kind: entry_kind(kind) };
+        Ok(entries.map(|entries| entries.into_iter().map(entry).collect()))
+    }
+
+    fn env(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.asker("env")?.env(&name)?)
+    }
+
+    fn resolve_package(&mut self, name: String) -> wasmtime::Result<Option<types::PackageRef>> {
+        Ok(self.asker("resolve-package")?.package(&name)?.map(package_ref))
+    }
+
+    fn log(&mut self, _: host::Level, text: String) -> wasmtime::Result<()> {
+        let room = LOG_BYTES_MAX.saturating_sub(self.log.len());
+        self.log.extend(text.chars().take(room));
+        self.log.push('\n');
+        Ok(())
+    }
+}
+
+fn entry_kind(kind: Kind) -> host::EntryKind {
+    match kind {
+        Kind::File => host::EntryKind::File,
+        Kind::Dir => host::EntryKind::Dir,
+        Kind::Symlink => host::EntryKind::Symlink,
+        Kind::Other => host::EntryKind::Other,
+    }
+}
+
+/// Memory and tables of one store. What is too much ends the call: a guest that is told "no" would see
+/// the state of this machine.
+#[derive(Default)]
+struct Limits {
+    memory_bytes: usize,
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        if total > MEMORY_BYTES_MAX {
+            let what = format!("asked for {} MiB of memory, the limit is {}", total >> 20, MEMORY_BYTES_MAX >> 20);
+            return Err(Wrong::new("memory-limit", what).into());
+        }
+        self.memory_bytes = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS_MAX {
+            let what = format!("asked for a table of {desired} elements, the limit is {TABLE_ELEMENTS_MAX}");
+            return Err(Wrong::new("table-limit", what).into());
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+}

@@ -1,0 +1,55 @@
+//! What an adapter did wrong, in words for its author and its user.
+
+use serde::{Deserialize, Serialize};
+
+/// A fault of an adapter. It costs only the step that it was asked about.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("adapter {adapter}@{version}: {function}: {what} [{code}]")]
+pub struct AdapterFault {
+    /// Its id, e.g. `acme/mine`.
+    pub adapter: String,
+    /// Its version.
+    pub version: String,
+    /// `load`, `detect`, `declare`: what it was asked to do.
+    pub function: String,
+    /// What happened, on which path or rule.
+    pub what: String,
+    /// Stable, kebab-case.
+    pub code: String,
+}
+
+impl AdapterFault {
+    /// Whether the same call would fail again: limits of this machine's time and memory say nothing
+    /// of the next try.
+    pub fn is_lasting(&self) -> bool {
+        !matches!(self.code.as_str(), "time-limit" | "host-failed")
+    }
+}
+
+/// A fault without the adapter's name, which who notices it does not know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} [{code}]")]
+pub struct Wrong {
+    /// Stable, kebab-case.
+    pub code: &'static str,
+    /// What happened.
+    pub what: String,
+}
+
+impl Wrong {
+    /// A code and what happened.
+    pub fn new(code: &'static str, what: impl Into<String>) -> Wrong {
+        Wrong { code, what: what.into() }
+    }
+}
+
+/// Two adapters claim one command.
+pub fn ambiguous(one: &str, other: &str, program: &str) -> AdapterFault {
+    AdapterFault {
+        adapter: format!("{one} and {other}"),
+        version: "*".into(),
+        function: "detect".into(),
+        what: format!("both say that `{program}` is theirs; switch one of them off in \"adapters\""),
+        code: "ambiguous-adapter".into(),
+    }
+}

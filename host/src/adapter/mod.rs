@@ -1,0 +1,140 @@
+//! Adapters: which one knows a command, and what it declares. Owns the engine that runs them, the memo
+//! that makes a warm run need none, and the bounds of what they may ask and say. It never reads what a
+//! run did: that is `settle`'s. Read next: [`engine`], [`ask`], [`memo`].
+
+mod ask;
+#[allow(missing_docs, reason = "generated")]
+mod bindings;
+mod built_in;
+mod engine;
+mod engine_config;
+mod fault;
+mod memo;
+mod patterns;
+mod convert;
+pub mod static_config;
+mod tool;
+
+pub use engine::engines_created;
+pub use fault::AdapterFault;
+pub use memo::{MapMemo, Memo};
+
+use crate::declaration::{AdapterId, Declaration};
+use crate::digest::{Digest, Fields};
+use ask::Asker;
+use built_in::{BUILT_IN, BuiltIn};
+use engine::{Guest, Invocation};
+use memo::{Outcome, Record};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+/// One command that is about to run.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// The file that the search for the program found; absolute, links not followed.
+    pub program: &'a Path,
+    /// Its name as typed, without folder.
+    pub name: &'a str,
+    /// The arguments after it.
+    pub args: &'a [String],
+    /// The working directory; absolute, below `root`.
+    pub cwd: &'a Path,
+    /// The folder of the nearest package.json at or above `cwd`; absolute, below `root`.
+    pub package_dir: &'a Path,
+    /// The workspace root; absolute, links resolved.
+    pub root: &'a Path,
+    /// The variables that the command will see.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// All adapters of this run. Shared by the threads that prepare steps.
+pub struct Adapters {
+    memo: Arc<dyn Memo>,
+    known: Vec<Known>,
+}
+
+/// An adapter, and its code once a call has needed it.
+struct Known {
+    built_in: &'static BuiltIn,
+    guest: OnceLock<Result<Guest, AdapterFault>>,
+}
+
+impl Adapters {
+    /// Those that are part of the program. Starts no engine.
+    pub fn built_in(memo: Arc<dyn Memo>) -> Adapters {
+        let known = BUILT_IN.iter().map(|built_in| Known { built_in, guest: OnceLock::new() }).collect();
+        Adapters { memo, known }
+    }
+
+    /// What an adapter declares of a command; `None` when none knows it. A fault costs only this
+    /// step: it is run and not stored.
+    pub fn declare(&self, call: Call) -> Result<Option<Declaration>, AdapterFault> {
+        if !self.may_concern(call) {
+            return Ok(None);
+        }
+        let Some(places) = ask::Places::of(call) else { return Ok(None) };
+        let key = self.key(call, &places);
+        if let Some(record) = Record::recall(&*self.memo, key) {
+            if let Some(outcome) = record.if_still_true(&*self.memo, key, call, &places) {
+                return outcome.into_result();
+            }
+        }
+        let mut asker = Asker::new(call, places, memo::salt(&*self.memo));
+        let result = self.ask_adapters(call, &mut asker);
+        let outcome = Outcome::of(&result);
+        if result.as_ref().err().is_none_or(AdapterFault::is_lasting) {
+            Record::new(asker.into_answers(), outcome).keep(&*self.memo, key);
+        }
+        result
+    }
+
+    /// Whether any adapter could be concerned, judged without looking at the disk.
+    fn may_concern(&self, call: Call) -> bool {
+        let in_modules = call.program.components().any(|part| part.as_os_str() == "node_modules");
+        in_modules || self.known.iter().any(|known| known.built_in.programs.contains(&call.name))
+    }
+
+    /// Everything that is known before the first question.
+    fn key(&self, call: Call, places: &ask::Places) -> Digest {
+        let mut fields = Fields::new("adapter memo 1");
+        fields.list(self.known.iter().map(|known| known.built_in.digest.as_bytes()));
+        let program = call.program.strip_prefix(call.root).unwrap_or(call.program);
+        fields.bytes(program.as_os_str().as_encoded_bytes()).bytes(call.name.as_bytes());
+        fields.list(call.args.iter());
+        fields.bytes(places.cwd.as_bytes()).bytes(places.package_dir.as_bytes());
+        fields.digest()
+    }
+
+    fn ask_adapters(&self, call: Call, asker: &mut Asker) -> Result<Option<Declaration>, AdapterFault> {
+        let tool = asker.tool(call.program, call.name);
+        let package = tool.as_ref().map(|tool| tool.name.as_str());
+        let concerns = |known: &&Known| {
+            known.built_in.programs.contains(&call.name)
+                || package.is_some_and(|package| known.built_in.packages.contains(&package))
+        };
+        let mut matched: Option<(&Known, Invocation, String)> = None;
+        for known in self.known.iter().filter(concerns) {
+            let config_files = asker.config_files(known.built_in.config_files);
+            let invocation = engine::invocation(call, asker.places(), tool.clone(), config_files);
+            let Some(subcommand) = known.guest()?.detect(&invocation)? else { continue };
+            if let Some((other, ..)) = &matched {
+                return Err(fault::ambiguous(other.built_in.id, known.built_in.id, call.name));
+            }
+            matched = Some((known, invocation, subcommand));
+        }
+        let Some((known, invocation, subcommand)) = matched else { return Ok(None) };
+        asker.permit(known.built_in);
+        let id = AdapterId {
+            id: known.built_in.id.to_owned(),
+            version: known.built_in.version.to_owned(),
+            subcommand: subcommand.clone(),
+        };
+        known.guest()?.declare(&invocation, &subcommand, id, asker).map(Some)
+    }
+}
+
+impl Known {
+    fn guest(&self) -> Result<&Guest, AdapterFault> {
+        self.guest.get_or_init(|| Guest::of_built_in(self.built_in)).as_ref().map_err(Clone::clone)
+    }
+}
