@@ -3,19 +3,27 @@
 //!
 //! Modules from the top of the house down; none uses one above it.
 
-// session, step, store, report, plan, process, fingerprint, settle, trace, ipc, adapter, workspace
+// The main line.
+pub mod cli;
+pub mod session;
+pub mod step;
+
+// What the main line calls.
+pub mod report;
+pub mod store;
+pub mod plan;
+pub mod process;
 pub mod fingerprint;
 pub mod habit;
 pub mod key;
+pub mod settle;
+pub mod rules;
+pub mod trace;
 pub mod ipc;
 pub mod adapter;
-pub mod plan;
-pub mod rules;
-pub mod settle;
-pub mod store;
 pub mod workspace;
 
-// ground floor: plain types
+// Ground floor: plain types.
 pub mod access;
 pub mod config;
 pub mod declaration;
@@ -28,5 +36,5 @@ pub mod path;
 pub mod problem;
 pub mod protocol;
 pub mod stamp;
-pub mod zone;
 pub mod wildcard;
+pub mod zone;

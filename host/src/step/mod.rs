@@ -21,9 +21,10 @@ use crate::store::{Entry, Frames, Place, Replayed, Store};
 use crate::zone::Zones;
 use lookup::Lookup;
 use spawn::Ended;
-use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What all steps of a session share.
 pub struct Shared<'a> {
@@ -34,7 +35,9 @@ pub struct Shared<'a> {
     /// What counts where.
     pub zones: &'a Zones,
     /// The environment that overhear itself was given.
-    pub env: &'a BTreeMap<String, String>,
+    pub env: &'a [(OsString, OsString)],
+    /// Where the user is.
+    pub from_dir: &'a Path,
     /// Which steps are cached where nobody says so.
     pub defaults: &'a CacheDefaults,
     /// What the command line said about caching.
@@ -96,11 +99,12 @@ pub fn run(shared: &Shared, step: &Step, later: &[Digest], emit: Emit) -> Outcom
         Ok((entry, is_fresh)) => return hit(&cached, &entry, is_fresh, started, emit),
         Err(why) => why,
     };
+    emit(Event::Started { step: Arc::clone(&step.id), why: why.clone() });
     match spawn::overheard(shared, &cached, emit) {
         Ended::Failed { exit_code, error, took } => Outcome::Failed { why, exit_code, error, took },
         Ended::Succeeded(run) => {
             let took = run.took;
-            match keep::keep(shared, &cached, run) {
+            match keep::keep(shared, &cached, *run) {
                 Ok(kept) => Outcome::Ran { why, refusal: None, took, kept: Some(kept) },
                 Err(refusal) => Outcome::Ran { why, refusal: Some(refusal), took, kept: None },
             }
@@ -239,9 +243,4 @@ impl<'a> Cached<'a> {
     fn place(&'a self, shared: &'a Shared, habits: &'a [crate::store::Habits]) -> Place<'a> {
         Place { zones: shared.zones, step: self.scope, later: self.later, habits, digests: shared.digests }
     }
-}
-
-/// Rounds to what a person reads.
-pub(crate) fn since(started: Instant) -> Duration {
-    started.elapsed()
 }

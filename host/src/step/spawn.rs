@@ -106,7 +106,11 @@ pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> 
 
 /// As shells have it: 127 for what is not there, 126 for what cannot be executed.
 fn spawn_exit_code(error: &SpawnError) -> i32 {
-    if error.is_missing() { 127 } else { 126 }
+    match error {
+        SpawnError::NotFound { .. } | SpawnError::BadInterpreter { .. } => 127,
+        SpawnError::NotExecutable { .. } | SpawnError::Other { .. } => 126,
+        SpawnError::NoCwd { .. } | SpawnError::Interrupted => 1,
+    }
 }
 
 impl Command {

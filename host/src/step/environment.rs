@@ -1,0 +1,142 @@
+//! What a step is given before it runs: its program, its environment, what an adapter says of it, and
+//! so its CacheKey.
+
+use super::Shared;
+use crate::adapter::Call;
+use crate::config::{Selection, TaskConfig};
+use crate::declaration::{Declaration, EnvMode};
+use crate::digest::{Digest, Fields};
+use crate::environment::Environment;
+use crate::key::CacheKey;
+use crate::plan::env::{self, StepEnv, Surroundings};
+use crate::plan::{Run, Step, nested};
+use crate::process::find_program;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+/// What is started.
+pub struct Command {
+    /// As written.
+    pub name: String,
+    /// What the search found.
+    pub program: Option<PathBuf>,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Where it starts.
+    pub cwd: PathBuf,
+}
+
+/// What a cached step is given.
+pub struct StepEnvironment {
+    /// What is started.
+    pub command: Command,
+    /// Its environment block.
+    pub passed: Vec<(OsString, OsString)>,
+    /// What it may be served when it asks by name, and what tracked names are looked up in.
+    pub served: Environment,
+    /// Its PATH.
+    pub path: OsString,
+    /// The folders of its PATH, absolute.
+    pub search: Vec<PathBuf>,
+    /// Tracked variables, by name.
+    tracked: BTreeMap<String, Option<OsString>>,
+}
+
+fn surroundings<'a>(shared: &'a Shared) -> Surroundings<'a> {
+    Surroundings { runner: shared.env, root: &shared.zones.places.root, from_dir: shared.from_dir }
+}
+
+/// What the adapters say of a step; a fault as one line.
+pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, String> {
+    let seen = nested::look_through(&step.invocation);
+    let Run::Program { program, args } = &seen.run else { return Ok(None) };
+    let whole = env::whole(surroundings(shared), step);
+    let path = lookup(&whole, "PATH");
+    let Some(found) = find_program(OsStr::new(program), &path, &step.cwd) else { return Ok(None) };
+    let name = program.rsplit('/').next().unwrap_or(program);
+    let value = |name: &str| {
+        whole.iter().find(|(other, _)| other.to_str() == Some(name)).and_then(|(_, value)| value.to_str().map(str::to_owned))
+    };
+    let call = Call {
+        program: &found,
+        name,
+        args,
+        cwd: &step.cwd,
+        package_dir: &step.package.dir,
+        root: &shared.zones.places.root,
+        env: &value,
+    };
+    shared.adapters.declare(call).map_err(|fault| fault.to_string())
+}
+
+/// The environment of a step that is cached.
+pub fn of_step(shared: &Shared, step: &Step, declaration: Option<&Declaration>, salt: [u8; 32]) -> StepEnvironment {
+    let rules = declaration.map_or(&[][..], |declaration| &declaration.env);
+    let files: Vec<Vec<u8>> = env::named_files(step).iter().filter_map(|file| std::fs::read(file).ok()).collect();
+    let StepEnv { passed, tracked, .. } = env::of_step(surroundings(shared), step, rules, &files);
+    let path = lookup(&passed, "PATH");
+    let search = std::env::split_paths(&path).map(|folder| step.cwd.join(folder)).collect();
+    let whole = env::whole(surroundings(shared), step);
+    let text = |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    let served = Environment::new(whole.iter().filter_map(text).collect(), salt);
+    StepEnvironment { command: command(step, &path), passed, served, path, search, tracked }
+}
+
+/// What is started for a step that is not cached, and its whole environment.
+pub fn whole(shared: &Shared, step: &Step) -> (Command, Vec<(OsString, OsString)>) {
+    let env = env::whole(surroundings(shared), step);
+    (command(step, &lookup(&env, "PATH")), env)
+}
+
+fn command(step: &Step, path: &OsStr) -> Command {
+    let (name, args) = match &step.invocation.run {
+        Run::Program { program, args } => (program.clone(), args.iter().map(OsString::from).collect()),
+        Run::Shell(text) => ("sh".to_owned(), vec![OsString::from("-c"), OsString::from(text)]),
+    };
+    let program = find_program(OsStr::new(&name), path, &step.cwd);
+    Command { name, program, args, cwd: step.cwd.clone() }
+}
+
+fn lookup(env: &[(OsString, OsString)], name: &str) -> OsString {
+    env.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone()).unwrap_or_default()
+}
+
+/// What is known of a step before it runs.
+pub fn key(shared: &Shared, step: &Step, declaration: Option<&Declaration>, env: &StepEnvironment) -> CacheKey {
+    let value = |value: &Option<OsString>| match value {
+        Some(value) => env.served.salted(&value.to_string_lossy()).0,
+        None => crate::fingerprint::Value::ABSENT.0,
+    };
+    let untracked = declaration.into_iter().flat_map(|declaration| &declaration.env);
+    let untracked = untracked.filter(|rule| rule.mode == EnvMode::Untracked).map(|rule| format!("{:?}", rule.select));
+    CacheKey {
+        command: command_text(step),
+        cwd: shared.zones.places.portable(&step.cwd).to_string(),
+        env: env.tracked.iter().map(|(name, tracked)| (name.clone(), value(tracked))).collect(),
+        untracked_env: step.config.untracked_env.iter().cloned().chain(untracked).collect(),
+        input_config: selection(&step.config.input),
+        output_config: selection(&step.config.output),
+        other_config: other(&step.config),
+        declaration: declaration.map(|declaration| (declaration.adapter.id.clone(), declaration.digest())),
+        platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+    }
+}
+
+/// The command with its variables, unambiguous whatever its words hold.
+fn command_text(step: &Step) -> String {
+    let words = match &step.invocation.run {
+        Run::Program { program, args } => serde_json::json!([program, args]),
+        Run::Shell(text) => serde_json::json!(text),
+    };
+    serde_json::json!([step.invocation.env, words]).to_string()
+}
+
+fn selection(selection: &Selection) -> Digest {
+    let text = serde_json::to_vec(selection).expect("plain data always encodes");
+    Fields::new("selection").bytes(&text).digest()
+}
+
+fn other(config: &TaskConfig) -> Digest {
+    Fields::new("config").number(u64::from(config.strict_env)).number(u64::from(config.portable)).digest()
+}
