@@ -5,6 +5,8 @@
 
 // session, step, store, report, plan, process, fingerprint, settle, trace, ipc, adapter, workspace
 pub mod plan;
+pub mod process;
+pub mod trace;
 
 // ground floor: plain types
 pub mod access;
