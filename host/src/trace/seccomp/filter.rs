@@ -1,0 +1,170 @@
+//! The filter that a step's whole process tree inherits, generated from the table of calls.
+//! It only decides who is told; what a call means is `decode`'s.
+
+use crate::trace::calls::{Arch, CALLS, Call, HIGHEST, Op};
+use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
+
+const NOTIFY: u32 = libc::SECCOMP_RET_USER_NOTIF;
+const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+const ABSENT: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+
+/// Offsets in `struct seccomp_data`.
+const NUMBER: u32 = 0;
+const ARCH: u32 = 4;
+const ARGUMENTS: u32 = 16;
+/// Calls of the x32 kind have this bit in their number.
+const X32_BIT: u32 = 0x4000_0000;
+/// `sendto`'s argument with the address of a destination.
+const DESTINATION: u32 = 4;
+
+fn load(offset: u32) -> sock_filter {
+    sock_filter { code: (BPF_LD | BPF_W | BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
+}
+
+fn ret(action: u32) -> sock_filter {
+    sock_filter { code: (BPF_RET | BPF_K) as u16, jt: 0, jf: 0, k: action }
+}
+
+fn jump(how: u32, value: u32, jt: u8, jf: u8) -> sock_filter {
+    sock_filter { code: (BPF_JMP | how | BPF_K) as u16, jt, jf, k: value }
+}
+
+/// The whole program.
+pub fn program() -> Vec<sock_filter> {
+    let native = section(Arch::X86_64);
+    let compat = section(Arch::I386);
+    let mut program = vec![load(ARCH), jump(BPF_JEQ, Arch::I386.audit(), 0, 1)];
+    // Conditional jumps reach 255 instructions only; an unconditional one reaches any.
+    let over_native = u32::try_from(native.len() + 2).expect("a filter has at most 4096 instructions");
+    program.push(sock_filter { code: (BPF_JMP | libc::BPF_JA) as u16, jt: 0, jf: 0, k: over_native });
+    program.push(jump(BPF_JEQ, Arch::X86_64.audit(), 1, 0));
+    program.push(ret(ABSENT));
+    program.extend(native);
+    program.extend(compat);
+    program
+}
+
+/// What is done for one architecture; ends in every case.
+fn section(arch: Arch) -> Vec<sock_filter> {
+    let mut numbers: Vec<(u32, &Call)> =
+        CALLS.iter().filter_map(|call| Some((arch.number(call)?, call))).collect();
+    numbers.sort_unstable_by_key(|(number, _)| *number);
+    let mut section = vec![
+        load(NUMBER),
+        jump(BPF_JGE, X32_BIT, 0, 1),
+        ret(ABSENT),
+        jump(BPF_JGT, HIGHEST, 0, 1),
+        ret(ABSENT),
+    ];
+    search(&numbers, &mut section);
+    section
+}
+
+/// A binary search over the sorted numbers.
+fn search(numbers: &[(u32, &Call)], out: &mut Vec<sock_filter>) {
+    if let [leaf @ ..] = numbers
+        && leaf.len() <= 4
+    {
+        for (number, call) in leaf {
+            let action = action(call);
+            let length = u8::try_from(action.len()).expect("a leaf is a few instructions");
+            out.push(jump(BPF_JEQ, *number, 0, length));
+            out.extend(action);
+        }
+        out.push(ret(ALLOW));
+        return;
+    }
+    let (low, high) = numbers.split_at(numbers.len() / 2);
+    let mut below = Vec::new();
+    search(low, &mut below);
+    let length = u8::try_from(below.len()).expect("half of the calls fit in one jump");
+    out.push(jump(BPF_JGE, high[0].0, length, 0));
+    out.extend(below);
+    search(high, out);
+}
+
+fn action(call: &Call) -> Vec<sock_filter> {
+    match call.op {
+        Op::Refuse => vec![ret(ABSENT)],
+        // Sending on a connected socket is frequent and names nobody.
+        Op::SendTo => {
+            let low = ARGUMENTS + 8 * DESTINATION;
+            vec![
+                load(low),
+                jump(BPF_JEQ, 0, 0, 2),
+                load(low + 4),
+                jump(BPF_JEQ, 0, 1, 0),
+                ret(NOTIFY),
+                ret(ALLOW),
+            ]
+        }
+        _ => vec![ret(NOTIFY)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Carries out the program as the kernel would.
+    fn run(program: &[sock_filter], arch: u32, number: u32, destination: u64) -> u32 {
+        let (mut accumulator, mut at) = (0u32, 0usize);
+        loop {
+            let instruction = &program[at];
+            let code = u32::from(instruction.code);
+            at += 1;
+            if code & 7 == BPF_RET {
+                return instruction.k;
+            }
+            if code & 7 == BPF_LD {
+                accumulator = match instruction.k {
+                    NUMBER => number,
+                    ARCH => arch,
+                    offset if offset == ARGUMENTS + 32 => destination as u32,
+                    offset if offset == ARGUMENTS + 36 => (destination >> 32) as u32,
+                    offset => panic!("unexpected load of {offset}"),
+                };
+                continue;
+            }
+            let holds = match code & 0xf0 {
+                libc::BPF_JA => {
+                    at += instruction.k as usize;
+                    continue;
+                }
+                BPF_JEQ => accumulator == instruction.k,
+                BPF_JGE => accumulator >= instruction.k,
+                BPF_JGT => accumulator > instruction.k,
+                other => panic!("unexpected jump {other}"),
+            };
+            at += usize::from(if holds { instruction.jt } else { instruction.jf });
+        }
+    }
+
+    #[test]
+    fn each_number_gets_what_the_table_says_and_all_others_pass() {
+        let program = program();
+        assert!(program.len() < 4096);
+        for arch in [Arch::X86_64, Arch::I386] {
+            for number in 0..HIGHEST + 20 {
+                let call = CALLS.iter().find(|call| arch.number(call) == Some(number));
+                let expected = match call.map(|call| call.op) {
+                    _ if number > HIGHEST => ABSENT,
+                    None => ALLOW,
+                    Some(Op::Refuse) => ABSENT,
+                    Some(_) => NOTIFY,
+                };
+                assert_eq!(run(&program, arch.audit(), number, 1 << 40), expected, "{arch:?} {number}");
+                assert_eq!(run(&program, arch.audit(), number | X32_BIT, 0), ABSENT);
+            }
+        }
+        assert_eq!(run(&program, 0xc000_00b7, 0, 0), ABSENT);
+    }
+
+    #[test]
+    fn sending_without_a_destination_is_not_told() {
+        let program = program();
+        let number = libc::SYS_sendto as u32;
+        assert_eq!(run(&program, Arch::X86_64.audit(), number, 0), ALLOW);
+        assert_eq!(run(&program, Arch::X86_64.audit(), number, 7), NOTIFY);
+    }
+}

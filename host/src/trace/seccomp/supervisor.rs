@@ -1,0 +1,186 @@
+//! The thread that answers one step's notifications, from the listener's arrival until nobody has
+//! the filter any more or whoever is left is let go.
+
+use super::decode::Decoder;
+use super::{Hello, Shared, signal, trouble};
+use crate::access::Observed;
+use crate::trace::guard::{self, Ward};
+use crate::trace::record::Recorder;
+use crate::trace::{Spec, tracee};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+
+/// How often zombies are looked for after the leader ended, in milliseconds. Before Linux 6.11 an
+/// orphan that nobody waited for still has its filter, and the end never comes.
+const REAP_EVERY_MS: i32 = 5;
+
+/// Waits for the child's word and its listener; `None` if it died before.
+pub(super) fn hello(socket: &OwnedFd) -> Option<(Hello, Option<OwnedFd>)> {
+    let mut words = [0u8; size_of::<Hello>()];
+    let (length, fds) = guard::receive(socket.as_raw_fd(), &mut words)?;
+    if length != words.len() {
+        return None;
+    }
+    let word = |at: usize| i32::from_ne_bytes([words[at], words[at + 1], words[at + 2], words[at + 3]]);
+    let hello = Hello { pid: word(0), errno: word(4), no_new_privileges: word(8) };
+    // SAFETY: the kernel has just made this descriptor for us.
+    let listener = (fds[0] >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fds[0]) });
+    Some((hello, listener))
+}
+
+/// The whole life of the thread.
+pub(super) fn run(socket: &OwnedFd, shared: &Shared, mut spec: Spec) -> Observed {
+    let mut observed = Observed::default();
+    match hello(socket) {
+        None => observed.poison("the command could not be started"),
+        Some((hello, None)) => observed.poison(trouble(hello.errno)),
+        Some((hello, Some(listener))) => {
+            spec.no_new_privileges = hello.no_new_privileges != 0;
+            observed = serve(&listener, &hello, shared, spec);
+        }
+    }
+    signal(&shared.gone);
+    observed
+}
+
+fn serve(listener: &OwnedFd, hello: &Hello, shared: &Shared, spec: Spec) -> Observed {
+    let ward = Ward::arm(hello.pid, Some(listener.as_fd()));
+    set_fast_wake_up(listener);
+    let mut decoder = Decoder::new(Recorder::new(spec));
+    let mut failed = false;
+    let ending = loop {
+        match wait(listener, shared) {
+            Wake::Notice => {
+                let Some(notice) = receive(listener.as_raw_fd()) else { continue };
+                // A fault of ours must not stop the step: from then on calls only pass.
+                if !failed {
+                    let taken = catch_unwind(AssertUnwindSafe(|| {
+                        decoder.notice(&notice, || is_valid(listener.as_raw_fd(), notice.id));
+                    }));
+                    failed = taken.is_err();
+                }
+                guard::go_on(listener.as_raw_fd(), notice.id);
+            }
+            Wake::Gone => break Ending::Gone,
+            Wake::Told if shared.release.load(Ordering::Acquire) => break Ending::Released,
+            Wake::Told => {}
+            Wake::Time => reap(&decoder, hello.pid),
+        }
+    };
+    let survivor = match ending {
+        Ending::Gone => None,
+        Ending::Released => Some(survivor(&decoder, hello.pid)),
+    };
+    reap(&decoder, hello.pid);
+    let mut observed = decoder.finish();
+    if failed {
+        observed.poison("the tracer failed on one of the accesses");
+    }
+    if survivor.is_some() {
+        observed.detached = survivor;
+        if !ward.keep(&[]) {
+            // Without a guard, calls go through for as long as overhear itself lives.
+            if let Ok(listener) = listener.try_clone() {
+                std::thread::spawn(move || pass_all(&listener));
+            }
+        }
+    }
+    observed
+}
+
+enum Ending {
+    Gone,
+    Released,
+}
+
+enum Wake {
+    Notice,
+    Gone,
+    Told,
+    Time,
+}
+
+fn wait(listener: &OwnedFd, shared: &Shared) -> Wake {
+    let entry = |fd: RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut polled = [entry(listener.as_raw_fd()), entry(shared.wake.as_raw_fd())];
+    let timeout = if shared.ended.load(Ordering::Acquire) { REAP_EVERY_MS } else { -1 };
+    // SAFETY: two entries, as said.
+    let ready = unsafe { libc::poll(polled.as_mut_ptr(), 2, timeout) };
+    if polled[0].revents & libc::POLLIN != 0 {
+        return Wake::Notice;
+    }
+    if polled[0].revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0 {
+        return Wake::Gone;
+    }
+    if polled[1].revents != 0 {
+        let mut count = [0u8; 8];
+        // SAFETY: eight bytes, as an event descriptor gives them.
+        unsafe { libc::read(shared.wake.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        return Wake::Told;
+    }
+    if ready == 0 { Wake::Time } else { Wake::Told }
+}
+
+/// Lets every call go on until nobody has the filter.
+fn pass_all(listener: &OwnedFd) {
+    loop {
+        let mut polled = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry, as said.
+        unsafe { libc::poll(&raw mut polled, 1, -1) };
+        if polled.revents & libc::POLLIN != 0 {
+            if let Some(notice) = receive(listener.as_raw_fd()) {
+                guard::go_on(listener.as_raw_fd(), notice.id);
+            }
+        } else if polled.revents != 0 {
+            return;
+        }
+    }
+}
+
+fn receive(listener: RawFd) -> Option<libc::seccomp_notif> {
+    // SAFETY: all-zero is what the kernel asks for, and it fills the structure.
+    unsafe {
+        let mut notice: libc::seccomp_notif = std::mem::zeroed();
+        match libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut notice) {
+            0 => Some(notice),
+            // The thread died, or a signal took it out of its call: it did not happen.
+            _ => None,
+        }
+    }
+}
+
+/// Whether the thread still waits for an answer, so that what was read was really its own.
+fn is_valid(listener: RawFd, id: u64) -> bool {
+    // SAFETY: the kernel reads eight bytes.
+    unsafe { libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_ID_VALID, &raw const id) == 0 }
+}
+
+/// Lets the waiting thread run at once on this processor (Linux 6.6); elsewhere it is refused.
+fn set_fast_wake_up(listener: &OwnedFd) {
+    const SYNC_WAKE_UP: u64 = 1;
+    // SAFETY: a flag by value.
+    unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP) };
+}
+
+/// Waits for orphans of this step that have ended and came to us as their nearest subreaper. Only
+/// processes known to be of this step: others of ours wait for theirs themselves.
+fn reap(decoder: &Decoder, leader: i32) {
+    for pid in decoder.processes() {
+        let pid = pid as i32;
+        if pid != leader {
+            // SAFETY: no pointer; a process that is not our child is an error that changes nothing.
+            unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+        }
+    }
+}
+
+/// A process that is still there, by name.
+fn survivor(decoder: &Decoder, leader: i32) -> String {
+    decoder
+        .processes()
+        .filter(|pid| *pid as i32 != leader && tracee::is_alive(*pid))
+        .map(|pid| decoder.name(pid).to_owned())
+        .next()
+        .unwrap_or_else(|| "a process".into())
+}

@@ -1,0 +1,306 @@
+//! Small adversarial programs, each run traced in a fresh folder and held against what must have
+//! been seen. The table below is the specification; the programs are in `programs/calls.c`.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test may fail")]
+
+use overhear::access::{Access, Observed, Reach, Seen};
+use overhear::process::{Ended, Launch, Mode, Running, run};
+use overhear::trace::Spec;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// What must be among the facts, or with `!` must not. A fact is what was asked, the path below
+/// the folder of the case, and what lay there (`f`ile, `d` folder, `l`ink, `o`ther, `-` nothing).
+/// `blind` and `change` are first changes that could not and could show the old content.
+const CASES: &[(&str, &[&str])] = &[
+    ("read", &["read a f", "!blind a f", "!change a f"]),
+    ("missing", &["read none -", "kind none2 -", "stat no/deep -"]),
+    ("stat", &["stat a f", "!read a f"]),
+    ("access", &["kind a f", "!read a f", "!stat a f"]),
+    ("inline_open", &["read a f"]),
+    ("inline_statx", &["stat a f"]),
+    ("syscalls", &["read a f", "read b f"]),
+    ("vfork", &["read a f"]),
+    ("no_environment", &["read a f"]),
+    ("spawn_actions", &["read b f", "read d/a f", "!read a f"]),
+    ("clone", &["read a f"]),
+    ("parent_first", &["read a f", "!detached"]),
+    ("close_all", &["read a f", "!detached"]),
+    ("threads", &["read a f", "read b f"]),
+    ("thread_cwd", &["read d/a f", "read b f", "!read a f", "!read d/b f"]),
+    ("io_uring", &["!incomplete"]),
+    ("x32", &["!incomplete"]),
+    ("unknown", &["!incomplete"]),
+    ("int80", &["read a f"]),
+    ("handle_to", &["stat a f", "!incomplete"]),
+    ("handle_open", &["incomplete"]),
+    ("fexecve", &["read a f", "!incomplete"]),
+    ("execveat", &["read a f", "!incomplete"]),
+    ("renamed_dirfd", &["read e/a f", "removed d/a", "list d d", "blind e/a -", "change-kept e -"]),
+    ("fchdir", &["read d/a f", "!read a f"]),
+    ("raw_chdir", &["read d/a f", "!read a f"]),
+    ("gone_cwd", &["incomplete"]),
+    ("links", &["link l1 l", "link l2 l", "read a f", "!read l1 l"]),
+    ("link_dotdot", &["link dl l", "read d/b f", "!read b f"]),
+    ("dangling", &["link dangling l", "read nowhere -"]),
+    ("nofollow", &["stat l1 l", "!link l1 l", "!read a f", "!stat a f"]),
+    ("path_reopen", &["link l1 l", "read a f"]),
+    ("readlink", &["link l1 l", "kind a f", "!stat a f"]),
+    ("mmap", &["read a f", "change a f"]),
+    ("truncate_then_read", &["blind a f", "change-before-read a"]),
+    ("read_then_truncate", &["read a f", "blind a f", "!change-before-read a"]),
+    ("append", &["read a f", "change a f"]),
+    ("create", &["blind new -", "!read new -"]),
+    ("creat", &["blind new -"]),
+    ("excl", &["blind new -", "kind a f", "!read a f", "!change a f", "!blind a f"]),
+    ("replace", &["blind a f", "!read a f", "removed tmp", "blind tmp -"]),
+    ("rename", &["read a f", "removed a", "blind moved -"]),
+    ("rename_folder", &["blind dist/x -", "blind dist/s/y -", "blind dist -", "removed t/x", "removed t", "!list t d", "change-before-read dist/x"]),
+    ("move_folder", &["read d/a f", "removed d/a", "blind e/a -", "removed d", "list d d", "blind e/s -"]),
+    ("noreplace", &["kind b f", "!removed a", "!blind b f"]),
+    ("exchange", &["read a f", "read b f", "blind a f", "blind b f"]),
+    ("tmpfile", &["blind new -", "!read new -", "!incomplete"]),
+    ("hard_link", &["read a f", "blind new -"]),
+    ("symlink", &["blind new -", "!read a f"]),
+    ("truncate", &["blind a f", "!read a f", "read b f", "change b f"]),
+    ("unlink_recreate", &["blind a f", "removed a", "change-before-read a"]),
+    ("unlink", &["removed a", "blind a f", "kind none -", "!removed none"]),
+    ("mkdir", &["blind new -", "!removed d", "!blind d d"]),
+    ("rmdir", &["removed new", "removed empty"]),
+    ("readdir", &["list d d", "names d a,b,s", "blind d/own -"]),
+    ("nftw", &["list d d", "list d/s d", "stat d/a f"]),
+    ("empty_path", &["read a f", "!stat a f", "!incomplete"]),
+    ("xattr", &["stat a f", "change b f"]),
+    ("meta_fd", &["change a f", "change b f"]),
+    ("chmod", &["change a f", "change b f", "kind none -", "!change none -"]),
+    ("watch", &["stat d d"]),
+    ("efault", &["read a f", "!incomplete"]),
+    ("page_edge", &["read a f", "read b f"]),
+    ("odd_names", &["read \u{fffd}\u{fffd}\n -", "read two\nlines f"]),
+    ("long_path", &["!incomplete"]),
+    ("own_filter", &["read a f"]),
+    ("tty", &["terminal"]),
+    ("proc", &["!incomplete", "!terminal"]),
+    ("tcp_inside", &["connected inside"]),
+    ("tcp_nobody", &["!connected machine", "!connected inside"]),
+    ("network", &["connected network", "!connected machine", "connections 1"]),
+    ("unix_inside", &["blind sock -", "connected inside", "!connected machine", "connections 2"]),
+    ("timer", &["stat a f"]),
+    ("changing", &["stat a f"]),
+    ("storm", &["stat storm-0-0 -", "stat storm-15-199 -", "stat storm-7-99 -"]),
+    ("many", &["read a f", "!incomplete"]),
+    ("chroot", &["incomplete"]),
+    ("copy", &["read a f", "blind new -"]),
+];
+
+#[test]
+fn every_call_of_a_dynamic_program_is_seen() {
+    check_all(program(false));
+}
+
+#[test]
+fn every_call_of_a_static_program_is_seen() {
+    check_all(program(true));
+}
+
+fn check_all(program: &Path) {
+    let mut wrong = Vec::new();
+    for (case, expected) in CASES {
+        let folder = folder();
+        let (ended, facts) = run_case(program, case, folder.path(), &[]);
+        if ended.exit_code != 0 {
+            wrong.push(format!("{case}: exit code {}", ended.exit_code));
+        }
+        for fact in *expected {
+            let holds = match fact.strip_prefix('!') {
+                Some(absent) => !facts.iter().any(|fact| fact == absent),
+                None => facts.iter().any(|known| known == fact),
+            };
+            if !holds {
+                wrong.push(format!("{case}: {fact}\n  of {facts:?}\n  {:?}", ended.observed.as_ref().unwrap().incomplete));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_connection_to_a_listener_outside_the_tree_is_told() {
+    let folder = folder();
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = tcp.local_addr().unwrap().port();
+    let (_, facts) = run_case(program(false), "tcp_port", folder.path(), &[("PORT", &port.to_string())]);
+    assert!(facts.contains(&"connected machine".to_owned()), "{facts:?}");
+    let root = folder.path().canonicalize().unwrap();
+    let _unix = std::os::unix::net::UnixListener::bind(root.join("outer.sock")).unwrap();
+    let (ended, facts) = run_case(program(false), "unix_path", &root, &[]);
+    assert!(facts.contains(&"connected machine".to_owned()), "{facts:?}");
+    assert_eq!(ended.observed.unwrap().connections[0].by, "calls");
+}
+
+#[test]
+fn ignored_paths_and_their_sockets_are_no_facts() {
+    let folder = folder();
+    let root = folder.path().canonicalize().unwrap();
+    let _unix = std::os::unix::net::UnixListener::bind(root.join("outer.sock")).unwrap();
+    let launch = launch(program(false), &["unix_path"], &root, &[]);
+    let spec = Spec::new(path_value(), vec![root.join("outer.sock")]);
+    let ended = run(&launch, Mode::Traced(spec), &Running::new(), &mut |_, _| {}).unwrap();
+    let observed = ended.observed.unwrap();
+    assert!(observed.connections.is_empty());
+    assert!(observed.seen(&root.join("outer.sock")).is_none());
+}
+
+#[test]
+fn interpreters_and_searched_programs_are_seen() {
+    let folder = folder();
+    let root = folder.path().canonicalize().unwrap();
+    std::fs::create_dir(root.join("bin")).unwrap();
+    script(&root.join("bin/tool"), "#!/usr/bin/env inner\n");
+    script(&root.join("bin/inner"), "#!/bin/sh\ncat a\n");
+    let path = OsString::from(format!("{}/none:{}/bin:{}", root.display(), root.display(), path_value().display()));
+    let env = vec![("PATH".into(), path.clone())];
+    let launch = Launch { program: "/bin/sh".into(), args: vec!["-c".into(), "tool".into()], cwd: root.clone(), env };
+    let ended = run(&launch, Mode::Traced(Spec::new(path, vec![])), &Running::new(), &mut |_, _| {}).unwrap();
+    let observed = ended.observed.unwrap();
+    assert_eq!(ended.exit_code, 0);
+    assert_eq!(observed.incomplete, None);
+    for program in ["bin/tool", "bin/inner"] {
+        assert!(observed.seen(&root.join(program)).unwrap().exec.is_some(), "{program}");
+    }
+    assert!(observed.seen(&root.join("a")).unwrap().read.is_some());
+    for (name, program) in [("tool", root.join("bin/tool")), ("inner", root.join("bin/inner"))] {
+        assert_eq!(observed.searched.get(name), Some(&program), "{:?}", observed.searched);
+    }
+    assert!(observed.searched.contains_key("cat"));
+    let loader = observed.paths.iter().find(|(path, seen)| {
+        seen.exec.is_some() && path.to_string_lossy().contains("ld-")
+    });
+    assert!(loader.is_some(), "the dynamic loader is executed too");
+    assert!(observed.processes.values().any(|name| name == "cat"));
+}
+
+#[test]
+fn reads_of_one_path_keep_only_the_first() {
+    let mut observed = Observed::default();
+    let folder = folder();
+    let path = folder.path().join("a");
+    for _ in 0..2 {
+        let found = overhear::stamp::Found::at(&path).unwrap();
+        observed.add(Access { path: path.clone(), kind: overhear::access::AccessKind::Read, found, pid: 1 });
+    }
+    assert_eq!(observed.seen(&path).unwrap().read.as_ref().unwrap().order, 0);
+}
+
+fn script(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn path_value() -> OsString {
+    std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into())
+}
+
+/// The compiled cases, made once per test run.
+fn program(is_static: bool) -> &'static Path {
+    static BUILT: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
+    BUILT[usize::from(is_static)].get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(if is_static { "static" } else { "dynamic" });
+        std::fs::create_dir_all(&folder).unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/calls.c");
+        let target = folder.join("calls");
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-O1", "-w", "-pthread"]).arg(source).arg("-o").arg(&target);
+        if is_static {
+            gcc.arg("-static");
+        }
+        assert!(gcc.status().expect("gcc is needed for the tests").success());
+        target
+    })
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for name in ["a", "b", "d/a", "d/b", "d/s/c", "empty/", "two\nlines"] {
+        let path = root.join(name);
+        std::fs::create_dir_all(if name.ends_with('/') { &path } else { path.parent().unwrap() }).unwrap();
+        if !name.ends_with('/') {
+            std::fs::write(&path, format!("content of {name}")).unwrap();
+        }
+    }
+    for (link, text) in [("l1", "l2"), ("l2", "a"), ("dl", "d/s"), ("dangling", "nowhere")] {
+        symlink(text, root.join(link)).unwrap();
+    }
+    folder
+}
+
+fn launch(program: &Path, args: &[&str], cwd: &Path, env: &[(&str, &str)]) -> Launch {
+    let mut env: Vec<(OsString, OsString)> = env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    env.push(("SELF".into(), program.into()));
+    env.push(("PATH".into(), path_value()));
+    Launch { program: program.into(), args: args.iter().map(OsString::from).collect(), cwd: cwd.into(), env }
+}
+
+fn run_case(program: &Path, case: &str, folder: &Path, env: &[(&str, &str)]) -> (Ended, Vec<String>) {
+    let root = folder.canonicalize().unwrap();
+    let launch = launch(program, &[case], &root, env);
+    let mode = Mode::Traced(Spec::new(path_value(), vec![]));
+    let ended = run(&launch, mode, &Running::new(), &mut |_, _| {}).unwrap();
+    let facts = facts(ended.observed.as_ref().unwrap(), &root);
+    (ended, facts)
+}
+
+fn facts(observed: &Observed, root: &Path) -> Vec<String> {
+    let mut facts = Vec::new();
+    for (path, seen) in &observed.paths {
+        if let Ok(path) = path.strip_prefix(root) {
+            of_path(&path.to_string_lossy(), seen, &mut facts);
+        }
+    }
+    for connection in &observed.connections {
+        facts.push(match connection.reach {
+            Reach::Inside => "connected inside".into(),
+            Reach::Machine => "connected machine".into(),
+            Reach::Network => "connected network".into(),
+        });
+    }
+    facts.push(format!("connections {}", observed.connections.len()));
+    let states = [
+        (observed.incomplete.is_some(), "incomplete"),
+        (observed.detached.is_some(), "detached"),
+        (observed.read_terminal.is_some(), "terminal"),
+    ];
+    facts.extend(states.iter().filter(|(holds, _)| *holds).map(|(_, name)| (*name).to_owned()));
+    facts
+}
+
+fn of_path(path: &str, seen: &Seen, facts: &mut Vec<String>) {
+    let mut fact = |what: &str, first: &Option<overhear::access::First>| {
+        if let Some(first) = first {
+            facts.push(format!("{what} {path} {}", char::from(first.found.letter())));
+        }
+    };
+    fact("read", &seen.read);
+    fact("stat", &seen.stat);
+    fact("kind", &seen.kind);
+    fact("link", &seen.link);
+    fact("exec", &seen.exec);
+    fact("list", &seen.list.as_ref().map(|(first, _)| first.clone()));
+    fact(if seen.change_is_blind { "blind" } else { "change" }, &seen.change);
+    fact("change-kept", &seen.change.clone().filter(|_| !seen.removed));
+    if let (Some(change), Some(read)) = (&seen.change, &seen.read)
+        && change.order < read.order
+    {
+        facts.push(format!("change-before-read {path}"));
+    }
+    if let Some((_, names)) = &seen.list {
+        let names: Vec<_> = names.iter().map(|(name, _)| AsRef::<OsStr>::as_ref(name).to_string_lossy()).collect();
+        facts.push(format!("names {path} {}", names.join(",")));
+    }
+    if seen.removed {
+        facts.push(format!("removed {path}"));
+    }
+}
