@@ -33,10 +33,10 @@ pub fn run(plan: &Plan, shared: &Shared, options: Options, reporter: &mut dyn Re
     reporter.event(&Event::Begun { steps: plan.steps.len() });
     let mut progress = Progress::new(plan, options.keep_going);
     let (wake, woken) = mpsc::channel();
+    let (work, jobs) = mpsc::channel();
+    let jobs = Mutex::new(jobs);
+    let later = later_steps(plan);
     std::thread::scope(|scope| {
-        let (work, jobs) = mpsc::channel();
-        let jobs = Mutex::new(jobs);
-        let later = later_steps(plan);
         for _ in 0..options.concurrency.clamp(1, plan.steps.len().max(1)) {
             let (wake, jobs, later) = (wake.clone(), &jobs, &later);
             scope.spawn(move || work_off(plan, shared, later, jobs, &wake));
@@ -65,6 +65,7 @@ pub fn run(plan: &Plan, shared: &Shared, options: Options, reporter: &mut dyn Re
                 Err(_) => break,
             }
         }
+        // Workers end when there can be no more work.
         drop(work);
     });
     let exit_code = shared.running.interrupted().map_or_else(|| progress.exit_code(), |signal| 128 + signal);

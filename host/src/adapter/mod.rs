@@ -66,6 +66,11 @@ impl Adapters {
         Adapters { memo, known }
     }
 
+    /// The ids of those that are part of the program.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|built_in| built_in.id)
+    }
+
     /// What an adapter declares of a command; `None` when none knows it. A fault costs only this
     /// step: it is run and not stored.
     pub fn declare(&self, call: Call) -> Result<Option<Declaration>, AdapterFault> {

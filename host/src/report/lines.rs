@@ -51,6 +51,11 @@ impl Lines {
         }
     }
 
+    /// Shows one line that is about no step.
+    pub fn notice(&mut self, text: &str) {
+        self.line(None, text);
+    }
+
     fn line(&mut self, step: Option<&StepId>, text: &str) {
         // A reader that went away must not end the run: there is nobody left to tell.
         if self.is_midline {

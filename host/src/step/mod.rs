@@ -95,10 +95,19 @@ pub fn run(shared: &Shared, step: &Step, later: &[Digest], emit: Emit) -> Outcom
         Decision::Cached(cached) => cached,
     };
     let started = Instant::now();
-    let why = match look_up(shared, &cached, emit) {
+    let mut why = match look_up(shared, &cached, emit) {
         Ok((entry, is_fresh)) => return hit(&cached, &entry, is_fresh, started, emit),
         Err(why) => why,
     };
+    // Another overhear may be running this very step: what it stores is then a hit for this one.
+    // Without a lock both run it, which is what running the command twice would do.
+    let lock = cached.store.lock(cached.scope).ok();
+    if lock.as_ref().is_some_and(|lock| lock.had_to_wait) {
+        why = match look_up(shared, &cached, emit) {
+            Ok((entry, is_fresh)) => return hit(&cached, &entry, is_fresh, started, emit),
+            Err(why) => why,
+        };
+    }
     emit(Event::Started { step: Arc::clone(&step.id), why: why.clone() });
     match spawn::overheard(shared, &cached, emit) {
         Ended::Failed { exit_code, error, took } => Outcome::Failed { why, exit_code, error, took },

@@ -10,7 +10,9 @@ mod fault;
 mod format;
 mod index;
 mod logs;
+mod lock;
 mod replay;
+mod upkeep;
 
 pub use archive::{ArchiveError, Packed};
 pub use checkout::{LastRun, Left};
@@ -18,7 +20,9 @@ pub use fault::Point;
 pub use format::{FolderHabit, Habits, Manifest, Output, OutputKind, VERSION};
 pub use index::{Entry, NewEntry};
 pub use logs::{Frames, LogRecorder, Recording};
+pub use lock::StepLock;
 pub use replay::{Place, Replayed};
+pub use upkeep::{Listed, Stat, Verified};
 
 use rusqlite::{Connection, OpenFlags};
 use std::fs;

@@ -65,19 +65,31 @@ impl Store {
     /// Puts the outputs of an entry in place, if what lies there allows it.
     pub fn replay(&self, entry: &Entry, place: &Place) -> Result<Replayed, ArchiveError> {
         let placed = self.placed(entry.fingerprint)?;
-        let survey = match self.survey(entry, place, &placed)? {
-            Verdict::Blocked(path) => return Ok(Replayed::Blocked(path)),
-            Verdict::Go(survey) => survey,
-        };
-        if survey.put.is_empty() && survey.remove.is_empty() && survey.remove_folders.is_empty() {
-            if survey.stamps != placed {
-                self.remember_placed(entry.fingerprint, &survey.stamps)?;
-                self.note_left(entry, place, &survey.stamps, &[])?;
+        let mut lock = None;
+        loop {
+            let survey = match self.survey(entry, place, &placed)? {
+                Verdict::Blocked(path) => return Ok(Replayed::Blocked(path)),
+                Verdict::Go(survey) => survey,
+            };
+            if survey.put.is_empty() && survey.remove.is_empty() && survey.remove_folders.is_empty() {
+                if survey.stamps != placed {
+                    self.remember_placed(entry.fingerprint, &survey.stamps)?;
+                    self.note_left(entry, place, &survey.stamps, &[])?;
+                }
+                return Ok(Replayed::Fresh);
             }
-            return Ok(Replayed::Fresh);
+            if lock.is_none() {
+                // Looking needs no lock. Where another process had it, what was seen may have changed.
+                let taken = self.lock(place.step)?;
+                let look_again = taken.had_to_wait;
+                lock = Some(taken);
+                if look_again {
+                    continue;
+                }
+            }
+            self.put(entry, place, survey)?;
+            return Ok(Replayed::Restored);
         }
-        self.put(entry, place, survey)?;
-        Ok(Replayed::Restored)
     }
 
     fn survey(&self, entry: &Entry, place: &Place, placed: &[Option<Stamp>]) -> Result<Verdict, StoreError> {

@@ -231,7 +231,7 @@ pub(super) fn stays_inside(package_dir: &Path, written: &str) -> bool {
 }
 
 /// A size such as `10GB` or `500 MiB`, in bytes.
-pub(super) fn size_in_bytes(text: &str) -> Option<u64> {
+pub fn size_in_bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let number: f64 = text[..digits].parse().ok()?;

@@ -11,6 +11,8 @@ mod globs;
 mod links;
 mod manifest;
 
+pub use config_value::size_in_bytes;
+
 use crate::config::{ConfigFile, DependencyKind, RootSettings, TaskEntry};
 use crate::problem::{Place, Problem, Problems, Source, closest};
 use manifest::Manifest;

@@ -1,0 +1,26 @@
+//! `overhear doctor`: what works on this machine, what does not and why.
+
+use crate::problem::Problems;
+use crate::report;
+use crate::trace;
+
+/// `overhear doctor`. The exit code is 1 where something that caching needs does not work.
+pub fn doctor() -> Result<i32, Problems> {
+    let found = trace::probe();
+    let mut text = format!("overhear {} on {} {}\n", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
+    let code = match &found.trouble {
+        None => {
+            text.push_str(&format!("tracer    works ({})\n", found.backend));
+            0
+        }
+        Some(trouble) => {
+            text.push_str(&format!("tracer    does not work ({}): {trouble}\n", found.backend));
+            text.push_str("          tasks run, and are not cached\n");
+            1
+        }
+    };
+    let names = crate::adapter::Adapters::names();
+    text.push_str(&format!("adapters  {}\n", names.collect::<Vec<_>>().join(", ")));
+    report::print(&text);
+    Ok(code)
+}

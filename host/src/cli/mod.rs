@@ -1,0 +1,88 @@
+//! The command line: reads it, sets up what a command needs, and turns the end of it into an exit
+//! code. One file per command.
+
+mod cache;
+mod doctor;
+mod list;
+mod run;
+mod tell;
+
+use crate::problem::{Problem, Problems};
+use crate::report;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Our own mistakes in usage or configuration.
+const USAGE: u8 = 2;
+
+/// Runs the tasks of a JavaScript monorepo, and never one twice for nothing.
+#[derive(Parser)]
+#[command(name = "overhear", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run tasks: scripts of package.json, or tasks of overhear.json
+    #[command(after_help = run::EXAMPLES)]
+    Run(run::RunArgs),
+    /// Run one command, overheard and cached, with no config at all
+    Exec(run::ExecArgs),
+    /// List the tasks by package
+    List(list::ListArgs),
+    /// Look at the cache, or clean it
+    Cache(cache::CacheArgs),
+    /// Tell the runner something, from inside a task
+    Tell(tell::TellArgs),
+    /// Say what works on this machine, what does not and why
+    Doctor,
+}
+
+/// Flags of every command that looks at a workspace.
+#[derive(Args, Clone, Default)]
+struct WhereArgs {
+    /// Work as if started in this folder
+    #[arg(short = 'C', value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl WhereArgs {
+    /// The folder that the user is in, absolute and resolved.
+    fn from_dir(&self) -> Result<PathBuf, Problems> {
+        let dir = self.dir.clone().unwrap_or_else(|| PathBuf::from("."));
+        dir.canonicalize().map_err(|error| {
+            let help = "name a folder that is there, or leave -C out";
+            Problem::new(format!("cannot work in `{}`: {error}", dir.display())).help(help).into()
+        })
+    }
+}
+
+/// Reads the command line, does what it says, and gives the exit code.
+pub fn main() -> ExitCode {
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return report::usage(&error),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return report::usage(&error),
+    };
+    let done = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Exec(args) => run::exec(&args),
+        Command::List(args) => list::list(&args),
+        Command::Cache(args) => cache::cache(&args),
+        Command::Tell(args) => tell::tell(&args),
+        Command::Doctor => doctor::doctor(),
+    };
+    match done {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(problems) => {
+            report::problems(&problems);
+            ExitCode::from(USAGE)
+        }
+    }
+}
