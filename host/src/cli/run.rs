@@ -9,7 +9,7 @@ use crate::path::Places;
 use crate::plan::{self, Plan, Request, TaskSpec};
 use crate::problem::{Problem, Problems};
 use crate::process::Running;
-use crate::report::{self, All, Lines, Reporter, Summary};
+use crate::report::{All, Lines, Reporter, Summary};
 use crate::session::{self, Options};
 use crate::step::{Mode, Shared};
 use crate::store::Store;
@@ -265,9 +265,4 @@ impl super::Cli {
         let longs = found.into_iter().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long);
         longs.map(|long| format!("--{long}")).collect()
     }
-}
-
-/// The report of a list.
-pub(super) fn print(text: &str) {
-    report::print(text);
 }
