@@ -10,7 +10,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Begins each script: `c` is what a tool gets.
 const LOAD: &str = "const c = require(process.env.VP_RUN_NODE_CLIENT_PATH).load();";
@@ -305,40 +304,4 @@ fn odd_arguments_never_throw() {
     );
     assert_eq!(printed, "undefined undefined [{},{},{},{}]\n1\n");
     server.finish().unwrap();
-}
-
-#[test]
-fn a_million_messages_are_heard_in_bounded_memory() {
-    let server = server();
-    let before = resident_kib();
-    let (printed, _) = run(
-        &server,
-        "const time = (n, call) => { for (let i = 0; i < 1000; i++) call(i); const from = process.hrtime.bigint();
-            for (let i = 0; i < n; i++) call(i); return Number(process.hrtime.bigint() - from) / n / 1000; };
-        console.log(time(1e6, i => c.ignoreInput('/some/where/node_modules/.vite-temp/' + i % 1000)), time(20000, () => c.getEnv('VITE_A')));",
-    );
-    let finishing = Instant::now();
-    let hints = server.finish().unwrap();
-    let (finishing, grown) = (finishing.elapsed(), resident_kib().saturating_sub(before));
-    let mut times = printed.split_whitespace().map(|time| time.parse::<f64>().unwrap());
-    let (one_way, call) = (times.next().unwrap(), times.next().unwrap());
-    let report = format!("one way {one_way:.2} µs, call {call:.1} µs, server grew by {grown} KiB, finish {finishing:?}");
-    assert_eq!(hints.len(), 1001);
-    // Wide bounds: they guard against another order of magnitude, also on a machine that is busy.
-    assert!(one_way < 50.0 && call < 1000.0 && grown < 32 << 10 && finishing < Duration::from_secs(5), "{report}");
-    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("ipc-speed.txt"), report).unwrap();
-}
-
-#[test]
-fn a_million_different_messages_fail_the_run_in_bounded_memory() {
-    let server = server();
-    let (printed, _) = run(&server, "for (let i = 0; i < 1e6; i++) c.ignoreInput('/flood/' + i); console.log('done');");
-    assert_eq!(printed.trim(), "done");
-    assert!(server.finish().unwrap_err().contains("different things"));
-}
-
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
