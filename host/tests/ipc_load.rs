@@ -62,3 +62,40 @@ fn resident_kib() -> u64 {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
+
+#[test]
+fn sixty_four_clients_at_once_say_a_million_things_and_ask_for_a_hundred_thousand() {
+    let _alone = ALONE.lock().unwrap();
+    let server = server();
+    let before = resident_kib();
+    let worker = "const c = require(process.env.VP_RUN_NODE_CLIENT_PATH).load();
+        for (let i = 0; i < 15625; i++) c.ignoreInput('/some/where/' + i % 100);
+        for (let i = 0; i < 1563; i++) if (c.getEnv('VITE_A') !== '1') throw i;";
+    let from = Instant::now();
+    run(
+        &server,
+        &format!(
+            "const {{Worker}} = require('node:worker_threads');
+            for (let n = 0; n < 64; n++) new Worker({worker:?}.toString(), {{eval: true}}).on('error', e => {{ throw e; }});"
+        ),
+    );
+    let (took, grown) = (from.elapsed(), resident_kib().saturating_sub(before));
+    assert_eq!(server.finish().unwrap().len(), 101);
+    let report = format!("64 clients, 10^6 messages and 10^5 calls in {took:?}, server grew by {grown} KiB");
+    assert!(took < Duration::from_secs(100) && grown < 64 << 10, "{report}");
+    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("ipc-load.txt"), report).unwrap();
+}
+
+#[test]
+fn a_server_starts_and_ends_in_a_moment() {
+    let _alone = ALONE.lock().unwrap();
+    server().finish().unwrap();
+    let from = Instant::now();
+    for _ in 0..20 {
+        server().finish().unwrap();
+    }
+    let each = from.elapsed() / 20;
+    let report = format!("start and finish of a server: {each:?}");
+    assert!(each < Duration::from_millis(100), "{report}");
+    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("ipc-start.txt"), report).unwrap();
+}
