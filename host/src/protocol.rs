@@ -339,7 +339,14 @@ mod tests {
     #[test]
     fn every_reply_reads_back() {
         let values = Reply::Values(vec![("A", ""), ("B", "é\n=")]);
-        for reply in [Reply::NotKnown, Reply::Absent, Reply::Value(""), Reply::Value("1"), Reply::Values(vec![]), values] {
+        for reply in [
+            Reply::NotKnown,
+            Reply::Absent,
+            Reply::Value(""),
+            Reply::Value("1"),
+            Reply::Values(vec![]),
+            values,
+        ] {
             let mut frame = Vec::new();
             reply.encode(&mut frame);
             assert_eq!(Reply::decode(body(&frame)), Ok(reply));

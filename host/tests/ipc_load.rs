@@ -41,10 +41,15 @@ fn a_million_messages_are_heard_in_bounded_memory() {
     let (finishing, grown) = (finishing.elapsed(), resident_kib().saturating_sub(before));
     let mut times = printed.split_whitespace().map(|time| time.parse::<f64>().unwrap());
     let (one_way, call) = (times.next().unwrap(), times.next().unwrap());
-    let report = format!("one way {one_way:.2} µs, call {call:.1} µs, server grew by {grown} KiB, finish {finishing:?}");
+    let report = format!(
+        "one way {one_way:.2} µs, call {call:.1} µs, server grew by {grown} KiB, finish {finishing:?}"
+    );
     assert_eq!(hints.len(), 1001);
     // Wide bounds: they guard against another order of magnitude, also on a machine that is busy.
-    assert!(one_way < 50.0 && call < 1000.0 && grown < 32 << 10 && finishing < Duration::from_secs(5), "{report}");
+    assert!(
+        one_way < 50.0 && call < 1000.0 && grown < 32 << 10 && finishing < Duration::from_secs(5),
+        "{report}"
+    );
     fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("ipc-speed.txt"), report).unwrap();
 }
 
@@ -52,7 +57,8 @@ fn a_million_messages_are_heard_in_bounded_memory() {
 fn a_million_different_messages_fail_the_run_in_bounded_memory() {
     let _alone = ALONE.lock().unwrap();
     let server = server();
-    let printed = run(&server, "for (let i = 0; i < 1e6; i++) c.ignoreInput('/flood/' + i); console.log('done');");
+    let printed =
+        run(&server, "for (let i = 0; i < 1e6; i++) c.ignoreInput('/flood/' + i); console.log('done');");
     assert_eq!(printed.trim(), "done");
     assert!(server.finish().unwrap_err().contains("different things"));
 }

@@ -122,7 +122,12 @@ fn main_thread_workers_children_and_modules_are_all_heard() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     write("child.cjs", &format!("{LOAD} c.ignoreInput('child'); console.log(c.getEnv('VITE_A'));"));
-    write("worker.cjs", &format!("{LOAD} c.ignoreInput('worker'); require('worker_threads').parentPort.postMessage(c.getEnv('VITE_B'));"));
+    write(
+        "worker.cjs",
+        &format!(
+            "{LOAD} c.ignoreInput('worker'); require('worker_threads').parentPort.postMessage(c.getEnv('VITE_B'));"
+        ),
+    );
     write(
         "main.mjs",
         "import { createRequire } from 'node:module'; import { Worker } from 'node:worker_threads';
@@ -179,7 +184,9 @@ fn two_servers_never_mix() {
     };
     let (one, two) = (start("one"), start("two"));
     let script = |tag: &str| {
-        format!("{LOAD} for (let i = 0; i < 500; i++) {{ c.ignoreInput('/{tag}' + i); if (c.getEnv('WHO') !== '{tag}') throw 1; }}")
+        format!(
+            "{LOAD} for (let i = 0; i < 500; i++) {{ c.ignoreInput('/{tag}' + i); if (c.getEnv('WHO') !== '{tag}') throw 1; }}"
+        )
     };
     std::thread::scope(|scope| {
         scope.spawn(|| output(command(&one, Path::new("/"), &["-e", &script("one")])));
@@ -231,7 +238,8 @@ impl Talking {
 fn a_server_that_ends_leaves_its_clients_undisturbed_and_nothing_behind() {
     let server = server();
     let folder = private_folder(&server);
-    let then = "c.ignoreInput('/second'); c.disableCache(); if (c.getEnv('PATH') !== process.env.PATH) throw 1;
+    let then =
+        "c.ignoreInput('/second'); c.disableCache(); if (c.getEnv('PATH') !== process.env.PATH) throw 1;
         if (!('PATH' in c.getEnvs('PA*'))) throw 1; c.ignoreOutput('/third')";
     let (first, second) = (Talking::start(&server, then), Talking::start(&server, "c.getEnv('PATH')"));
     assert_eq!(server.finish().unwrap(), [Hint::IgnoreInput("/first".into())]);
@@ -256,7 +264,12 @@ fn a_client_without_its_server_is_silent() {
     let (env, own) = (server.child_env(), private_folder(&server));
     server.finish().unwrap();
     let mut node = Command::new("node");
-    node.args(["-e", &format!("{LOAD} c.disableCache(); c.ignoreInput('x'); console.log(c.getEnv('PATH') === process.env.PATH);")]);
+    node.args([
+        "-e",
+        &format!(
+            "{LOAD} c.disableCache(); c.ignoreInput('x'); console.log(c.getEnv('PATH') === process.env.PATH);"
+        ),
+    ]);
     node.envs(env);
     assert_eq!(output(node).trim(), "true");
     assert!(!own.exists());
@@ -273,7 +286,9 @@ fn what_a_client_said_before_it_was_killed_counts() {
 
 #[test]
 fn what_a_client_cannot_deliver_fails_the_run_and_not_the_tool() {
-    for script in ["c.ignoreInput(42)", "c.ignoreInput('/' + 'x'.repeat(2 << 20))", "c.getEnv('x'.repeat(2 << 20))"] {
+    for script in
+        ["c.ignoreInput(42)", "c.ignoreInput('/' + 'x'.repeat(2 << 20))", "c.getEnv('x'.repeat(2 << 20))"]
+    {
         let server = server();
         let (printed, _) = run(&server, &format!("{script}; c.disableCache(); console.log('done');"));
         assert_eq!(printed.trim(), "done");
@@ -284,13 +299,14 @@ fn what_a_client_cannot_deliver_fails_the_run_and_not_the_tool() {
 #[test]
 fn a_client_without_descriptors_fails_the_run_and_not_the_tool() {
     let server = server();
-    let (printed, _) = run(
-        &server,
-        "const fs = require('fs'); const open = [];
-        try { for (;;) open.push(fs.openSync('/dev/null')); } catch {}
-        c.disableCache(); open.forEach(fd => fs.closeSync(fd)); console.log('done');",
+    let script = format!(
+        "{LOAD} const fs = require('fs'); const open = [];
+        try {{ for (;;) open.push(fs.openSync('/dev/null')); }} catch {{}}
+        c.disableCache(); open.forEach(fd => fs.closeSync(fd)); console.log('done');"
     );
-    assert_eq!(printed.trim(), "done");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 256; exec node -e \"$1\"", "sh", &script]).envs(server.child_env());
+    assert_eq!(output(shell).trim(), "done");
     assert!(server.finish().unwrap_err().contains("could not deliver"));
 }
 

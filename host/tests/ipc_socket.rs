@@ -52,7 +52,10 @@ fn the_rust_client_says_and_asks_everything() {
     client.disable_cache().unwrap();
     assert_eq!(client.get_env("A", true).unwrap(), Some("1".to_owned()));
     assert_eq!(client.get_env("NONE", false).unwrap(), None);
-    assert_eq!(client.get_envs(Select::Glob("?B"), true).unwrap(), BTreeMap::from([("AB".into(), "2".into())]));
+    assert_eq!(
+        client.get_envs(Select::Glob("?B"), true).unwrap(),
+        BTreeMap::from([("AB".into(), "2".into())])
+    );
     assert_eq!(client.get_envs(Select::Prefix(""), false).unwrap().len(), 2);
     let cwd = fs::canonicalize(".").unwrap();
     assert_eq!(
@@ -137,7 +140,9 @@ fn garbage_into_a_channel_that_nobody_took_fails_the_run() {
 #[test]
 fn messages_that_are_malformed_or_not_known_fail_the_run_and_the_rest_is_answered() {
     let unknown = Message::Unknown { kind: 0x55, ignorable: false, reply: false };
-    for bad in [frame(unknown), frame(Message::IgnoreInput { path: b"relative" }), greeting(), vec![1, 0, 0, 0, 4]] {
+    for bad in
+        [frame(unknown), frame(Message::IgnoreInput { path: b"relative" }), greeting(), vec![1, 0, 0, 0, 4]]
+    {
         let server = server();
         let mut stream = UnixStream::connect(folder(&server).join("socket")).unwrap();
         let ask = frame(Message::GetEnv { name: "A", tracked: true, reply: true });
@@ -166,7 +171,8 @@ fn half_a_message_of_a_client_that_was_killed_fails_the_run() {
 s.sendall(b'\\x08\\0\\0\\0\\1\\0OVHR\\1\\0\\x32\\0\\0\\0\\2\\0/half'); os.kill(os.getpid(), signal.SIGKILL)";
     for (program, script) in [("sh", fifo.as_str()), ("python3", python)] {
         let server = server();
-        let status = Command::new(program).args(["-c", script]).current_dir(folder(&server)).status().unwrap();
+        let status =
+            Command::new(program).args(["-c", script]).current_dir(folder(&server)).status().unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{program}");
         assert!(server.finish().is_err(), "{program}");
     }
@@ -207,12 +213,18 @@ fn channels_of_clients_that_have_ended_are_given_back() {
     let own = folder(&server);
     let descriptors = || {
         let open = fs::read_dir("/proc/self/fd").unwrap();
-        open.filter(|fd| fs::read_link(fd.as_ref().unwrap().path()).is_ok_and(|to| to.starts_with(&own))).count()
+        open.filter(|fd| fs::read_link(fd.as_ref().unwrap().path()).is_ok_and(|to| to.starts_with(&own)))
+            .count()
     };
     for n in 0..300 {
         let (mut up, down) = loop {
             // The pool is filled again when the door is knocked at.
-            fs::OpenOptions::new().write(true).open(folder(&server).join("door")).unwrap().write_all(b"k").unwrap();
+            fs::OpenOptions::new()
+                .write(true)
+                .open(folder(&server).join("door"))
+                .unwrap()
+                .write_all(b"k")
+                .unwrap();
             if fs::read_dir(folder(&server).join("free")).unwrap().next().is_some() {
                 break take_pair(&folder(&server));
             }
@@ -228,4 +240,38 @@ fn channels_of_clients_that_have_ended_are_given_back() {
         std::thread::yield_now();
     }
     assert_eq!(server.finish().unwrap().len(), 300);
+}
+
+#[test]
+fn the_client_in_the_documentation_works() {
+    let document = include_str!("../../docs/protocol.md");
+    let client = document.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let script = format!(
+        "{client}
+o = Overhear()
+o.ignore_input('in'); o.ignore_output(b'/out\\xff'); o.disable_cache()
+print(o.get_env('A'), o.get_env('NONE', tracked=False), o.get_envs('AB'))"
+    );
+    let run = |env: Vec<(std::ffi::OsString, std::ffi::OsString)>| {
+        let mut python = Command::new("python3");
+        let output = python.args(["-c", &script]).env_remove("OVERHEAR_IPC").envs(env).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let server = server();
+    let env = server.child_env();
+    assert_eq!(run(env.clone()).trim(), "1 None {'AB': '2'}");
+    assert_eq!(
+        server.finish().unwrap(),
+        [
+            Hint::IgnoreInput(fs::canonicalize(".").unwrap().join("in")),
+            Hint::IgnoreOutput(overhear::path::from_bytes(b"/out\xff".to_vec())),
+            Hint::DisableCache,
+            Hint::GetEnv { name: "A".into(), tracked: true },
+            Hint::GetEnv { name: "NONE".into(), tracked: false },
+            Hint::GetEnvs { select: EnvSelect::Prefix("AB".into()), tracked: true },
+        ]
+    );
+    assert_eq!(run(env).trim(), "None None {}", "the server is gone");
+    assert_eq!(run(Vec::new()).trim(), "None None {}");
 }

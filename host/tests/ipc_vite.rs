@@ -73,7 +73,8 @@ fn built(project: &Path) -> String {
 fn a_build_tells_what_it_writes_itself_and_which_variables_it_uses() {
     let project = project();
     let root = fs::canonicalize(project.path()).unwrap();
-    let hints = vite(&root, &[("VITE_TITLE", "served"), ("APP_COLOUR", "blue"), ("OTHER", "unseen")], &["build"]);
+    let hints =
+        vite(&root, &[("VITE_TITLE", "served"), ("APP_COLOUR", "blue"), ("OTHER", "unseen")], &["build"]);
     let prefix = |prefix: &str| Hint::GetEnvs { select: EnvSelect::Prefix(prefix.into()), tracked: true };
     assert_eq!(
         hints,
@@ -88,7 +89,10 @@ fn a_build_tells_what_it_writes_itself_and_which_variables_it_uses() {
         ]
     );
     let js = built(&root);
-    assert!(js.contains("served") && js.contains("blue") && js.contains("production") && !js.contains("unseen"), "{js}");
+    assert!(
+        js.contains("served") && js.contains("blue") && js.contains("production") && !js.contains("unseen"),
+        "{js}"
+    );
 }
 
 #[test]

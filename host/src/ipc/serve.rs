@@ -76,14 +76,24 @@ pub(super) struct Hall {
 
 impl Hall {
     /// Opens the socket, the door and the first pairs. To be called within the runtime.
-    pub(super) fn open(folder: &Path, facts: Arc<Mutex<Facts>>, stop: watch::Receiver<bool>) -> io::Result<Hall> {
+    pub(super) fn open(
+        folder: &Path,
+        facts: Arc<Mutex<Facts>>,
+        stop: watch::Receiver<bool>,
+    ) -> io::Result<Hall> {
         let name = folder.join("socket").to_fs_name::<GenericFilePath>()?;
         let listener = ListenerOptions::new().name(name).create_tokio()?;
         let door = pipe::OpenOptions::new().read_write(true).open_receiver(folder.join("door"))?;
         let shared = Shared { facts, stop };
         let tasks = JoinSet::new();
-        let mut hall =
-            Hall { folder: folder.to_path_buf(), shared, listener: Some(listener), door, tasks, pairs_made: 0 };
+        let mut hall = Hall {
+            folder: folder.to_path_buf(),
+            shared,
+            listener: Some(listener),
+            door,
+            tasks,
+            pairs_made: 0,
+        };
         hall.fill_pool()?;
         Ok(hall)
     }
@@ -209,7 +219,8 @@ async fn serve_pair(mut up: pipe::Receiver, down: pipe::Sender, used: PathBuf, m
         }
     }
     let open = pipe::OpenOptions::new();
-    let ends = open.open_receiver(used.join("up")).and_then(|up| Ok((up, open.open_sender(used.join("down"))?)));
+    let ends =
+        open.open_receiver(used.join("up")).and_then(|up| Ok((up, open.open_sender(used.join("down"))?)));
     match ends {
         Ok((reader, writer)) => {
             drop((up, down));
