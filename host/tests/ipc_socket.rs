@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use overhear::hint::{EnvSelect, Hint};
-use overhear::ipc::client::Client;
+use overhear::ipc::client::{Client, Select};
 use overhear::ipc::{Server, ServerSpec};
-use overhear::protocol::{Message, Select, VERSION};
+use overhear::protocol::{Message, VERSION};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};

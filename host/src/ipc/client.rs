@@ -1,7 +1,9 @@
 //! The other end, for Rust: tells overhear what a trace cannot know, from inside a step. Blocking, and
 //! needs nothing of overhear but [`crate::protocol`].
 
-use crate::protocol::{DecodeError, Frames, MAX_REPLY, Message, Reply, Select, VERSION};
+pub use crate::protocol::Select;
+
+use crate::protocol::{DecodeError, Frames, MAX_REPLY, Message, Reply, VERSION};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
