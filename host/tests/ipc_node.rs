@@ -10,7 +10,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Begins each script: `c` is what a tool gets.
 const LOAD: &str = "const c = require(process.env.VP_RUN_NODE_CLIENT_PATH).load();";
@@ -123,7 +122,12 @@ fn main_thread_workers_children_and_modules_are_all_heard() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     write("child.cjs", &format!("{LOAD} c.ignoreInput('child'); console.log(c.getEnv('VITE_A'));"));
-    write("worker.cjs", &format!("{LOAD} c.ignoreInput('worker'); require('worker_threads').parentPort.postMessage(c.getEnv('VITE_B'));"));
+    write(
+        "worker.cjs",
+        &format!(
+            "{LOAD} c.ignoreInput('worker'); require('worker_threads').parentPort.postMessage(c.getEnv('VITE_B'));"
+        ),
+    );
     write(
         "main.mjs",
         "import { createRequire } from 'node:module'; import { Worker } from 'node:worker_threads';
@@ -180,7 +184,9 @@ fn two_servers_never_mix() {
     };
     let (one, two) = (start("one"), start("two"));
     let script = |tag: &str| {
-        format!("{LOAD} for (let i = 0; i < 500; i++) {{ c.ignoreInput('/{tag}' + i); if (c.getEnv('WHO') !== '{tag}') throw 1; }}")
+        format!(
+            "{LOAD} for (let i = 0; i < 500; i++) {{ c.ignoreInput('/{tag}' + i); if (c.getEnv('WHO') !== '{tag}') throw 1; }}"
+        )
     };
     std::thread::scope(|scope| {
         scope.spawn(|| output(command(&one, Path::new("/"), &["-e", &script("one")])));
@@ -232,7 +238,8 @@ impl Talking {
 fn a_server_that_ends_leaves_its_clients_undisturbed_and_nothing_behind() {
     let server = server();
     let folder = private_folder(&server);
-    let then = "c.ignoreInput('/second'); c.disableCache(); if (c.getEnv('PATH') !== process.env.PATH) throw 1;
+    let then =
+        "c.ignoreInput('/second'); c.disableCache(); if (c.getEnv('PATH') !== process.env.PATH) throw 1;
         if (!('PATH' in c.getEnvs('PA*'))) throw 1; c.ignoreOutput('/third')";
     let (first, second) = (Talking::start(&server, then), Talking::start(&server, "c.getEnv('PATH')"));
     assert_eq!(server.finish().unwrap(), [Hint::IgnoreInput("/first".into())]);
@@ -257,7 +264,12 @@ fn a_client_without_its_server_is_silent() {
     let (env, own) = (server.child_env(), private_folder(&server));
     server.finish().unwrap();
     let mut node = Command::new("node");
-    node.args(["-e", &format!("{LOAD} c.disableCache(); c.ignoreInput('x'); console.log(c.getEnv('PATH') === process.env.PATH);")]);
+    node.args([
+        "-e",
+        &format!(
+            "{LOAD} c.disableCache(); c.ignoreInput('x'); console.log(c.getEnv('PATH') === process.env.PATH);"
+        ),
+    ]);
     node.envs(env);
     assert_eq!(output(node).trim(), "true");
     assert!(!own.exists());
@@ -274,7 +286,9 @@ fn what_a_client_said_before_it_was_killed_counts() {
 
 #[test]
 fn what_a_client_cannot_deliver_fails_the_run_and_not_the_tool() {
-    for script in ["c.ignoreInput(42)", "c.ignoreInput('/' + 'x'.repeat(2 << 20))", "c.getEnv('x'.repeat(2 << 20))"] {
+    for script in
+        ["c.ignoreInput(42)", "c.ignoreInput('/' + 'x'.repeat(2 << 20))", "c.getEnv('x'.repeat(2 << 20))"]
+    {
         let server = server();
         let (printed, _) = run(&server, &format!("{script}; c.disableCache(); console.log('done');"));
         assert_eq!(printed.trim(), "done");
@@ -285,13 +299,14 @@ fn what_a_client_cannot_deliver_fails_the_run_and_not_the_tool() {
 #[test]
 fn a_client_without_descriptors_fails_the_run_and_not_the_tool() {
     let server = server();
-    let (printed, _) = run(
-        &server,
-        "const fs = require('fs'); const open = [];
-        try { for (;;) open.push(fs.openSync('/dev/null')); } catch {}
-        c.disableCache(); open.forEach(fd => fs.closeSync(fd)); console.log('done');",
+    let script = format!(
+        "{LOAD} const fs = require('fs'); const open = [];
+        try {{ for (;;) open.push(fs.openSync('/dev/null')); }} catch {{}}
+        c.disableCache(); open.forEach(fd => fs.closeSync(fd)); console.log('done');"
     );
-    assert_eq!(printed.trim(), "done");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 256; exec node -e \"$1\"", "sh", &script]).envs(server.child_env());
+    assert_eq!(output(shell).trim(), "done");
     assert!(server.finish().unwrap_err().contains("could not deliver"));
 }
 
@@ -305,40 +320,4 @@ fn odd_arguments_never_throw() {
     );
     assert_eq!(printed, "undefined undefined [{},{},{},{}]\n1\n");
     server.finish().unwrap();
-}
-
-#[test]
-fn a_million_messages_are_heard_in_bounded_memory() {
-    let server = server();
-    let before = resident_kib();
-    let (printed, _) = run(
-        &server,
-        "const time = (n, call) => { for (let i = 0; i < 1000; i++) call(i); const from = process.hrtime.bigint();
-            for (let i = 0; i < n; i++) call(i); return Number(process.hrtime.bigint() - from) / n / 1000; };
-        console.log(time(1e6, i => c.ignoreInput('/some/where/node_modules/.vite-temp/' + i % 1000)), time(20000, () => c.getEnv('VITE_A')));",
-    );
-    let finishing = Instant::now();
-    let hints = server.finish().unwrap();
-    let (finishing, grown) = (finishing.elapsed(), resident_kib().saturating_sub(before));
-    let mut times = printed.split_whitespace().map(|time| time.parse::<f64>().unwrap());
-    let (one_way, call) = (times.next().unwrap(), times.next().unwrap());
-    let report = format!("one way {one_way:.2} µs, call {call:.1} µs, server grew by {grown} KiB, finish {finishing:?}");
-    assert_eq!(hints.len(), 1001);
-    // Wide bounds: they guard against another order of magnitude, also on a machine that is busy.
-    assert!(one_way < 50.0 && call < 1000.0 && grown < 32 << 10 && finishing < Duration::from_secs(5), "{report}");
-    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("ipc-speed.txt"), report).unwrap();
-}
-
-#[test]
-fn a_million_different_messages_fail_the_run_in_bounded_memory() {
-    let server = server();
-    let (printed, _) = run(&server, "for (let i = 0; i < 1e6; i++) c.ignoreInput('/flood/' + i); console.log('done');");
-    assert_eq!(printed.trim(), "done");
-    assert!(server.finish().unwrap_err().contains("different things"));
-}
-
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -1,7 +1,9 @@
 //! The other end, for Rust: tells overhear what a trace cannot know, from inside a step. Blocking, and
 //! needs nothing of overhear but [`crate::protocol`].
 
-use crate::protocol::{DecodeError, Frames, MAX_REPLY, Message, Reply, Select, VERSION};
+pub use crate::protocol::Select;
+
+use crate::protocol::{DecodeError, Frames, MAX_REPLY, Message, Reply, VERSION};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -90,7 +92,11 @@ impl Client {
     }
 
     /// All variables that match. Tracked: the result depends on which there are, and on their values.
-    pub fn get_envs(&mut self, select: Select<'_>, tracked: bool) -> Result<BTreeMap<String, String>, ClientError> {
+    pub fn get_envs(
+        &mut self,
+        select: Select<'_>,
+        tracked: bool,
+    ) -> Result<BTreeMap<String, String>, ClientError> {
         self.send(&Message::GetEnvs { select, tracked, reply: true })?;
         self.receive(|reply| match reply {
             Reply::Values(values) => {
@@ -119,8 +125,9 @@ impl Client {
         let mut frames = Frames::new(MAX_REPLY);
         let mut chunk = [0; 4096];
         loop {
-            if let Some(body) = frames.next_body()? {
-                return read(&Reply::decode(body)?).ok_or(ClientError::NotKnown);
+            let reply = frames.next_body().and_then(|body| body.map(Reply::decode).transpose());
+            if let Some(reply) = reply.inspect_err(|_| tell_loss(&self.folder))? {
+                return read(&reply).ok_or(ClientError::NotKnown);
             }
             let length = self.stream.read(&mut chunk).and_then(|length| match length {
                 0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
@@ -133,7 +140,11 @@ impl Client {
 
 /// Tells the server, if it lives, that something was not delivered. Removing a file works where
 /// nothing else does: it takes no descriptor and no room on the disk.
-fn lost(folder: &Path, source: io::Error) -> ClientError {
+fn tell_loss(folder: &Path) {
     let _ = std::fs::remove_file(folder.join("sound"));
+}
+
+fn lost(folder: &Path, source: io::Error) -> ClientError {
+    tell_loss(folder);
     ClientError::Connection { folder: folder.to_path_buf(), source }
 }

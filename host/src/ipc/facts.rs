@@ -41,7 +41,12 @@ impl Facts {
 
     /// Takes the body of one frame and appends the reply, if one is waited for. `greeted` is the state
     /// of the connection. An error means that the connection is of no more use.
-    pub(super) fn take(&mut self, body: &[u8], greeted: &mut bool, replies: &mut Vec<u8>) -> Result<(), String> {
+    pub(super) fn take(
+        &mut self,
+        body: &[u8],
+        greeted: &mut bool,
+        replies: &mut Vec<u8>,
+    ) -> Result<(), String> {
         let message = match Message::decode(body) {
             Ok(message) => message,
             Err(error) if *greeted => {
@@ -102,10 +107,16 @@ impl Facts {
         self.bytes += body.len();
         self.seen.insert(body.into());
         match *message {
-            Message::IgnoreInput { path } => self.hints.extend(places(path).into_iter().map(Hint::IgnoreInput)),
-            Message::IgnoreOutput { path } => self.hints.extend(places(path).into_iter().map(Hint::IgnoreOutput)),
+            Message::IgnoreInput { path } => {
+                self.hints.extend(places(path).into_iter().map(Hint::IgnoreInput))
+            }
+            Message::IgnoreOutput { path } => {
+                self.hints.extend(places(path).into_iter().map(Hint::IgnoreOutput))
+            }
             Message::DisableCache => self.hints.push(Hint::DisableCache),
-            Message::GetEnv { name, tracked, .. } => self.hints.push(Hint::GetEnv { name: name.to_owned(), tracked }),
+            Message::GetEnv { name, tracked, .. } => {
+                self.hints.push(Hint::GetEnv { name: name.to_owned(), tracked })
+            }
             Message::GetEnvs { select, tracked, .. } => {
                 self.hints.push(Hint::GetEnvs { select: select.into(), tracked });
             }
@@ -211,7 +222,9 @@ mod tests {
 
     fn facts() -> Facts {
         let env = [("VITE_A", "1"), ("VITE_B", "2"), ("OTHER", "3")];
-        Facts::new(Arc::new(env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+        Facts::new(Arc::new(
+            env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        ))
     }
 
     fn body(message: Message<'_>) -> Vec<u8> {
@@ -274,7 +287,9 @@ mod tests {
 
     #[test]
     fn a_connection_begins_with_a_greeting_of_a_version_that_is_known() {
-        for first in [body(Message::DisableCache), body(Message::Hello { version: VERSION + 1 }), b"GET /".to_vec()] {
+        for first in
+            [body(Message::DisableCache), body(Message::Hello { version: VERSION + 1 }), b"GET /".to_vec()]
+        {
             let mut greeted = false;
             assert!(facts().take(&first, &mut greeted, &mut Vec::new()).is_err());
             assert!(!greeted);
@@ -301,7 +316,10 @@ mod tests {
         symlink("loop", root.join("loop")).unwrap();
         let of = |path: &str| {
             let found = places(root.join(path).as_os_str().as_encoded_bytes());
-            found.iter().map(|p| p.strip_prefix(&root).unwrap().to_str().unwrap().to_owned()).collect::<Vec<_>>()
+            found
+                .iter()
+                .map(|p| p.strip_prefix(&root).unwrap().to_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
         };
         assert_eq!(of("real"), ["real"]);
         assert_eq!(of("link/missing/dist"), ["real/missing/dist"]);

@@ -57,7 +57,10 @@ impl Folder {
         let temp = tempfile::Builder::new().prefix(PREFIX).permissions(owner_only).tempdir_in(place)?;
         let path = temp.path();
         if path.join("socket").as_os_str().len() > MAX_SOCKET_PATH {
-            return Err(io::Error::new(io::ErrorKind::InvalidFilename, "no room for the address of a socket"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidFilename,
+                "no room for the address of a socket",
+            ));
         }
         // Locked before it has its name: without the name, nobody takes the folder for a leftover.
         let alive = File::create_new(path.join("alive.new"))?;

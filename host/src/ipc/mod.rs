@@ -71,7 +71,7 @@ pub struct Server {
     node_client: PathBuf,
     facts: Arc<Mutex<Facts>>,
     stop: watch::Sender<bool>,
-    stopped: oneshot::Receiver<()>,
+    stopped: Option<oneshot::Receiver<()>>,
 }
 
 impl Server {
@@ -92,7 +92,7 @@ impl Server {
             // The other end is gone if the server was dropped, and then nobody waits.
             let _ = end.send(());
         });
-        Ok(Server { folder, node_client, facts, stop, stopped })
+        Ok(Server { folder, node_client, facts, stop, stopped: Some(stopped) })
     }
 
     /// What the child must find in its environment; whatever else was there under these names must go.
@@ -112,18 +112,30 @@ impl Server {
     /// To be called when all processes of the step have ended: takes in what they said before, and says
     /// it, each thing once, in the order in which it was said first. An error is the reason why a fact
     /// may be missing. Never waits for a client. Not to be called on the thread of the servers.
-    pub fn finish(self) -> Result<Vec<Hint>, String> {
-        // An error means that the task has ended early, which the next line finds as well.
-        let _ = self.stop.send(true);
-        let ended = self.stopped.blocking_recv();
+    pub fn finish(mut self) -> Result<Vec<Hint>, String> {
+        let ended = self.end();
         let facts = std::mem::replace(&mut *serve::lock(&self.facts), Facts::new(Arc::default()));
         let hints = facts.into_hints()?;
-        if ended.is_err() {
+        if !ended {
             return Err("the server had an internal fault".to_owned());
         }
         if !self.folder.is_sound() {
             return Err("a client could not deliver what it was told".to_owned());
         }
         Ok(hints)
+    }
+
+    /// Ends all that listens, once. False if it had ended by itself.
+    fn end(&mut self) -> bool {
+        // An error means that nobody is left to be told, which the next line finds as well.
+        let _ = self.stop.send(true);
+        self.stopped.take().is_some_and(|stopped| stopped.blocking_recv().is_ok())
+    }
+}
+
+impl Drop for Server {
+    /// What still made channels would keep the folder from being removed.
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -18,9 +18,10 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
-/// Pairs of FIFOs that wait for a client. More than arrive before the server wakes is a waste of
-/// descriptors (two each), fewer makes clients wait.
-const POOL: usize = 16;
+/// At least so many pairs of FIFOs wait for a client: most steps have one or two.
+const MIN_POOL: usize = 2;
+/// And at most so many, however many there were before: each costs two descriptors.
+const MAX_POOL: usize = 16;
 /// Read at once.
 const CHUNK: usize = 16 << 10;
 /// More than this in one connection after the tools have ended was not written before.
@@ -70,19 +71,29 @@ pub(super) struct Hall {
     listener: Option<Listener>,
     door: pipe::Receiver,
     tasks: JoinSet<()>,
-    pairs_made: u64,
+    pairs_made: usize,
 }
 
 impl Hall {
     /// Opens the socket, the door and the first pairs. To be called within the runtime.
-    pub(super) fn open(folder: &Path, facts: Arc<Mutex<Facts>>, stop: watch::Receiver<bool>) -> io::Result<Hall> {
+    pub(super) fn open(
+        folder: &Path,
+        facts: Arc<Mutex<Facts>>,
+        stop: watch::Receiver<bool>,
+    ) -> io::Result<Hall> {
         let name = folder.join("socket").to_fs_name::<GenericFilePath>()?;
         let listener = ListenerOptions::new().name(name).create_tokio()?;
         let door = pipe::OpenOptions::new().read_write(true).open_receiver(folder.join("door"))?;
         let shared = Shared { facts, stop };
         let tasks = JoinSet::new();
-        let mut hall =
-            Hall { folder: folder.to_path_buf(), shared, listener: Some(listener), door, tasks, pairs_made: 0 };
+        let mut hall = Hall {
+            folder: folder.to_path_buf(),
+            shared,
+            listener: Some(listener),
+            door,
+            tasks,
+            pairs_made: 0,
+        };
         hall.fill_pool()?;
         Ok(hall)
     }
@@ -152,10 +163,11 @@ impl Hall {
         }
     }
 
-    /// Makes pairs until enough are free.
+    /// Makes pairs until as many are free as were taken so far, within bounds.
     fn fill_pool(&mut self) -> io::Result<()> {
         let free = fs::read_dir(self.folder.join("free"))?.count();
-        for _ in free..POOL {
+        let enough = self.pairs_made.saturating_sub(free).clamp(MIN_POOL, MAX_POOL);
+        for _ in free..enough {
             self.pairs_made += 1;
             let name = self.pairs_made.to_string();
             // Made beside and renamed, so that a client never finds half a pair.
@@ -207,7 +219,8 @@ async fn serve_pair(mut up: pipe::Receiver, down: pipe::Sender, used: PathBuf, m
         }
     }
     let open = pipe::OpenOptions::new();
-    let ends = open.open_receiver(used.join("up")).and_then(|up| Ok((up, open.open_sender(used.join("down"))?)));
+    let ends =
+        open.open_receiver(used.join("up")).and_then(|up| Ok((up, open.open_sender(used.join("down"))?)));
     match ends {
         Ok((reader, writer)) => {
             drop((up, down));

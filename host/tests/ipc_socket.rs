@@ -1,0 +1,277 @@
+//! Clients that are not node, clients that break, and clients that lie.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use overhear::hint::{EnvSelect, Hint};
+use overhear::ipc::client::{Client, Select};
+use overhear::ipc::{Server, ServerSpec};
+use overhear::protocol::{Message, VERSION};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+fn server() -> Server {
+    let env = BTreeMap::from([("A".to_owned(), "1".to_owned()), ("AB".to_owned(), "2".to_owned())]);
+    Server::start(ServerSpec { env: Arc::new(env) }).unwrap()
+}
+
+fn folder(server: &Server) -> PathBuf {
+    server.own_paths().remove(0)
+}
+
+fn frame(message: Message<'_>) -> Vec<u8> {
+    let mut frame = Vec::new();
+    message.encode(&mut frame);
+    frame
+}
+
+fn greeting() -> Vec<u8> {
+    frame(Message::Hello { version: VERSION })
+}
+
+/// Takes a pair of FIFOs, as node does; gives what it writes to, and what it reads from.
+fn take_pair(folder: &Path) -> (File, File) {
+    let name = fs::read_dir(folder.join("free")).unwrap().next().unwrap().unwrap().file_name();
+    let used = folder.join("used").join(&name);
+    fs::rename(folder.join("free").join(name), &used).unwrap();
+    let up = OpenOptions::new().write(true).open(used.join("up")).unwrap();
+    (up, File::open(used.join("down")).unwrap())
+}
+
+#[test]
+fn the_rust_client_says_and_asks_everything() {
+    let server = server();
+    let mut client = Client::connect(&folder(&server)).unwrap();
+    client.ignore_input(Path::new("dist")).unwrap();
+    client.ignore_output(Path::new("/nowhere/x")).unwrap();
+    client.disable_cache().unwrap();
+    assert_eq!(client.get_env("A", true).unwrap(), Some("1".to_owned()));
+    assert_eq!(client.get_env("NONE", false).unwrap(), None);
+    assert_eq!(
+        client.get_envs(Select::Glob("?B"), true).unwrap(),
+        BTreeMap::from([("AB".into(), "2".into())])
+    );
+    assert_eq!(client.get_envs(Select::Prefix(""), false).unwrap().len(), 2);
+    let cwd = fs::canonicalize(".").unwrap();
+    assert_eq!(
+        server.finish().unwrap(),
+        [
+            Hint::IgnoreInput(cwd.join("dist")),
+            Hint::IgnoreOutput("/nowhere/x".into()),
+            Hint::DisableCache,
+            Hint::GetEnv { name: "A".into(), tracked: true },
+            Hint::GetEnv { name: "NONE".into(), tracked: false },
+            Hint::GetEnvs { select: EnvSelect::Glob("?B".into()), tracked: true },
+            Hint::GetEnvs { select: EnvSelect::Prefix(String::new()), tracked: false },
+        ]
+    );
+}
+
+#[test]
+fn a_client_of_a_server_that_is_gone_gets_an_error_and_not_a_signal() {
+    let server = server();
+    let path = folder(&server);
+    let mut client = Client::connect(&path).unwrap();
+    server.finish().unwrap();
+    assert!(client.get_env("A", true).is_err());
+    assert!(Client::connect(&path).is_err());
+}
+
+#[test]
+fn what_was_written_before_the_end_counts_although_nobody_had_read_it() {
+    // Many, so that some are certainly still waiting to be taken when the server is told to end.
+    let server = server();
+    let path = folder(&server);
+    for n in 0..100 {
+        let mut stream = UnixStream::connect(path.join("socket")).unwrap();
+        let message = frame(Message::IgnoreInput { path: format!("/s{n}").as_bytes() });
+        stream.write_all(&[greeting(), message].concat()).unwrap();
+    }
+    let (mut up, _down) = take_pair(&path);
+    up.write_all(&[greeting(), frame(Message::DisableCache)].concat()).unwrap();
+    assert_eq!(server.finish().unwrap().len(), 101);
+}
+
+#[test]
+fn garbage_fails_the_run_and_nothing_else() {
+    let cases: [(&[u8], &str); 5] = [
+        (b"GET / HTTP/1.1\r\n\r\n", "announced"),
+        (&[8, 0, 0, 0, 1, 0, b'H', b'T', b'T', b'P', 1, 0], "greeting"),
+        (&[2, 0, 0, 0, 4, 0], "greeting"),
+        (&[0, 0, 0, 0], "greeting"),
+        (&[8, 0, 0, 0, 1, 0, b'O', b'V', b'H', b'R', 0xff, 0xff], "version 65535"),
+    ];
+    for (garbage, cause) in cases {
+        for socket in [true, false] {
+            let server = server();
+            let mut good = Client::connect(&folder(&server)).unwrap();
+            let mut reply = Vec::new();
+            if socket {
+                let mut bad = UnixStream::connect(folder(&server).join("socket")).unwrap();
+                bad.write_all(garbage).unwrap();
+                // The server hangs up, so whoever waits for a reply does not wait for ever.
+                let _ = bad.read_to_end(&mut reply);
+            } else {
+                let (mut up, mut down) = take_pair(&folder(&server));
+                up.write_all(garbage).unwrap();
+                down.read_to_end(&mut reply).unwrap();
+            }
+            assert!(reply.is_empty());
+            assert_eq!(good.get_env("A", true).unwrap(), Some("1".to_owned()), "others are undisturbed");
+            let error = server.finish().unwrap_err();
+            assert!(error.contains(cause), "{error}");
+        }
+    }
+}
+
+#[test]
+fn garbage_into_a_channel_that_nobody_took_fails_the_run() {
+    let server = server();
+    let free = fs::read_dir(folder(&server).join("free")).unwrap().next().unwrap().unwrap().path();
+    fs::write(free.join("up"), "garbage").unwrap();
+    server.finish().unwrap_err();
+}
+
+#[test]
+fn messages_that_are_malformed_or_not_known_fail_the_run_and_the_rest_is_answered() {
+    let unknown = Message::Unknown { kind: 0x55, ignorable: false, reply: false };
+    for bad in
+        [frame(unknown), frame(Message::IgnoreInput { path: b"relative" }), greeting(), vec![1, 0, 0, 0, 4]]
+    {
+        let server = server();
+        let mut stream = UnixStream::connect(folder(&server).join("socket")).unwrap();
+        let ask = frame(Message::GetEnv { name: "A", tracked: true, reply: true });
+        stream.write_all(&[greeting(), bad, ask].concat()).unwrap();
+        let mut reply = [0; 7];
+        stream.read_exact(&mut reply).unwrap();
+        assert_eq!(reply, [3, 0, 0, 0, 0x82, 0, b'1']);
+        server.finish().unwrap_err();
+    }
+}
+
+#[test]
+fn a_message_that_may_be_skipped_is_skipped() {
+    let server = server();
+    let mut stream = UnixStream::connect(folder(&server).join("socket")).unwrap();
+    let later = frame(Message::Unknown { kind: 0x55, ignorable: true, reply: false });
+    stream.write_all(&[greeting(), later, frame(Message::DisableCache)].concat()).unwrap();
+    assert_eq!(server.finish().unwrap(), [Hint::DisableCache]);
+}
+
+#[test]
+fn half_a_message_of_a_client_that_was_killed_fails_the_run() {
+    let half = r"'\010\0\0\0\001\0OVHR\001\0\062\0\0\0\002\0/half'";
+    let fifo = format!("set -- free/*; mv $1 used/x && exec 3>used/x/up && printf {half} >&3 && kill -9 $$");
+    let python = "import os,signal,socket; s = socket.socket(socket.AF_UNIX); s.connect('socket')
+s.sendall(b'\\x08\\0\\0\\0\\1\\0OVHR\\1\\0\\x32\\0\\0\\0\\2\\0/half'); os.kill(os.getpid(), signal.SIGKILL)";
+    for (program, script) in [("sh", fifo.as_str()), ("python3", python)] {
+        let server = server();
+        let status =
+            Command::new(program).args(["-c", script]).current_dir(folder(&server)).status().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{program}");
+        assert!(server.finish().is_err(), "{program}");
+    }
+}
+
+#[test]
+fn a_client_that_asks_and_never_listens_does_not_hold_up_the_end() {
+    let server = server();
+    let mut stream = UnixStream::connect(folder(&server).join("socket")).unwrap();
+    stream.write_all(&greeting()).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let ask = frame(Message::GetEnvs { select: Select::Prefix(""), tracked: true, reply: true });
+    // Until neither end takes more: the server waits to reply, and has stopped to read.
+    let mut full = 0;
+    while full < 1000 {
+        match stream.write(&ask) {
+            Ok(_) => full = 0,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => full += 1,
+            Err(error) => panic!("{error}"),
+        }
+        std::thread::yield_now();
+    }
+    // The last question may have been cut; that the server ends is what counts.
+    let _ = server.finish();
+}
+
+#[test]
+fn a_loss_that_a_client_reports_fails_the_run() {
+    let server = server();
+    fs::remove_file(folder(&server).join("sound")).unwrap();
+    assert!(server.finish().unwrap_err().contains("could not deliver"));
+}
+
+#[test]
+fn channels_of_clients_that_have_ended_are_given_back() {
+    let server = server();
+    // Other tests have descriptors too.
+    let own = folder(&server);
+    let descriptors = || {
+        let open = fs::read_dir("/proc/self/fd").unwrap();
+        open.filter(|fd| fs::read_link(fd.as_ref().unwrap().path()).is_ok_and(|to| to.starts_with(&own)))
+            .count()
+    };
+    for n in 0..300 {
+        let (mut up, down) = loop {
+            // The pool is filled again when the door is knocked at.
+            fs::OpenOptions::new()
+                .write(true)
+                .open(folder(&server).join("door"))
+                .unwrap()
+                .write_all(b"k")
+                .unwrap();
+            if fs::read_dir(folder(&server).join("free")).unwrap().next().is_some() {
+                break take_pair(&folder(&server));
+            }
+        };
+        let path = format!("/{n}");
+        up.write_all(&[greeting(), frame(Message::IgnoreInput { path: path.as_bytes() })].concat()).unwrap();
+        drop((up, down));
+    }
+    // The server sees the end of a client a little later than the client.
+    let begin = Instant::now();
+    while descriptors() > 60 {
+        assert!(begin.elapsed() < Duration::from_secs(10), "{} descriptors are open", descriptors());
+        std::thread::yield_now();
+    }
+    assert_eq!(server.finish().unwrap().len(), 300);
+}
+
+#[test]
+fn the_client_in_the_documentation_works() {
+    let document = include_str!("../../docs/protocol.md");
+    let client = document.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let script = format!(
+        "{client}
+o = Overhear()
+o.ignore_input('in'); o.ignore_output(b'/out\\xff'); o.disable_cache()
+print(o.get_env('A'), o.get_env('NONE', tracked=False), o.get_envs('AB'))"
+    );
+    let run = |env: Vec<(std::ffi::OsString, std::ffi::OsString)>| {
+        let mut python = Command::new("python3");
+        let output = python.args(["-c", &script]).env_remove("OVERHEAR_IPC").envs(env).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let server = server();
+    let env = server.child_env();
+    assert_eq!(run(env.clone()).trim(), "1 None {'AB': '2'}");
+    assert_eq!(
+        server.finish().unwrap(),
+        [
+            Hint::IgnoreInput(fs::canonicalize(".").unwrap().join("in")),
+            Hint::IgnoreOutput(overhear::path::from_bytes(b"/out\xff".to_vec())),
+            Hint::DisableCache,
+            Hint::GetEnv { name: "A".into(), tracked: true },
+            Hint::GetEnv { name: "NONE".into(), tracked: false },
+            Hint::GetEnvs { select: EnvSelect::Prefix("AB".into()), tracked: true },
+        ]
+    );
+    assert_eq!(run(env).trim(), "None None {}", "the server is gone");
+    assert_eq!(run(Vec::new()).trim(), "None None {}");
+}

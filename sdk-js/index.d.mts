@@ -1,0 +1,2 @@
+export { disableCache, getEnv, getEnvs, ignoreInput, ignoreOutput } from './index.cjs';
+export type { EnvOptions, EnvQuery } from './index.cjs';
