@@ -124,6 +124,7 @@ fn settle_and_store(
         zones: shared.zones,
         package_dir: &cached.step.package.dir,
         cwd: &cached.step.cwd,
+        search: &cached.env.search,
         made_before: &|path| cached.store.was_made_by(cached.scope, &places.portable(path)),
         digest_before: &|path, stamp| match run.before.get(path) {
             Some((before, digest)) if before == stamp => Some(*digest),
