@@ -1,1 +1,413 @@
-//! The variables that a step sees.
+//! The variables that a step sees, and which of them its CacheKey counts. Pure: the environment of
+//! the runner and the text of files named on the command line are given.
+//!
+//! Config comes before a Declaration, and that before the tables below. A step that is cached sees
+//! only what is passed here; one that is not cached sees everything ([`whole`]).
+
+use super::{Run, Step};
+use crate::config::TaskConfig;
+use crate::declaration::{EnvMode, EnvRule, EnvSelectRule};
+use crate::wildcard;
+use rustc_hash::FxHashSet;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// Passed and not tracked: where things are and how the terminal looks, not what is to be built.
+pub const UNTRACKED: &[&str] = &[
+    // the user and the machine
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "HOSTNAME", "TMPDIR", "TMP", "TEMP", "XDG_*", "WSL_*", "WSLENV",
+    "DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY",
+    // the terminal
+    "TERM", "TERMINFO", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "COLORTERM", "COLUMNS", "LINES", "FORCE_COLOR",
+    "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "VTE_VERSION", "KONSOLE_VERSION", "WT_SESSION", "TMUX", "STY",
+    // the network
+    "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY",
+    "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
+    // agents for keys, and agents that type
+    "SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "GPG_TTY", "AI_AGENT", "AGENT",
+    // editors and viewers
+    "EDITOR", "VISUAL", "PAGER", "BROWSER", "GIT_EDITOR", "GIT_PAGER", "LESS", "VSCODE_*",
+    // how many threads
+    "UV_THREADPOOL_SIZE", "RAYON_NUM_THREADS", "TOKIO_WORKER_THREADS", "GOMAXPROCS", "OMP_NUM_THREADS", "JOBS",
+    "MAKEFLAGS", "NPROC",
+    // where toolchains and package managers are: the programs themselves count by content
+    "npm_config_user_agent", "PNPM_HOME", "YARN_*", "BUN_INSTALL", "COREPACK_*", "NVM_*", "FNM_*", "VOLTA_*",
+    "ASDF_*", "MISE_*", "PROTO_*", "JAVA_HOME", "ANDROID_HOME", "CARGO_HOME", "RUSTUP_HOME", "GOPATH", "GOROOT",
+    "NIX_*", "GUIX_*", "HOMEBREW_*",
+];
+
+/// Always passed, and part of the CacheKey: what programs commonly use without naming it.
+pub const TRACKED: &[&str] =
+    &["NODE_ENV", "NODE_PATH", "NODE_OPTIONS", "TZ", "LANG", "LANGUAGE", "LC_*", "LD_LIBRARY_PATH", "LD_PRELOAD"];
+
+/// That this is CI, and whose. Only names whose value is the same in every run. Passed and tracked
+/// as long as reads of left-out variables cannot be overheard.
+pub const CI_MARKERS: &[&str] = &[
+    "CI", "CONTINUOUS_INTEGRATION", "GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "TRAVIS", "BUILDKITE", "DRONE",
+    "TEAMCITY_VERSION", "TF_BUILD", "APPVEYOR", "SEMAPHORE", "CIRRUS_CI", "WOODPECKER", "NETLIFY", "VERCEL", "RENDER",
+    "CF_PAGES", "CODESPACES", "GITPOD_WORKSPACE_URL",
+];
+
+/// Never passed nor served: what launched overhear said of itself, and what is overhear's own.
+pub const DROPPED: &[&str] = &[
+    "npm_*", "PNPM_*", "INIT_CWD", "VP_RUN_NODE_CLIENT_PATH", "VP_RUN", "OVERHEAR_*", "OVERHEAR", "PWD", "OLDPWD", "_",
+    "SHLVL", "PROJECT_CWD",
+];
+
+/// What a step sees of the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepEnv {
+    /// All variables of its environment block, sorted by name.
+    pub passed: Vec<(OsString, OsString)>,
+    /// Those that are part of the CacheKey; `None` for one that Config names and that is not set.
+    pub tracked: BTreeMap<String, Option<OsString>>,
+    /// Names passed and not part of the CacheKey, sorted; without overhear's own.
+    pub untracked: Vec<String>,
+    /// Names that the runner has and the step does not see, sorted; without the dropped ones.
+    pub left_out: Vec<String>,
+}
+
+/// Where the runner is and what it knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// The environment of overhear itself.
+    pub runner: &'a [(OsString, OsString)],
+    /// The workspace root.
+    pub root: &'a Path,
+    /// Where the user is.
+    pub from_dir: &'a Path,
+}
+
+/// The environment of a step that is cached. `named_files` are the contents of the files that its
+/// command line names ([`named_files`]).
+pub fn of_step(around: Surroundings<'_>, step: &Step, declared: &[EnvRule], named_files: &[Vec<u8>]) -> StepEnv {
+    let mut words = FxHashSet::default();
+    collect_words(step.id.command.as_bytes(), &mut words);
+    named_files.iter().for_each(|content| collect_words(content, &mut words));
+
+    let mut env = StepEnv::default();
+    for (name, value) in around.runner {
+        let Some(text) = name.to_str() else { continue };
+        match decide(text, &step.config, declared, &words) {
+            Decision::Dropped => {}
+            Decision::LeftOut => env.left_out.push(text.to_string()),
+            Decision::Untracked => {
+                env.untracked.push(text.to_string());
+                env.passed.push((name.clone(), value.clone()));
+            }
+            Decision::Tracked => {
+                env.tracked.insert(text.to_string(), Some(value.clone()));
+                env.passed.push((name.clone(), value.clone()));
+            }
+        }
+    }
+    track_absent(&step.config, declared, &mut env);
+    // As if started in the package: where the user happens to be must not change a stored result.
+    let own = own(around, step, &step.package.dir);
+    for (name, value) in own {
+        if OWN_TRACKED.contains(&name) {
+            env.tracked.insert(name.to_string(), Some(value.clone()));
+        }
+        set(&mut env.passed, OsStr::new(name), value);
+    }
+    for (name, value) in &step.invocation.env {
+        // The command says it, and the command is in the CacheKey.
+        env.tracked.remove(name);
+        set(&mut env.passed, OsStr::new(name), value.into());
+    }
+    env.passed.sort();
+    env.untracked.sort();
+    env.left_out.sort();
+    env
+}
+
+/// The environment of a step that is not cached: everything but what is dropped, and overhear's own.
+pub fn whole(around: Surroundings<'_>, step: &Step) -> Vec<(OsString, OsString)> {
+    let dropped = |name: &OsStr| name.to_str().is_some_and(|name| !is_kept(name) && any(DROPPED, name));
+    let mut passed: Vec<_> = around.runner.iter().filter(|(name, _)| !dropped(name)).cloned().collect();
+    for (name, value) in own(around, step, around.from_dir) {
+        set(&mut passed, OsStr::new(name), value);
+    }
+    for (name, value) in &step.invocation.env {
+        set(&mut passed, OsStr::new(name), value.into());
+    }
+    passed.sort();
+    passed
+}
+
+/// The arguments that may name a file whose text is the command: a script given to an interpreter.
+/// Absolute; whether they are there is for the caller to see.
+pub fn named_files(step: &Step) -> Vec<PathBuf> {
+    let Run::Program { program, args } = &step.invocation.run else { return Vec::new() };
+    let words = std::iter::once(program).chain(args);
+    let is_file = |word: &&String| !word.starts_with('-') && (word.contains('/') || word.contains('.'));
+    words.filter(is_file).map(|word| crate::path::join_lexically(&step.cwd, Path::new(word))).collect()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    Dropped,
+    LeftOut,
+    Untracked,
+    Tracked,
+}
+
+fn decide(name: &str, config: &TaskConfig, declared: &[EnvRule], words: &FxHashSet<String>) -> Decision {
+    if let Some(decision) = by_config(name, config) {
+        return decision;
+    }
+    if any(DROPPED, name) && !is_kept(name) {
+        return Decision::Dropped;
+    }
+    if let Some(rule) = declared.iter().rev().find(|rule| means(&rule.select, name)) {
+        return match rule.mode {
+            EnvMode::Tracked => Decision::Tracked,
+            EnvMode::Untracked => Decision::Untracked,
+            EnvMode::Removed => Decision::LeftOut,
+        };
+    }
+    if any(TRACKED, name) || any(CI_MARKERS, name) {
+        return Decision::Tracked;
+    }
+    if any(UNTRACKED, name) {
+        return Decision::Untracked;
+    }
+    if words.contains(name) { Decision::Tracked } else { Decision::LeftOut }
+}
+
+/// Tracked comes before untracked: to count one variable too many is safe.
+fn by_config(name: &str, config: &TaskConfig) -> Option<Decision> {
+    match (selects(&config.env, name), selects(&config.untracked_env, name)) {
+        (Some(true), _) => Some(Decision::Tracked),
+        (_, Some(true)) => Some(Decision::Untracked),
+        (Some(false), _) | (_, Some(false)) => Some(Decision::LeftOut),
+        (None, None) => None,
+    }
+}
+
+/// Whether a list of patterns takes a name in (`true`), takes it out again (`false`), or does not
+/// speak of it. One with `!` wins, wherever it stands.
+fn selects(patterns: &[String], name: &str) -> Option<bool> {
+    let mut taken = None;
+    for pattern in patterns {
+        match pattern.strip_prefix('!') {
+            Some(out) if wildcard::matches(out, name) => return Some(false),
+            None if wildcard::matches(pattern, name) => taken = Some(true),
+            _ => {}
+        }
+    }
+    taken
+}
+
+fn means(select: &EnvSelectRule, name: &str) -> bool {
+    match select {
+        EnvSelectRule::Name(own) => own == name,
+        EnvSelectRule::Prefix(prefix) => name.starts_with(prefix.as_str()),
+    }
+}
+
+fn any(patterns: &[&str], name: &str) -> bool {
+    patterns.iter().any(|pattern| wildcard::matches(pattern, name))
+}
+
+/// Exceptions from [`DROPPED`].
+fn is_kept(name: &str) -> bool {
+    matches!(name, "npm_config_user_agent" | "PNPM_HOME")
+}
+
+/// A name that somebody asked to be tracked and that is not set is a fact of the CacheKey too.
+fn track_absent(config: &TaskConfig, declared: &[EnvRule], env: &mut StepEnv) {
+    let from_config = config.env.iter().filter(|name| !name.starts_with('!') && !wildcard::is_pattern(name));
+    let from_config = from_config.filter(|name| selects(&config.env, name) == Some(true));
+    let from_adapter = declared.iter().filter(|rule| rule.mode == EnvMode::Tracked).filter_map(|rule| match &rule.select {
+        EnvSelectRule::Name(name) if by_config(name, config).is_none() => Some(name),
+        _ => None,
+    });
+    for name in from_config.chain(from_adapter) {
+        if !env.untracked.contains(name) {
+            env.tracked.entry(name.clone()).or_insert(None);
+        }
+    }
+}
+
+/// Overhear's own variables that a command may build into its output.
+const OWN_TRACKED: &[&str] = &["npm_package_name", "npm_package_version", "npm_lifecycle_event"];
+
+/// What package managers set for a script, and overhear's marks.
+fn own(around: Surroundings<'_>, step: &Step, init_cwd: &Path) -> Vec<(&'static str, OsString)> {
+    let package = &step.package;
+    let mut own: Vec<(&'static str, OsString)> = vec![
+        ("OVERHEAR", "1".into()),
+        ("OVERHEAR_TASK", (*step.id.task).into()),
+        ("VP_RUN", "1".into()),
+        ("INIT_CWD", init_cwd.into()),
+        ("PWD", step.cwd.clone().into()),
+        ("npm_lifecycle_event", (*step.task_name).into()),
+        ("npm_package_json", package.dir.join("package.json").into()),
+        ("PATH", path(around, &package.dir)),
+    ];
+    own.extend(package.name.as_ref().map(|name| ("npm_package_name", name.into())));
+    own.extend(package.version.as_ref().map(|version| ("npm_package_version", version.into())));
+    let set = |name: &str| around.runner.iter().any(|(own, _)| own == name);
+    if !set("FORCE_COLOR") && !set("NO_COLOR") {
+        own.push(("FORCE_COLOR", "1".into()));
+    }
+    own
+}
+
+/// PATH with `node_modules/.bin` of the package and of each folder above it up to the root, and
+/// without those that whoever launched overhear had put there.
+fn path(around: Surroundings<'_>, package_dir: &Path) -> OsString {
+    let inherited = around.runner.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone()).unwrap_or_default();
+    let up_to_root = package_dir.ancestors().take_while(|dir| dir.starts_with(around.root));
+    let bins: Vec<PathBuf> = up_to_root.map(|dir| dir.join("node_modules/.bin")).collect();
+    let launcher = |dir: &PathBuf| {
+        let of_package = dir.ends_with("node_modules/.bin") && dir.starts_with(around.root);
+        of_package || dir.ends_with("node-gyp-bin")
+    };
+    let rest: Vec<PathBuf> = std::env::split_paths(&inherited).filter(|dir| !launcher(dir)).collect();
+    // A folder with a colon in its name cannot be in PATH; then PATH stays as it is.
+    std::env::join_paths(bins.iter().chain(&rest)).unwrap_or(inherited)
+}
+
+fn set(passed: &mut Vec<(OsString, OsString)>, name: &OsStr, value: OsString) {
+    match passed.iter_mut().find(|(own, _)| own == name) {
+        Some(pair) => pair.1 = value,
+        None => passed.push((name.to_os_string(), value)),
+    }
+}
+
+/// Adds each run of letters, digits and `_` that could be the name of a variable.
+fn collect_words(text: &[u8], words: &mut FxHashSet<String>) {
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    for word in text.split(|byte| !in_name(byte)).filter(|word| word.first().is_some_and(|first| !first.is_ascii_digit())) {
+        if let Ok(word) = std::str::from_utf8(word)
+            && !words.contains(word)
+        {
+            words.insert(word.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TaskConfig;
+    use crate::event::StepId;
+    use crate::plan::{Invocation, Origin, PackageRef};
+    use std::sync::Arc;
+
+    fn step(command: &str, config: TaskConfig) -> Step {
+        let part = crate::plan::command::split(command, Path::new("/w/apps/web")).remove(0);
+        Step {
+            id: Arc::new(StepId { index: 0, task: "web#build".into(), position: 0, command: command.into(), cwd: "apps/web".into() }),
+            package: Arc::new(PackageRef { name: Some("web".into()), version: Some("1.0.0".into()), dir: "/w/apps/web".into() }),
+            task_name: "build".into(),
+            invocation: Invocation { env: part.invocation.env, run: part.invocation.run },
+            cwd: "/w/apps/web".into(),
+            config: Arc::new(config),
+            origin: Origin::Script,
+            waits_for: Vec::new(),
+        }
+    }
+
+    fn vars(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+        pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    fn around(runner: &[(OsString, OsString)]) -> Surroundings<'_> {
+        Surroundings { runner, root: Path::new("/w"), from_dir: Path::new("/w/docs") }
+    }
+
+    fn get<'a>(passed: &'a [(OsString, OsString)], name: &str) -> Option<&'a str> {
+        passed.iter().find(|(own, _)| own == name).and_then(|(_, value)| value.to_str())
+    }
+
+    /// What becomes of a variable named X... that the runner has.
+    fn fate(env: &StepEnv, name: &str) -> &'static str {
+        let listed = |names: &[String]| names.iter().any(|own| own == name);
+        match (env.tracked.get(name), listed(&env.untracked), listed(&env.left_out)) {
+            (Some(Some(_)), false, false) => "tracked",
+            (Some(None), false, false) => "absent",
+            (None, true, false) => "untracked",
+            (None, false, true) => "left out",
+            (None, false, false) => "dropped",
+            _ => "in two lists",
+        }
+    }
+
+    #[test]
+    fn each_variable_has_one_fate() {
+        let config = TaskConfig {
+            env: ["API_*", "!API_DEBUG", "UNSET", "npm_config_registry"].map(String::from).to_vec(),
+            untracked_env: ["GITHUB_TOKEN"].map(String::from).to_vec(),
+            ..TaskConfig::default()
+        };
+        let declared = [
+            EnvRule { select: EnvSelectRule::Prefix("VITE_".into()), mode: EnvMode::Tracked, why: String::new() },
+            EnvRule { select: EnvSelectRule::Name("CI".into()), mode: EnvMode::Untracked, why: String::new() },
+        ];
+        let cases = [
+            ("PATH", "untracked"), ("XDG_RUNTIME_DIR", "untracked"), ("http_proxy", "untracked"), ("NODE_ENV", "tracked"),
+            ("LC_ALL", "tracked"), ("API_URL", "tracked"), ("API_DEBUG", "left out"), ("UNSET", "absent"),
+            ("GITHUB_TOKEN", "untracked"), ("VITE_X", "tracked"), ("CI", "untracked"), ("GITHUB_ACTIONS", "tracked"),
+            ("USED", "tracked"), ("USED_NOT", "left out"), ("IN_FILE", "tracked"), ("OTHER", "left out"),
+            ("npm_execpath", "dropped"), ("PNPM_SCRIPT_SRC_DIR", "dropped"), ("npm_config_registry", "tracked"),
+            ("npm_config_user_agent", "untracked"), ("OVERHEAR_IPC", "dropped"), ("VP_RUN_NODE_CLIENT_PATH", "dropped"),
+        ];
+        let set: Vec<(&str, &str)> = cases.iter().filter(|(_, fate)| *fate != "absent").map(|(name, _)| (*name, "v")).collect();
+        let runner = vars(&set);
+        let env = of_step(around(&runner), &step("sh build.sh --x=$USED", config), &declared, &[b"echo ${IN_FILE}".to_vec()]);
+        for (name, expected) in cases {
+            assert_eq!(fate(&env, name), expected, "{name}");
+        }
+        assert!(env.passed.iter().all(|(name, _)| name != "OTHER" && name != "API_DEBUG" && name != "UNSET"));
+    }
+
+    #[test]
+    fn a_step_gets_the_variables_that_package_managers_set() {
+        let runner = vars(&[("PATH", "/w/node_modules/.bin:/usr/lib/node-gyp-bin:/usr/bin:/o/node_modules/.bin"), ("INIT_CWD", "/x"), ("npm_package_name", "outer")]);
+        let env = of_step(around(&runner), &step("vite build", TaskConfig::default()), &[], &[]);
+        let expected = [
+            ("PATH", "/w/apps/web/node_modules/.bin:/w/apps/node_modules/.bin:/w/node_modules/.bin:/usr/bin:/o/node_modules/.bin"),
+            ("INIT_CWD", "/w/apps/web"), ("npm_package_name", "web"), ("npm_package_version", "1.0.0"),
+            ("npm_lifecycle_event", "build"), ("npm_package_json", "/w/apps/web/package.json"), ("OVERHEAR", "1"),
+            ("OVERHEAR_TASK", "web#build"), ("VP_RUN", "1"), ("PWD", "/w/apps/web"), ("FORCE_COLOR", "1"),
+        ];
+        for (name, value) in expected {
+            assert_eq!(get(&env.passed, name), Some(value), "{name}");
+        }
+        let tracked: Vec<&str> = env.tracked.keys().map(String::as_str).collect();
+        assert_eq!(tracked, ["npm_lifecycle_event", "npm_package_name", "npm_package_version"]);
+    }
+
+    #[test]
+    fn colours_are_forced_only_where_nobody_said_anything() {
+        for (name, value) in [("NO_COLOR", "1"), ("FORCE_COLOR", "0")] {
+            let runner = vars(&[(name, value)]);
+            let env = of_step(around(&runner), &step("x", TaskConfig::default()), &[], &[]);
+            assert_eq!(get(&env.passed, name), Some(value));
+            assert_ne!(get(&env.passed, "FORCE_COLOR"), Some("1"));
+        }
+    }
+
+    #[test]
+    fn a_step_that_is_not_cached_sees_everything_but_what_is_dropped() {
+        let runner = vars(&[("ANY", "1"), ("npm_execpath", "/x"), ("PATH", "/usr/bin"), ("npm_config_user_agent", "npm")]);
+        let passed = whole(around(&runner), &step("A=b x", TaskConfig::default()));
+        assert_eq!(get(&passed, "ANY"), Some("1"));
+        assert_eq!(get(&passed, "npm_execpath"), None);
+        assert_eq!(get(&passed, "npm_config_user_agent"), Some("npm"));
+        assert_eq!(get(&passed, "INIT_CWD"), Some("/w/docs"));
+        assert_eq!(get(&passed, "A"), Some("b"));
+    }
+
+    #[test]
+    fn what_the_command_sets_itself_wins_and_is_not_tracked_twice() {
+        let runner = vars(&[("NODE_ENV", "development")]);
+        let env = of_step(around(&runner), &step("NODE_ENV=production x", TaskConfig::default()), &[], &[]);
+        assert_eq!(get(&env.passed, "NODE_ENV"), Some("production"));
+        assert!(!env.tracked.contains_key("NODE_ENV"));
+    }
+}

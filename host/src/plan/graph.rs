@@ -405,7 +405,8 @@ impl Points {
     /// Returns the points that stay calls.
     fn connect_calls(&mut self, nodes: &[Node]) -> FxHashSet<usize> {
         let mut calls = FxHashSet::default();
-        for (at, node) in nodes.iter().enumerate() {
+        for at in inner_calls_first(nodes) {
+            let node = &nodes[at];
             for (item, call) in node.items.iter().enumerate().filter(|(_, item)| !item.calls.is_empty()) {
                 let point = self.begins[at] + 1 + item;
                 let before = point - 1;
@@ -419,22 +420,33 @@ impl Points {
                     continue;
                 }
                 calls.insert(point);
-                let begin_is_free = matches!(self.points[before], Point::Begin(_)) && self.waits_for[before].is_empty();
-                if !begin_is_free {
-                    for reached in closure(nodes, &call.calls, at) {
-                        // What the commands before wait for cannot wait for them.
-                        if !self.reaches(before, self.end(nodes, reached)) {
-                            self.waits_for[self.begins[reached]].push(before);
-                        }
-                    }
-                }
-                for called in &call.calls {
-                    let end = self.end(nodes, *called);
-                    self.waits_for[point].push(end);
-                }
+                self.connect_call(nodes, at, point, &call.calls);
             }
         }
         calls
+    }
+
+    /// Puts called tasks in the place of the command at `point` of node `at`.
+    fn connect_call(&mut self, nodes: &[Node], at: usize, point: usize, called: &[usize]) {
+        let before = point - 1;
+        let mut after_what_was_before = true;
+        let begin_is_free = matches!(self.points[before], Point::Begin(_)) && self.waits_for[before].is_empty();
+        if !begin_is_free {
+            for reached in closure(nodes, called, at) {
+                // What the commands before wait for cannot wait for them.
+                if self.reaches(before, self.end(nodes, reached)) {
+                    after_what_was_before &= !called.contains(&reached);
+                } else {
+                    self.waits_for[self.begins[reached]].push(before);
+                }
+            }
+        }
+        let ends: Vec<usize> = called.iter().map(|node| self.end(nodes, *node)).collect();
+        if after_what_was_before {
+            self.waits_for[point] = ends;
+        } else {
+            self.waits_for[point].extend(ends);
+        }
     }
 
     /// Whether a command before a call waits for one of the called tasks. A task that only
@@ -569,6 +581,25 @@ impl Points {
         }
         steps
     }
+}
+
+/// The nodes in an order in which those that a node calls come before it, so that what a call
+/// brings with it is known when the next one is looked at. Circles are cut anywhere: `sort` tells.
+fn inner_calls_first(nodes: &[Node]) -> Vec<usize> {
+    let mut seen = vec![false; nodes.len()];
+    let mut order = Vec::with_capacity(nodes.len());
+    for start in 0..nodes.len() {
+        let mut open = vec![(start, false)];
+        while let Some((at, done)) = open.pop() {
+            if done {
+                order.push(at);
+            } else if !std::mem::replace(&mut seen[at], true) {
+                open.push((at, true));
+                open.extend(nodes[at].items.iter().flat_map(|item| &item.calls).map(|called| (*called, false)));
+            }
+        }
+    }
+    order
 }
 
 /// These nodes and all that they wait for or call, but not this one.

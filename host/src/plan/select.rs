@@ -6,6 +6,7 @@ use crate::path::join_lexically;
 use crate::problem::{Problem, Problems, closest};
 use crate::wildcard;
 use crate::workspace::{Definition, Workspace};
+use rustc_hash::FxHashSet;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -38,6 +39,8 @@ pub(super) fn select(workspace: &Workspace, request: &Request) -> Result<Selecte
             Err(problem) => problems.0.push(problem),
         }
     }
+    let mut seen = FxHashSet::default();
+    selected.tasks.retain(|task| seen.insert(task.clone()));
     problems.or(selected)
 }
 
@@ -102,10 +105,7 @@ fn select_task(workspace: &Workspace, request: &Request, spec: &TaskSpec, packag
             selected.warnings.push(format!("{label} runs tasks in many packages itself and is left out of --recursive"));
             continue;
         }
-        let task = (at, spec.task.clone());
-        if !selected.tasks.contains(&task) {
-            selected.tasks.push(task);
-        }
+        selected.tasks.push((at, spec.task.clone()));
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::config_value::{Values, not_an_object, size_in_bytes, stays_inside};
 use super::manifest::{span, syntax_problem};
-use super::{Workspace, manifest, read_source, unreadable};
+use super::{Workspace, manifest, read_source};
 use crate::config::{
     AdapterUse, CacheDefaults, ConfigFile, DependencyKind, DependsOn, DependsOnPackage, LogMode, ReadyWhen, RootSettings,
     ScriptCaching, TaskEntry, TaskKeys,
@@ -39,20 +39,8 @@ fn with_comments() -> ParseOptions {
     }
 }
 
-/// Reads the configuration in the folder of a package, if there is one.
-pub(super) fn read(dir: &Path, relative_dir: &Path, problems: &mut Problems) -> Option<ConfigFile> {
-    let source = ["overhear.json", "vite-task.json"].iter().find_map(|name| {
-        let file = dir.join(name);
-        read_source(&file).unwrap_or_else(|error| {
-            problems.0.push(unreadable(&file, &error));
-            None
-        })
-    })?;
-    parse(source, relative_dir, problems)
-}
-
 /// Reads the text of a configuration. What is wrong is added to the problems.
-fn parse(source: Source, relative_dir: &Path, problems: &mut Problems) -> Option<ConfigFile> {
+pub(super) fn parse(source: Source, relative_dir: &Path, problems: &mut Problems) -> Option<ConfigFile> {
     let source = Arc::new(source);
     let parsed = match jsonc_parser::parse_to_ast(&source.text, &CollectOptions::default(), &with_comments()) {
         Ok(parsed) => parsed.value,

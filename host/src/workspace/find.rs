@@ -3,14 +3,11 @@
 
 use super::globs::{BadGlob, Globs};
 use super::manifest::{self, Manifest};
-use super::{read_source, unreadable};
+use super::{CONFIG_FILES, read_source, unreadable};
 use crate::problem::{Problem, Problems, Source};
 use saphyr::{LoadableYamlNode, MarkedYaml};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-/// The files that may take the place of package.json at a root.
-const CONFIG_FILES: [&str; 2] = ["overhear.json", "vite-task.json"];
 
 /// A root.
 #[derive(Debug)]

@@ -40,6 +40,10 @@ impl<'a> Manifest<'a> {
             let problem = source.problem(0..0, "package.json is empty");
             return Err(problem.help("write at least {}, or remove the file").into());
         }
+        // A list would do for serde: it would be the fields in order.
+        if source.text.trim_start().starts_with('[') {
+            return Err(explain_type(source));
+        }
         serde_json::from_str(&source.text).map_err(|error| explain(source, &error))
     }
 
@@ -231,6 +235,17 @@ fn strict() -> ParseOptions {
 
 /// The slow second reading of a text that could not be used: where exactly it is wrong.
 fn explain(source: &Source, error: &serde_json::Error) -> Problems {
+    let mut problems = explain_type(source);
+    if problems.0.is_empty() {
+        let start: usize = source.text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+        let at = start + error.column().saturating_sub(1);
+        problems.0.push(source.problem(at..at + 1, format!("package.json cannot be read: {error}")));
+    }
+    problems
+}
+
+/// Mistakes of syntax, else values of a wrong type.
+fn explain_type(source: &Source) -> Problems {
     let parsed = match jsonc_parser::parse_to_ast(&source.text, &CollectOptions::default(), &strict()) {
         Ok(parsed) => parsed.value,
         Err(error) => return syntax_problem(source, &error).into(),
@@ -243,15 +258,10 @@ fn explain(source: &Source, error: &serde_json::Error) -> Problems {
             }
         }
         Some(other) => {
-            let problem = source.problem(span(other), "package.json must be an object");
+            let problem = source.problem(span(other), format!("package.json must be an object, but is {}", kind_of(other)));
             problems.0.push(problem.help("write {\"name\": …, \"scripts\": {…}}"));
         }
         None => {}
-    }
-    if problems.0.is_empty() {
-        let start: usize = source.text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-        let at = start + error.column().saturating_sub(1);
-        problems.0.push(source.problem(at..at + 1, format!("package.json cannot be read: {error}")));
     }
     problems
 }
