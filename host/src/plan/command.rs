@@ -87,7 +87,7 @@ fn parts(command: &str, cwd: &Path) -> Result<Vec<Part>, NeedsShell> {
         let assignments = raw.words.iter().take_while(|word| word.assigns.is_some()).count();
         // `X=1 && …` changes the shell that the rest runs in.
         let program = raw.words.get(assignments).ok_or(NeedsShell)?;
-        if !program.quoted && CHANGES_THE_SHELL.contains(&program.value.as_str()) {
+        if CHANGES_THE_SHELL.contains(&program.value.as_str()) {
             return Err(NeedsShell);
         }
         if program.value == "cd" && at < last {
@@ -115,7 +115,12 @@ fn trimmed(text: &str) -> &str {
 /// The folder after `cd folder`; any other form is a shell's.
 fn changed(cwd: &Path, raw: &Raw, assignments: usize) -> Result<PathBuf, NeedsShell> {
     match raw.words.as_slice() {
-        [_, folder] if !raw.shell && assignments == 0 && !folder.value.is_empty() && !folder.value.starts_with('-') => {
+        [_, folder]
+            if !raw.shell
+                && assignments == 0
+                && !folder.value.is_empty()
+                && !folder.value.starts_with('-') =>
+        {
             Ok(join_lexically(cwd, Path::new(&folder.value)))
         }
         _ => Err(NeedsShell),
@@ -142,25 +147,33 @@ fn program_invocation(words: Vec<Word>, assignments: usize, text: &str) -> Invoc
 }
 
 /// First words after which the rest of the command runs in a changed shell, or that are grammar.
+/// Quotes do not matter: the shell finds a builtin also by `\.` and `"export"`.
 const CHANGES_THE_SHELL: &[&str] = &[
-    "!", "{", "}", "[[", "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac",
-    "function", "select", "coproc", "in", "export", "set", "unset", "readonly", "local", "declare", "typeset", "let",
-    "source", ".", "eval", "exec", "exit", "return", "break", "continue", "shift", "trap", "umask", "ulimit", "alias",
-    "unalias", "hash", "read", "mapfile", "wait", "pushd", "popd", "dirs", "shopt", "enable", "builtin", "getopts",
-    "bg", "fg", "jobs", "disown", "suspend", "logout", "fc", "history", "bind", "complete",
+    "!", "{", "}", "[[", "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case",
+    "esac", "function", "select", "coproc", "in", "export", "set", "unset", "readonly", "local", "declare",
+    "typeset", "let", "source", ".", "eval", "exec", "exit", "return", "break", "continue", "shift", "trap",
+    "umask", "ulimit", "alias", "unalias", "hash", "read", "mapfile", "wait", "pushd", "popd", "dirs",
+    "shopt", "enable", "builtin", "getopts", "bg", "fg", "jobs", "disown", "suspend", "logout", "fc",
+    "history", "bind", "complete",
 ];
 
 /// First words that are a shell's own and leave it as it was.
-const BUILTINS: &[&str] = &["cd", ":", "command", "type", "times", "time", "printf", "test", "[", "kill", "pwd", "help", "caller", "newgrp"];
+const BUILTINS: &[&str] = &[
+    "cd", ":", "command", "type", "times", "time", "printf", "test", "[", "kill", "pwd", "help", "caller",
+    "newgrp",
+];
 
 fn only_a_shell(words: &[Word]) -> bool {
     let Some(program) = words.first() else { return true };
     let odd_echo = || {
         let odd = |word: &Word| word.value.contains('\\');
-        words[1..].iter().any(odd) || words.get(1).is_some_and(|first| first.value.starts_with('-') && first.value != "-n")
+        words[1..].iter().any(odd)
+            || words.get(1).is_some_and(|first| first.value.starts_with('-') && first.value != "-n")
     };
     // An empty program, and one named like a number before a redirection, are left alone too.
-    program.value.is_empty() || BUILTINS.contains(&program.value.as_str()) || (program.value == "echo" && odd_echo())
+    program.value.is_empty()
+        || BUILTINS.contains(&program.value.as_str())
+        || (program.value == "echo" && odd_echo())
 }
 
 struct Scanner<'a> {
@@ -287,7 +300,7 @@ impl Scanner<'_> {
 
     fn end_word(&mut self) -> Result<(), NeedsShell> {
         let Some(word) = self.word.take() else { return Ok(()) };
-        if self.raw.after_pipe && !word.quoted && CHANGES_THE_SHELL.contains(&word.value.as_str()) {
+        if self.raw.after_pipe && CHANGES_THE_SHELL.contains(&word.value.as_str()) {
             return Err(NeedsShell);
         }
         self.raw.after_pipe &= word.assigns.is_some();
@@ -360,7 +373,8 @@ mod tests {
         let show = |part: Part| {
             let cwd = part.cwd.strip_prefix("/p").map(|dir| dir.display().to_string()).unwrap_or_default();
             let cwd = if cwd.is_empty() { String::new() } else { format!("({cwd}) ") };
-            let env: String = part.invocation.env.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+            let env: String =
+                part.invocation.env.iter().map(|(name, value)| format!("{name}={value} ")).collect();
             match part.invocation.run {
                 Run::Program { program, args } => {
                     let words: Vec<String> = std::iter::once(program).chain(args).collect();
@@ -409,12 +423,48 @@ mod tests {
     #[test]
     fn what_means_something_only_as_a_whole_stays_whole() {
         let cases = [
-            "a || b && c", "a; b", "a & b && c", "a && b &", "(a && b)", "a && (b)", "if a && b; then c; fi", "a 'b && c",
-            "a \"b && c", "cat <<E && b", "a `b && c`", "a $(b && c) && d", "a ${X:-b && c} && d", "a && export X=1 && b",
-            "X=1 && b", "set -e && a", "source x && a", ". ./x && a", "! a && b", "cd - && a", "cd $X && a", "cd ~ && a",
-            "cd && a", "a &&", "&& a", "a && && b", "a && b\nc", "a \\\n b", "a &> x && b", "a && \"b", "exec a && b",
-            "X=1 cd y && z", "a && { b && c ; }", "{ a && b", "a && b <", "a && | b", "a > | b && c", ">x export A=1 && b",
-            "2>&1 export A=1 && b", "a | if && b",
+            "a || b && c",
+            "a; b",
+            "a & b && c",
+            "a && b &",
+            "(a && b)",
+            "a && (b)",
+            "if a && b; then c; fi",
+            "a 'b && c",
+            "a \"b && c",
+            "cat <<E && b",
+            "a `b && c`",
+            "a $(b && c) && d",
+            "a ${X:-b && c} && d",
+            "a && export X=1 && b",
+            "X=1 && b",
+            "set -e && a",
+            "source x && a",
+            ". ./x && a",
+            "! a && b",
+            "cd - && a",
+            "cd $X && a",
+            "cd ~ && a",
+            "cd && a",
+            "a &&",
+            "&& a",
+            "a && && b",
+            "a && b\nc",
+            "a \\\n b",
+            "a &> x && b",
+            "a && \"b",
+            "exec a && b",
+            "X=1 cd y && z",
+            "a && { b && c ; }",
+            "{ a && b",
+            "a && b <",
+            "a && | b",
+            "a > | b && c",
+            ">x export A=1 && b",
+            "2>&1 export A=1 && b",
+            "a | if && b",
+            "\\. x && a",
+            "'export' X=1 && a",
         ];
         for command in cases {
             assert_eq!(shown(command), [format!("sh: {command}")], "{command}");

@@ -56,7 +56,8 @@ impl Globs {
                 ".." => drop(segments.pop()),
                 "**" => segments.push(Segment::Any),
                 text if text.contains(['[', '{', '\\']) => {
-                    let glob = globset::Glob::new(text).map_err(|error| BadGlob::Syntax(error.kind().to_string()))?;
+                    let glob = globset::Glob::new(text)
+                        .map_err(|error| BadGlob::Syntax(error.kind().to_string()))?;
                     segments.push(Segment::Rich(glob.compile_matcher()));
                 }
                 text if wildcard::is_pattern(text) => segments.push(Segment::Wildcard(text.to_string())),
@@ -70,7 +71,8 @@ impl Globs {
     /// Whether they stand for the folder of this path, relative to the root.
     pub fn include(&self, relative: &Path) -> bool {
         let names: Vec<&OsStr> = relative.iter().collect();
-        let matched = |globs: &[Glob], hidden: bool| globs.iter().any(|glob| matches(&glob.0, &names, hidden));
+        let matched =
+            |globs: &[Glob], hidden: bool| globs.iter().any(|glob| matches(&glob.0, &names, hidden));
         matched(&self.include, false) && !matched(&self.exclude, true)
     }
 
@@ -99,7 +101,9 @@ impl Segment {
         let open = hidden || is_open(name);
         match self {
             Segment::Literal(literal) => literal == name,
-            Segment::Wildcard(pattern) => (open || pattern.starts_with('.')) && wildcard::matches(pattern, name),
+            Segment::Wildcard(pattern) => {
+                (open || pattern.starts_with('.')) && wildcard::matches(pattern, name)
+            }
             Segment::Rich(matcher) => open && matcher.is_match(name),
             Segment::Any => open,
         }
@@ -117,14 +121,24 @@ fn matches(segments: &[Segment], names: &[&OsStr], hidden: bool) -> bool {
         (None, Some(_)) => false,
         (Some((Segment::Any, rest)), first) => {
             matches(rest, names, hidden)
-                || first.is_some_and(|(name, below)| Segment::Any.stands_for(name, hidden) && matches(segments, below, hidden))
+                || first.is_some_and(|(name, below)| {
+                    Segment::Any.stands_for(name, hidden) && matches(segments, below, hidden)
+                })
         }
         (Some(_), None) => false,
-        (Some((segment, rest)), Some((name, below))) => segment.stands_for(name, hidden) && matches(rest, below, hidden),
+        (Some((segment, rest)), Some((name, below))) => {
+            segment.stands_for(name, hidden) && matches(rest, below, hidden)
+        }
     }
 }
 
-fn walk(root: &Path, relative: PathBuf, linked: bool, segments: &[Segment], found: &mut BTreeMap<PathBuf, bool>) {
+fn walk(
+    root: &Path,
+    relative: PathBuf,
+    linked: bool,
+    segments: &[Segment],
+    found: &mut BTreeMap<PathBuf, bool>,
+) {
     let Some((segment, rest)) = segments.split_first() else {
         found.insert(relative, linked);
         return;

@@ -144,17 +144,27 @@ impl Workspace {
         }
         let mut workspace = Workspace::assemble(&found, &files, &manifests, &mut problems);
         for (package, config) in workspace.packages.iter_mut().zip(configs) {
-            package.config = config.and_then(|config| config_file::parse(config, &package.relative_dir, &mut problems));
+            package.config =
+                config.and_then(|config| config_file::parse(config, &package.relative_dir, &mut problems));
         }
         config_file::check(&workspace, &mut problems);
         problems.or(workspace)
     }
 
-    fn assemble(found: &find::Found, files: &[Files], manifests: &[Manifest<'_>], problems: &mut Problems) -> Workspace {
+    fn assemble(
+        found: &find::Found,
+        files: &[Files],
+        manifests: &[Manifest<'_>],
+        problems: &mut Problems,
+    ) -> Workspace {
         let package = |(files, manifest): (&Files, &Manifest<'_>)| Package {
             name: manifest.name.as_ref().filter(|name| !name.is_empty()).map(|name| name.to_string()),
             version: manifest.version.0.as_ref().map(|version| version.to_string()),
-            dir: if files.relative_dir.as_os_str().is_empty() { found.root.clone() } else { found.root.join(&files.relative_dir) },
+            dir: if files.relative_dir.as_os_str().is_empty() {
+                found.root.clone()
+            } else {
+                found.root.join(&files.relative_dir)
+            },
             relative_dir: files.relative_dir.clone(),
             scripts: (manifest.scripts.0.iter())
                 .map(|(name, command)| Script { name: name.to_string(), command: command.to_string() })
@@ -188,7 +198,10 @@ impl Workspace {
 
     /// The package that a folder belongs to: the nearest one upwards, at last the root.
     pub fn package_around(&self, dir: &Path) -> usize {
-        dir.ancestors().take_while(|above| above.starts_with(&self.root)).find_map(|above| self.package_at(above)).unwrap_or(0)
+        dir.ancestors()
+            .take_while(|above| above.starts_with(&self.root))
+            .find_map(|above| self.package_at(above))
+            .unwrap_or(0)
     }
 
     /// What the file at the root says for all, or the defaults.
@@ -233,10 +246,13 @@ impl Workspace {
 fn read_source(file: &Path) -> io::Result<Option<Source>> {
     match std::fs::read(file) {
         Ok(bytes) => {
-            let text = String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))?;
+            let text = String::from_utf8(bytes)
+                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))?;
             Ok(Some(Source::new(file.to_path_buf(), text)))
         }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
@@ -256,7 +272,8 @@ struct Files {
 /// The files of all packages, those of the root first. Folders that globs stand for and that have
 /// no package.json are no packages.
 fn read_files(found: &find::Found, problems: &mut Problems) -> Vec<Files> {
-    let mut root = Files { relative_dir: PathBuf::new(), manifest: found.root_manifest.clone(), config: None };
+    let mut root =
+        Files { relative_dir: PathBuf::new(), manifest: found.root_manifest.clone(), config: None };
     match read_config(&found.root) {
         Ok(config) => root.config = config,
         Err(problem) => problems.0.push(problem),
@@ -282,13 +299,17 @@ fn read_package(root: &Path, relative: &Path, linked: bool) -> Result<Option<Fil
     }
     let dir = root.join(relative);
     let file = dir.join("package.json");
-    let Some(manifest) = read_source(&file).map_err(|error| unreadable(&file, &error))? else { return Ok(None) };
+    let Some(manifest) = read_source(&file).map_err(|error| unreadable(&file, &error))? else {
+        return Ok(None);
+    };
     let mut relative_dir = relative.to_path_buf();
     if linked {
         let resolved = dir.canonicalize().map_err(|error| unreadable(&dir, &error))?;
         let Ok(inside) = resolved.strip_prefix(root) else {
-            let message = format!("package {} leads out of the workspace through a symlink", relative.display());
-            return Err(Problem::new(message).help("exclude it with a glob that starts with !, or move it into the workspace"));
+            let message =
+                format!("package {} leads out of the workspace through a symlink", relative.display());
+            return Err(Problem::new(message)
+                .help("exclude it with a glob that starts with !, or move it into the workspace"));
         };
         if inside.as_os_str().is_empty() {
             return Ok(None);
@@ -318,7 +339,8 @@ fn in_threads<'a, T: Sync, R: Send>(items: &'a [T], map: impl Fn(&'a T) -> R + S
     let map = &map;
     std::thread::scope(|scope| {
         let chunks = items.chunks(items.len().div_ceil(threads));
-        let running: Vec<_> = chunks.map(|chunk| scope.spawn(move || chunk.iter().map(map).collect::<Vec<R>>())).collect();
+        let running: Vec<_> =
+            chunks.map(|chunk| scope.spawn(move || chunk.iter().map(map).collect::<Vec<R>>())).collect();
         let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<R>>| match thread.join() {
             Ok(mapped) => mapped,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -337,11 +359,17 @@ fn index_names(packages: &[Package], files: &[Files], problems: &mut Problems) -
         };
         let message = format!("two packages are named `{name}`");
         let other = packages[*first].manifest_file();
-        let problem = match files[at].manifest.as_ref().and_then(|source| Some((source, manifest::value_range(source, &["name"])?))) {
+        let problem = match files[at]
+            .manifest
+            .as_ref()
+            .and_then(|source| Some((source, manifest::value_range(source, &["name"])?)))
+        {
             Some((source, range)) => source.problem(range, message),
             None => Problem::new(message),
         };
-        problems.0.push(problem.help(format!("the other is {}; give one of them another name", other.display())));
+        problems
+            .0
+            .push(problem.help(format!("the other is {}; give one of them another name", other.display())));
     }
     by_name
 }

@@ -5,7 +5,10 @@ use overhear::config::DependencyKind;
 
 #[test]
 fn a_lone_package_is_a_workspace() {
-    let fixture = Fixture::new(&[("app/package.json", "\u{feff}{\"scripts\": {\"b\": \"x\", \"a\": \"y\"}}"), ("app/src/x", "")]);
+    let fixture = Fixture::new(&[
+        ("app/package.json", "\u{feff}{\"scripts\": {\"b\": \"x\", \"a\": \"y\"}}"),
+        ("app/src/x", ""),
+    ]);
     let workspace = fixture.load_from("app/src").expect("the package is good");
     assert_eq!(workspace.root, fixture.root().join("app"));
     assert!(workspace.lone);
@@ -22,14 +25,18 @@ fn each_package_manager_names_its_packages() {
         &[("pnpm-workspace.yaml", "\u{feff}packages: [\"./packages/*\"] # all\ncatalog:\n  x: 1\n")],
         &[("package.json", "{\"workspaces\": [\"packages/*\"]}")],
         &[("package.json", "{\"workspaces\": {\"packages\": [\"packages/**\"], \"nohoist\": []}}")],
-        &[("package.json", "{\"workspaces\": [\"packages/*\"]}"), ("pnpm-workspace.yaml", "nodeLinker: hoisted\n")],
+        &[
+            ("package.json", "{\"workspaces\": [\"packages/*\"]}"),
+            ("pnpm-workspace.yaml", "nodeLinker: hoisted\n"),
+        ],
         &[("package.json", "{\"workspaces\": [\"packages/a\"]}")],
     ];
     for files in cases {
         let fixture = Fixture::new(files);
         fixture.write("packages/a/package.json", member);
         fixture.write("packages/empty/readme", "");
-        let workspace = fixture.load_from("packages/a").unwrap_or_else(|problems| panic!("{files:?} {problems}"));
+        let workspace =
+            fixture.load_from("packages/a").unwrap_or_else(|problems| panic!("{files:?} {problems}"));
         assert_eq!(folders(&workspace), ["", "packages/a"], "{files:?}");
         assert_eq!(workspace.root, fixture.root());
     }
@@ -56,7 +63,9 @@ fn loops_of_symlinks_end_and_a_linked_package_counts_once() {
         ("packages/a/package.json", "{\"name\": \"a\"}"),
         ("links/.keep", ""),
     ]);
-    let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, fixture.root().join(at)).expect("links can be made");
+    let link = |to: &str, at: &str| {
+        std::os::unix::fs::symlink(to, fixture.root().join(at)).expect("links can be made")
+    };
     link("..", "packages/up");
     link("self", "packages/self");
     link("../packages/a", "links/a");
@@ -110,8 +119,14 @@ fn packages_are_linked_as_package_managers_link_them() {
         ("\"other\": \"npm:missing@1\"", false),
     ];
     for (dependency, linked) in cases {
-        let fixture = Fixture::new(&[("package.json", "{\"workspaces\": [\"*\"]}"), ("lib/package.json", "{\"name\": \"lib\", \"version\": \"1.2.3\"}")]);
-        fixture.write("app/package.json", &format!("{{\"name\": \"app\", \"devDependencies\": {{{dependency}}}}}"));
+        let fixture = Fixture::new(&[
+            ("package.json", "{\"workspaces\": [\"*\"]}"),
+            ("lib/package.json", "{\"name\": \"lib\", \"version\": \"1.2.3\"}"),
+        ]);
+        fixture.write(
+            "app/package.json",
+            &format!("{{\"name\": \"app\", \"devDependencies\": {{{dependency}}}}}"),
+        );
         let workspace = fixture.load();
         let app = workspace.package_named("app").expect("app is there");
         let edges: Vec<_> = workspace.packages[app].edges.iter().map(|edge| (edge.to, edge.kind)).collect();
@@ -123,10 +138,8 @@ fn packages_are_linked_as_package_managers_link_them() {
 
 #[test]
 fn vite_task_json_stands_in_where_no_overhear_json_is() {
-    let fixture = Fixture::new(&[
-        ("package.json", "{}"),
-        ("vite-task.json", "{\"tasks\": {\"old\": \"x\"}}"),
-    ]);
+    let fixture =
+        Fixture::new(&[("package.json", "{}"), ("vite-task.json", "{\"tasks\": {\"old\": \"x\"}}")]);
     assert!(fixture.load().packages[0].definition("old").is_some());
     fixture.write("overhear.json", "{\"tasks\": {\"new\": \"x\"}}");
     let workspace = fixture.load();
@@ -136,7 +149,10 @@ fn vite_task_json_stands_in_where_no_overhear_json_is() {
 
 #[test]
 fn odd_manifests_that_package_managers_accept_are_accepted() {
-    let large = format!("{{\"name\": \"big\", \"filler\": \"{}\", \"scripts\": {{\"a\": \"x\"}}}}", "y".repeat(5_000_000));
+    let large = format!(
+        "{{\"name\": \"big\", \"filler\": \"{}\", \"scripts\": {{\"a\": \"x\"}}}}",
+        "y".repeat(5_000_000)
+    );
     let cases = [
         "{}",
         "{\"version\": null, \"dependencies\": [], \"scripts\": null, \"peerDependencies\": \"no\"}",
@@ -158,16 +174,34 @@ fn odd_manifests_that_package_managers_accept_are_accepted() {
 fn a_list_says_where_each_task_is_defined() {
     let fixture = Fixture::new(&[
         ("package.json", "{\n  \"name\": \"app\",\n  \"scripts\": {\n    \"build\": \"vite build\"\n  }\n}"),
-        ("overhear.json", "{\n  \"scripts\": {\"build\": {\"description\": \"the app\"}},\n  \"tasks\": {\n    \"ci\": {\"command\": [\"a\", \"b\"]}\n  }\n}"),
+        (
+            "overhear.json",
+            "{\n  \"scripts\": {\"build\": {\"description\": \"the app\"}},\n  \"tasks\": {\n    \"ci\": {\"command\": [\"a\", \"b\"]}\n  }\n}",
+        ),
     ]);
     let workspace = fixture.load();
     let listed: Vec<String> = plan::list(&workspace)
         .iter()
         .map(|task| {
             let place = task.place(&workspace).expect("each task is defined somewhere");
-            let file = place.file.strip_prefix(fixture.root()).expect("it lies in the workspace").display().to_string();
-            format!("{} | {} | {} | {file}:{}:{}", task.label, task.command, task.description.unwrap_or("-"), place.line, place.column)
+            let file = place
+                .file
+                .strip_prefix(fixture.root())
+                .expect("it lies in the workspace")
+                .display()
+                .to_string();
+            format!(
+                "{} | {} | {} | {file}:{}:{}",
+                task.label,
+                task.command,
+                task.description.unwrap_or("-"),
+                place.line,
+                place.column
+            )
         })
         .collect();
-    assert_eq!(listed, ["app#ci | a && b | - | overhear.json:4:5", "app#build | vite build | the app | package.json:4:5"]);
+    assert_eq!(
+        listed,
+        ["app#ci | a && b | - | overhear.json:4:5", "app#build | vite build | the app | package.json:4:5"]
+    );
 }

@@ -26,7 +26,8 @@ impl Fixture {
 
     fn write(&self, path: &str, text: &str) {
         let file = self.root().join(path);
-        std::fs::create_dir_all(file.parent().expect("a file lies in a folder")).expect("folders can be made");
+        std::fs::create_dir_all(file.parent().expect("a file lies in a folder"))
+            .expect("folders can be made");
         std::fs::write(file, text).expect("files can be written");
     }
 
@@ -90,8 +91,10 @@ fn folders(workspace: &Workspace) -> Vec<String> {
 
 /// A package.json of this name, with scripts that echo and these dependencies.
 fn manifest(name: &str, scripts: &[&str], dependencies: &[&str]) -> String {
-    let scripts: Vec<String> = scripts.iter().map(|script| format!("\"{script}\": \"run-{script}\"")).collect();
-    let dependencies: Vec<String> = dependencies.iter().map(|name| format!("\"{name}\": \"workspace:*\"")).collect();
+    let scripts: Vec<String> =
+        scripts.iter().map(|script| format!("\"{script}\": \"run-{script}\"")).collect();
+    let dependencies: Vec<String> =
+        dependencies.iter().map(|name| format!("\"{name}\": \"workspace:*\"")).collect();
     format!(
         "{{\"name\": \"{name}\", \"version\": \"1.0.0\", \"scripts\": {{{}}}, \"dependencies\": {{{}}}}}",
         scripts.join(", "),

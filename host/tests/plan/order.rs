@@ -32,7 +32,12 @@ fn packages_run_after_those_they_depend_on() {
     let request = Request { recursive: true, ..fixture.request("build", "") };
     assert_eq!(
         lines(&fixture.plan(&request)),
-        ["core#build: run-build", "ui#build: run-build <- 0", "app#build: run-build <- 0,1", "tool#build: run-build"]
+        [
+            "core#build: run-build",
+            "ui#build: run-build <- 0",
+            "app#build: run-build <- 0,1",
+            "tool#build: run-build"
+        ]
     );
     let parallel = Request { parallel: true, ..request };
     assert!(fixture.plan(&parallel).steps.iter().all(|step| step.waits_for.is_empty()));
@@ -65,7 +70,10 @@ fn every_form_of_depends_on_is_understood() {
     ];
     for (member, expected) in cases {
         let fixture = monorepo();
-        fixture.write("packages/app/overhear.json", &format!("{{\"tasks\": {{\"ci\": {{\"command\": \"x\", \"dependsOn\": [{member}]}}}}}}"));
+        fixture.write(
+            "packages/app/overhear.json",
+            &format!("{{\"tasks\": {{\"ci\": {{\"command\": \"x\", \"dependsOn\": [{member}]}}}}}}"),
+        );
         let plan = fixture.plan(&fixture.request("app#ci", ""));
         let (mut found, mut expected) = (tasks(&plan), expected.to_vec());
         found.sort();
@@ -100,7 +108,8 @@ fn calls_of_package_managers_are_unfolded_and_run_once() {
         ("npm run a && npm run deep", &["a: a", "deep: z <- 0"]),
     ];
     for (command, expected) in cases {
-        let fixture = lone(&format!("\"a\": \"a\", \"b\": \"b\", \"deep\": \"npm run a && z\", \"ci\": \"{command}\""));
+        let fixture =
+            lone(&format!("\"a\": \"a\", \"b\": \"b\", \"deep\": \"npm run a && z\", \"ci\": \"{command}\""));
         let plan = fixture.plan(&fixture.request("ci", ""));
         assert_eq!(lines(&plan), *expected, "{command}");
     }
@@ -109,8 +118,12 @@ fn calls_of_package_managers_are_unfolded_and_run_once() {
 #[test]
 fn what_a_called_task_depends_on_comes_after_the_commands_before_the_call() {
     let fixture = lone("\"gen\": \"gen\", \"ci\": \"clean && overhear run build\"");
-    fixture.write("overhear.json", "{\"tasks\": {\"build\": {\"command\": \"b\", \"dependsOn\": [\"gen\"]}}}");
-    assert_eq!(lines(&fixture.plan(&fixture.request("ci", ""))), ["ci: clean", "gen: gen <- 0", "build: b <- 0,1"]);
+    fixture
+        .write("overhear.json", "{\"tasks\": {\"build\": {\"command\": \"b\", \"dependsOn\": [\"gen\"]}}}");
+    assert_eq!(
+        lines(&fixture.plan(&fixture.request("ci", ""))),
+        ["ci: clean", "gen: gen <- 0", "build: b <- 0,1"]
+    );
 }
 
 #[test]
@@ -143,7 +156,11 @@ fn cycles_are_named_with_their_path() {
         "tasks wait for each other in a circle: a → b → c → a\n = help: each waits for the next: take one out of `dependsOn`, or out of the command that calls it"
     );
     let itself = lone("\"a\": \"npm run a\"");
-    assert!(itself.refused(&itself.request("a", "")).starts_with("tasks wait for each other in a circle: a → a\n"));
+    assert!(
+        itself
+            .refused(&itself.request("a", ""))
+            .starts_with("tasks wait for each other in a circle: a → a\n")
+    );
     let calls = lone("\"a\": \"x && npm run b\", \"b\": \"y && npm run a\"");
     assert!(calls.refused(&calls.request("b", "")).contains("in a circle: b → a → b\n"));
     let packages = Fixture::new(&[("package.json", "{\"workspaces\": [\"*\"]}")]);
@@ -164,21 +181,35 @@ fn depends_on_of_nothing_is_shown_with_its_place() {
         fixture.refused(&fixture.request("ci", "")),
         "`dependsOn` of nothing: package `the root` has no task `biuld`\n --> overhear.json:3:26\n  |\n3 |     \"ci\": {\"dependsOn\": [\"biuld\"]},\n  |                          ^^^^^^^\n  = help: did you mean `build`?"
     );
-    assert!(fixture.refused(&fixture.request("cd", "")).starts_with("no package `web` in this workspace\n --> overhear.json:4:26\n"));
-    assert!(fixture.refused(&fixture.request("up", "")).starts_with("`dependsOn` of nothing: no package has a task `nope`\n --> overhear.json:5:26\n"));
+    assert!(
+        fixture
+            .refused(&fixture.request("cd", ""))
+            .starts_with("no package `web` in this workspace\n --> overhear.json:4:26\n")
+    );
+    assert!(
+        fixture
+            .refused(&fixture.request("up", ""))
+            .starts_with("`dependsOn` of nothing: no package has a task `nope`\n --> overhear.json:5:26\n")
+    );
 }
 
 #[test]
 fn defaults_of_the_root_hold_for_scripts_and_a_package_may_say_otherwise() {
     let fixture = monorepo();
     fixture.write("overhear.json", "{\"env\": [\"A\"], \"scripts\": {\"build\": {\"env\": [\"B\"], \"cache\": true, \"output\": [\"dist/\"]}}}");
-    fixture.write("packages/ui/overhear.json", "{\"env\": [\"C\"], \"scripts\": {\"build\": {\"env\": [\"D\"]}}}");
+    fixture.write(
+        "packages/ui/overhear.json",
+        "{\"env\": [\"C\"], \"scripts\": {\"build\": {\"env\": [\"D\"]}}}",
+    );
     let config = |package: &str| {
         let plan = fixture.plan(&fixture.request(&format!("{package}#build"), ""));
         (*plan.steps.last().expect("there is a step").config).clone()
     };
     assert_eq!((config("core").env, config("core").cache), (vec!["A".to_string(), "B".into()], Some(true)));
-    assert_eq!((config("ui").env, config("ui").cache), (vec!["A".to_string(), "C".into(), "D".into()], Some(true)));
+    assert_eq!(
+        (config("ui").env, config("ui").cache),
+        (vec!["A".to_string(), "C".into(), "D".into()], Some(true))
+    );
     let output = config("ui").output;
     assert!(!output.auto);
     assert_eq!(output.patterns[0].glob, "dist/**");

@@ -15,7 +15,8 @@ fn monorepo() -> Fixture {
 }
 
 fn selected(fixture: &Fixture, request: &Request) -> Vec<String> {
-    let mut names: Vec<String> = tasks(&fixture.plan(request)).iter().map(|task| task.replace("#build", "")).collect();
+    let mut names: Vec<String> =
+        tasks(&fixture.plan(request)).iter().map(|task| task.replace("#build", "")).collect();
     names.sort();
     names
 }
@@ -45,7 +46,10 @@ fn filters_select_as_pnpm_does() {
     ];
     let fixture = monorepo();
     for (filters, dir, expected) in cases {
-        let request = Request { filters: filters.iter().map(|filter| filter.to_string()).collect(), ..fixture.request("build", dir) };
+        let request = Request {
+            filters: filters.iter().map(|filter| filter.to_string()).collect(),
+            ..fixture.request("build", dir)
+        };
         assert_eq!(selected(&fixture, &request), *expected, "{filters:?}");
     }
 }
@@ -66,9 +70,15 @@ fn a_filter_that_matches_nothing_is_a_warning_or_an_error() {
 #[test]
 fn filters_that_cannot_be_read_or_are_not_there_yet_are_errors() {
     let fixture = monorepo();
-    let refused = |filter: &str| fixture.refused(&Request { filters: vec![filter.into()], ..fixture.request("build", "") });
+    let refused = |filter: &str| {
+        fixture.refused(&Request { filters: vec![filter.into()], ..fixture.request("build", "") })
+    };
     assert!(refused("a{b").starts_with("cannot read the filter `a{b`\n"));
-    assert!(refused("[main]").starts_with("the filter `[main]` asks for what changed since `main`, which is not supported yet\n"));
+    assert!(
+        refused("[main]").starts_with(
+            "the filter `[main]` asks for what changed since `main`, which is not supported yet\n"
+        )
+    );
 }
 
 #[test]
@@ -90,19 +100,34 @@ fn a_root_task_that_runs_all_packages_itself_is_left_out_of_recursive() {
     fixture.write("package.json", root);
     let plan = fixture.plan(&Request { recursive: true, ..fixture.request("build", "") });
     assert!(!tasks(&plan).contains(&"root#build".to_string()));
-    assert_eq!(plan.warnings, ["root#build runs tasks in many packages itself and is left out of --recursive"]);
+    assert_eq!(
+        plan.warnings,
+        ["root#build runs tasks in many packages itself and is left out of --recursive"]
+    );
 }
 
 #[test]
 fn what_is_not_there_is_told_with_what_may_be_meant() {
     let fixture = monorepo();
     let refused = |tasks: &str, dir: &str| fixture.refused(&fixture.request(tasks, dir));
-    assert_eq!(refused("biuld", "apps/web"), "no task `biuld` in package `web`\n = help: did you mean `build`?");
-    assert_eq!(refused("build", ""), "no task `build` in package `root`\n = help: 5 other packages have it; run it there with -r");
-    assert_eq!(refused("dev", ""), "no task `dev` in package `root`\n = help: `web#dev` exists; or run it wherever it exists with -r");
+    assert_eq!(
+        refused("biuld", "apps/web"),
+        "no task `biuld` in package `web`\n = help: did you mean `build`?"
+    );
+    assert_eq!(
+        refused("build", ""),
+        "no task `build` in package `root`\n = help: 5 other packages have it; run it there with -r"
+    );
+    assert_eq!(
+        refused("dev", ""),
+        "no task `dev` in package `root`\n = help: `web#dev` exists; or run it wherever it exists with -r"
+    );
     assert_eq!(refused("wbe#build", ""), "no package `wbe` in this workspace\n = help: did you mean `web`?");
     let recursive = Request { recursive: true, ..fixture.request("deploy", "") };
-    assert_eq!(fixture.refused(&recursive), "none of the 6 selected packages has a task `deploy`\n = help: `overhear list` shows the tasks");
+    assert_eq!(
+        fixture.refused(&recursive),
+        "none of the 6 selected packages has a task `deploy`\n = help: `overhear list` shows the tasks"
+    );
     let lone = Fixture::new(&[("package.json", "{}")]);
     assert_eq!(
         lone.refused(&lone.request("build", "")),
@@ -115,12 +140,27 @@ fn flags_that_contradict_each_other_are_named() {
     let fixture = monorepo();
     let base = fixture.request("build", "");
     let cases = [
-        (Request { recursive: true, transitive: true, ..base.clone() }, "--recursive and --transitive contradict each other"),
-        (Request { recursive: true, filters: vec!["web".into()], ..base.clone() }, "--recursive and --filter contradict each other"),
-        (Request { workspace_root: true, recursive: true, ..base.clone() }, "--recursive and --workspace-root contradict each other"),
-        (Request { recursive: true, ..fixture.request("web#build", "") }, "`web#build` names its package, and --recursive selects packages"),
+        (
+            Request { recursive: true, transitive: true, ..base.clone() },
+            "--recursive and --transitive contradict each other",
+        ),
+        (
+            Request { recursive: true, filters: vec!["web".into()], ..base.clone() },
+            "--recursive and --filter contradict each other",
+        ),
+        (
+            Request { workspace_root: true, recursive: true, ..base.clone() },
+            "--recursive and --workspace-root contradict each other",
+        ),
+        (
+            Request { recursive: true, ..fixture.request("web#build", "") },
+            "`web#build` names its package, and --recursive selects packages",
+        ),
     ];
     for (request, message) in cases {
-        assert!(fixture.refused(&request).starts_with(&format!("{message}\n = help: leave out ")), "{message}");
+        assert!(
+            fixture.refused(&request).starts_with(&format!("{message}\n = help: leave out ")),
+            "{message}"
+        );
     }
 }
