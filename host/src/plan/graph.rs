@@ -322,8 +322,8 @@ impl Builder<'_> {
         let (message, packages): (String, Vec<usize>) = match &member.of {
             DependsOnPackage::Own if !for_many => (
                 format!(
-                    "`dependsOn` of nothing: package `{}` has no task `{task}`",
-                    self.workspace.packages[package].label()
+                    "`dependsOn` of nothing: {} has no task `{task}`",
+                    self.workspace.packages[package].in_words()
                 ),
                 vec![package],
             ),

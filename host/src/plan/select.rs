@@ -153,7 +153,7 @@ fn no_task(workspace: &Workspace, request: &Request, spec: &TaskSpec, packages: 
         [one] if workspace.lone && workspace.packages[*one].name.is_none() => {
             format!("no task `{task}` in package.json")
         }
-        [one] => format!("no task `{task}` in package `{}`", workspace.packages[*one].label()),
+        [one] => format!("no task `{task}` in {}", workspace.packages[*one].in_words()),
         _ => format!("none of the {} selected packages has a task `{task}`", packages.len()),
     };
     let problem = Problem::new(message);

@@ -106,12 +106,12 @@ impl Package {
         tasks.map(Definition::Task).chain(self.scripts.iter().map(Definition::Script))
     }
 
-    /// How messages name it: its name, else its folder relative to the root.
-    pub fn label(&self) -> String {
+    /// How messages name it: package `web`, or by its folder where it has no name.
+    pub fn in_words(&self) -> String {
         match &self.name {
-            Some(name) => name.clone(),
-            None if self.relative_dir.as_os_str().is_empty() => "the root".to_string(),
-            None => self.relative_dir.display().to_string(),
+            Some(name) => format!("package `{name}`"),
+            None if self.relative_dir.as_os_str().is_empty() => "the package at the root".to_string(),
+            None => format!("package `{}`", self.relative_dir.display()),
         }
     }
 

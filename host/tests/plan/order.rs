@@ -179,7 +179,7 @@ fn depends_on_of_nothing_is_shown_with_its_place() {
     fixture.write("overhear.json", "{\n  \"tasks\": {\n    \"ci\": {\"dependsOn\": [\"biuld\"]},\n    \"cd\": {\"dependsOn\": [\"web#build\"]},\n    \"up\": {\"dependsOn\": [\"^nope\"]}\n  }\n}");
     assert_eq!(
         fixture.refused(&fixture.request("ci", "")),
-        "`dependsOn` of nothing: package `the root` has no task `biuld`\n --> overhear.json:3:26\n  |\n3 |     \"ci\": {\"dependsOn\": [\"biuld\"]},\n  |                          ^^^^^^^\n  = help: did you mean `build`?"
+        "`dependsOn` of nothing: the package at the root has no task `biuld`\n --> overhear.json:3:26\n  |\n3 |     \"ci\": {\"dependsOn\": [\"biuld\"]},\n  |                          ^^^^^^^\n  = help: did you mean `build`?"
     );
     assert!(
         fixture
