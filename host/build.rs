@@ -77,6 +77,13 @@ fn compile_guests(root: &Path, target_dir: &Path, names: &[String]) -> Fallible<
             cargo.env_remove(&*name);
         }
     }
+    // No path of this machine in what is shipped, and the same bytes on each.
+    let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
+    let mut flags = format!("--remap-path-prefix={}=overhear", root.display());
+    if let Ok(home) = home {
+        flags = format!("{flags}\u{1f}--remap-path-prefix={home}=cargo");
+    }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
     let output = cargo.output().map_err(|error| format!("cannot start cargo for the adapters: {error}"))?;
     if !output.status.success() {
         return Err(format!("the adapters do not build:\n{}", String::from_utf8_lossy(&output.stderr)).into());

@@ -17,7 +17,7 @@ pub fn declare(call: &Invocation, args: &Args, host: &dyn Host) -> Declaration {
         Ok(loaded) => loaded,
         Err(reason) => return Declare::cacheable().advise("config-not-read", reason, None).done(),
     };
-    let mut build = Build { call, args, host, loaded: &loaded, declare: Declare::cacheable() };
+    let mut build = Build { call, args, host, loaded: &loaded, declare: Some(Declare::cacheable()) };
     if build.watches_by_config() {
         return Declare::uncacheable("build.watch in the config makes vite build run until it is stopped").done();
     }
@@ -29,7 +29,7 @@ pub fn declare(call: &Invocation, args: &Args, host: &dyn Host) -> Declaration {
     if major < 8 {
         build.variables();
     }
-    build.declare.done()
+    build.declare.unwrap_or_else(Declare::cacheable).done()
 }
 
 /// The major version, if it is one that this adapter knows.
@@ -53,7 +53,8 @@ struct Build<'a> {
     args: &'a Args,
     host: &'a dyn Host,
     loaded: &'a Loaded,
-    declare: Declare,
+    /// Out only while something is being added.
+    declare: Option<Declare>,
 }
 
 impl Build<'_> {
@@ -65,13 +66,12 @@ impl Build<'_> {
     fn advise(&mut self, field: &str, reason: &str, instead: &str) {
         let text = format!("{field} is not known without running the config ({reason}); {instead}");
         let code = format!("{}-not-known", field.replace('.', "-").to_ascii_lowercase());
-        let declare = std::mem::replace(&mut self.declare, Declare::cacheable());
-        self.declare = declare.advise(&code, text, self.loaded.file.as_deref());
+        let file = self.loaded.file.as_deref();
+        self.declare = self.declare.take().map(|declare| declare.advise(&code, text, file));
     }
 
     fn add(&mut self, with: impl FnOnce(Declare) -> Declare) {
-        let declare = std::mem::replace(&mut self.declare, Declare::cacheable());
-        self.declare = with(declare);
+        self.declare = self.declare.take().map(with);
     }
 
     fn watches_by_config(&mut self) -> bool {
@@ -179,7 +179,7 @@ impl Build<'_> {
         };
         for prefix in prefixes {
             if prefix.chars().count() < 2 {
-                let reason = format!("the prefix {prefix:?} is too short to be tracked");
+                let reason = format!("the prefix `{prefix}` is too short to be tracked");
                 self.advise("envPrefix", &reason, "name the variables in \"env\"");
             } else {
                 self.add(|declare| declare.track_prefix(&prefix, "envPrefix: these are put into the bundle"));

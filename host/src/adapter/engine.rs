@@ -401,7 +401,7 @@ impl ResourceLimiter for Limits {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         if total > MEMORY_BYTES_MAX {
-            let what = format!("asked for {} MiB of memory, the limit is {}", total >> 20, MEMORY_BYTES_MAX >> 20);
+            let what = format!("asked for {} MiB of memory, the limit is {}", total.div_ceil(1 << 20), MEMORY_BYTES_MAX >> 20);
             return Err(Wrong::new("memory-limit", what).into());
         }
         self.memory_bytes = total;

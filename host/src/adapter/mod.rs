@@ -15,6 +15,9 @@ mod convert;
 pub mod static_config;
 mod tool;
 
+#[cfg(test)]
+mod tests;
+
 pub use engine::engines_created;
 pub use fault::AdapterFault;
 pub use memo::{MapMemo, Memo};

@@ -36,6 +36,7 @@ pub mod config;
 pub mod declare;
 pub mod fake;
 pub mod host;
+pub mod json;
 pub mod paths;
 
 /// What `wit-bindgen` makes of `wit/`.
