@@ -72,13 +72,15 @@ fn compile_guests(root: &Path, target_dir: &Path, names: &[String]) -> Fallible<
             || name.starts_with("CARGO_PROFILE_")
             || name.starts_with("CARGO_CFG_")
             || name.starts_with("CARGO_FEATURE_")
-            || ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "RUSTDOCFLAGS"].contains(&&*name);
+            || ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "RUSTDOCFLAGS"]
+                .contains(&&*name);
         if for_outer_target {
             cargo.env_remove(&*name);
         }
     }
     // No path of this machine in what is shipped, and the same bytes on each.
-    let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
+    let home =
+        std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
     let mut flags = format!("--remap-path-prefix={}=overhear", root.display());
     if let Ok(home) = home {
         flags = format!("{flags}\u{1f}--remap-path-prefix={home}=cargo");
@@ -102,7 +104,10 @@ fn require_target() -> Fallible<()> {
     if output.status.success() && Path::new(&folder).is_dir() {
         return Ok(());
     }
-    Err(format!("the built-in adapters need the target {GUEST_TARGET}: run `rustup target add {GUEST_TARGET}`").into())
+    Err(format!(
+        "the built-in adapters need the target {GUEST_TARGET}: run `rustup target add {GUEST_TARGET}`"
+    )
+    .into())
 }
 
 /// Encodes, describes and precompiles one adapter; gives its line of the table.

@@ -19,7 +19,8 @@ pub fn declare(call: &Invocation, args: &Args, host: &dyn Host) -> Declaration {
     };
     let mut build = Build { call, args, host, loaded: &loaded, declare: Some(Declare::cacheable()) };
     if build.watches_by_config() {
-        return Declare::uncacheable("build.watch in the config makes vite build run until it is stopped").done();
+        return Declare::uncacheable("build.watch in the config makes vite build run until it is stopped")
+            .done();
     }
     if let Some(root) = build.root() {
         build.output(&root, major);
@@ -138,7 +139,9 @@ impl Build<'_> {
         if empties && !paths::is_within(root, &folder) {
             self.add(|declare| declare.output(&folder, "build.outDir, which vite empties first"));
             if major < 8 {
-                self.add(|declare| declare.ignore_reads(&folder, "vite looks at build.outDir only to empty it"));
+                self.add(|declare| {
+                    declare.ignore_reads(&folder, "vite looks at build.outDir only to empty it")
+                });
             }
         }
     }
@@ -153,7 +156,9 @@ impl Build<'_> {
             Err(reason) => return self.advise("cacheDir", &reason, "the trace decides"),
         };
         match folder {
-            Some(folder) => self.add(|declare| declare.cache_dir(folder, "cacheDir: prebundled dependencies")),
+            Some(folder) => {
+                self.add(|declare| declare.cache_dir(folder, "cacheDir: prebundled dependencies"))
+            }
             None => self.advise("cacheDir", "it is not inside the workspace", "the trace decides"),
         }
     }
@@ -169,7 +174,9 @@ impl Build<'_> {
 
     /// What vite 8 asks for by itself over IPC, and older ones only read.
     fn variables(&mut self) {
-        self.add(|declare| declare.track("NODE_ENV", "it decides between a production and a development bundle"));
+        self.add(|declare| {
+            declare.track("NODE_ENV", "it decides between a production and a development bundle")
+        });
         let prefixes: Vec<String> = match self.field("envPrefix").texts() {
             Ok(found) => found.unwrap_or_else(|| vec!["VITE_"]).into_iter().map(str::to_owned).collect(),
             Err(reason) => {

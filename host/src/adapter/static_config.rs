@@ -25,7 +25,9 @@ pub fn read(path: &str, text: &str) -> String {
         std::thread::scope(|scope| {
             let parser = std::thread::Builder::new().name("config-parser".into()).stack_size(STACK_BYTES);
             match parser.spawn_scoped(scope, || parse(name, text)) {
-                Ok(thread) => thread.join().unwrap_or_else(|_| unknown(format!("{name} could not be parsed"))),
+                Ok(thread) => {
+                    thread.join().unwrap_or_else(|_| unknown(format!("{name} could not be parsed")))
+                }
                 Err(error) => unknown(format!("no memory to parse {name}: {error}")),
             }
         })

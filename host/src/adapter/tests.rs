@@ -24,7 +24,8 @@ impl Workspace {
         workspace.write("node_modules/vite/bin/vite.js", "");
         workspace.install(version);
         fs::create_dir_all(workspace.root.join("node_modules/.bin")).unwrap();
-        std::os::unix::fs::symlink("../vite/bin/vite.js", workspace.root.join("node_modules/.bin/vite")).unwrap();
+        std::os::unix::fs::symlink("../vite/bin/vite.js", workspace.root.join("node_modules/.bin/vite"))
+            .unwrap();
         workspace.write("apps/web/vite.config.ts", config);
         workspace
     }
@@ -94,7 +95,8 @@ fn every_built_in_adapter_is_embedded_with_its_description() {
 
 #[test]
 fn a_build_is_declared_from_the_config_and_the_installed_version() {
-    let workspace = Workspace::with_vite("7.3.8", "export default { build: { outDir: 'www' }, envPrefix: 'MYAPP_' }");
+    let workspace =
+        Workspace::with_vite("7.3.8", "export default { build: { outDir: 'www' }, envPrefix: 'MYAPP_' }");
     let declaration = workspace.build(&fresh());
     assert_eq!(declaration.adapter.id, "vite");
     assert_eq!(declaration.adapter.subcommand, "build");
@@ -128,13 +130,29 @@ fn each_answer_that_changes_makes_the_adapter_be_asked_again() {
         ("nothing", |_| {}, false),
         ("another file", |w| w.write("apps/web/src/main.ts", "1"), false),
         ("an output", |w| w.write("apps/web/dist/index.html", "1"), false),
-        ("the config, with the same text", |w| w.write("apps/web/vite.config.ts", "export default {}"), false),
-        ("the config", |w| w.write("apps/web/vite.config.ts", "export default { build: { outDir: 'x' } }"), true),
+        (
+            "the config, with the same text",
+            |w| w.write("apps/web/vite.config.ts", "export default {}"),
+            false,
+        ),
+        (
+            "the config",
+            |w| w.write("apps/web/vite.config.ts", "export default { build: { outDir: 'x' } }"),
+            true,
+        ),
         ("the version", |w| w.install("6.4.6"), true),
         ("a config that comes first", |w| w.write("apps/web/vite.config.js", "export default {}"), true),
         ("the config is gone", |w| fs::remove_file(w.root.join("apps/web/vite.config.ts")).unwrap(), true),
-        ("a nearer node_modules", |w| fs::create_dir_all(w.root.join("apps/web/node_modules")).unwrap(), true),
-        ("the package is gone", |w| fs::remove_file(w.root.join("node_modules/vite/package.json")).unwrap(), true),
+        (
+            "a nearer node_modules",
+            |w| fs::create_dir_all(w.root.join("apps/web/node_modules")).unwrap(),
+            true,
+        ),
+        (
+            "the package is gone",
+            |w| fs::remove_file(w.root.join("node_modules/vite/package.json")).unwrap(),
+            true,
+        ),
     ];
     for (what, change, asked) in changes {
         let workspace = Workspace::with_vite("7.3.8", "export default {}");
@@ -191,9 +209,11 @@ fn a_config_that_cannot_be_read_costs_only_its_step() {
     let fault = workspace.declare(&Adapters::built_in(memo.clone()), &["build"]).unwrap_err();
     assert_eq!((fault.code.as_str(), fault.function.as_str()), ("outside-workspace", "declare"));
     assert!(fault.to_string().starts_with("adapter vite@"), "{fault}");
-    let folder = workspace.root.join("apps/web/vite.config.mjs");
-    fs::create_dir(&folder).unwrap();
-    assert!(workspace.declare(&Adapters::built_in(memo), &["build"]).is_err(), "nothing of the first try is in the way");
+    let config = workspace.root.join("apps/web/vite.config.ts");
+    fs::remove_file(&config).unwrap();
+    fs::write(&config, "export default { build: { outDir: 'mended' } }").unwrap();
+    let mended = workspace.build(&Adapters::built_in(memo));
+    assert_eq!(patterns(&mended.outputs), ["apps/web/mended"], "nothing of the first try is in the way");
 }
 
 #[test]

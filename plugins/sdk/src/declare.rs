@@ -1,8 +1,8 @@
 //! Builders for what an adapter returns, so that a new field does not break old sources.
 
 use crate::{
-    Advice, AdviceLevel, Base, CacheDir, Declaration, Description, EnvMode, EnvRule, EnvSelector, Needs, PathRule,
-    Verdict,
+    Advice, AdviceLevel, Base, CacheDir, Declaration, Description, EnvMode, EnvRule, EnvSelector, Needs,
+    PathRule, Verdict,
 };
 
 /// A pattern, what it is relative to, and why it is there.

@@ -165,7 +165,8 @@ fn escaped(letters: &mut std::str::Chars) -> Option<char> {
                 return Some(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
             }
             let mut ahead = letters.clone();
-            let second = (ahead.next() == Some('\\') && ahead.next() == Some('u')).then(|| unit(&mut ahead)).flatten();
+            let second =
+                (ahead.next() == Some('\\') && ahead.next() == Some('u')).then(|| unit(&mut ahead)).flatten();
             return Some(match second.filter(|second| (0xDC00..0xE000).contains(second)) {
                 Some(second) => {
                     *letters = ahead;
@@ -190,7 +191,8 @@ mod tests {
 
     #[test]
     fn json_is_read() {
-        let text = r#" {"a": [1, -2.5e3, "x\n\u00e9\ud83d\ude00\"", true, false, null, {}, []], "b": {"c": "d"}} "#;
+        let text =
+            r#" {"a": [1, -2.5e3, "x\n\u00e9\ud83d\ude00\"", true, false, null, {}, []], "b": {"c": "d"}} "#;
         let value = Value::parse(text).expect("it is JSON");
         assert_eq!(value.get("b").and_then(|b| b.get("c")).and_then(Value::as_str), Some("d"));
         let Some(Value::Array(list)) = value.get("a") else { panic!("a is a list") };
@@ -202,7 +204,8 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_refused() {
-        for text in ["", "{", "[1", "[1 2]", "{\"a\"}", "{a: 1}", "\"x", "1 2", "nul", "-", &"[".repeat(1000)] {
+        for text in ["", "{", "[1", "[1 2]", "{\"a\"}", "{a: 1}", "\"x", "1 2", "nul", "-", &"[".repeat(1000)]
+        {
             assert_eq!(Value::parse(text), None, "{text}");
         }
     }

@@ -63,7 +63,10 @@ fn exported<'a>(program: &'a Program<'a>, text: &str) -> Result<Exported<'a>, St
                         body: function.body.as_ref().map(|body| body.statements.as_slice()),
                         plain: !function.generator,
                     }),
-                    other => other.as_expression().map(Exported::Value).ok_or("the default export is a class".into()),
+                    other => other
+                        .as_expression()
+                        .map(Exported::Value)
+                        .ok_or("the default export is a class".into()),
                 };
             }
             Statement::TSExportAssignment(export) => return Ok(Exported::Value(&export.expression)),
@@ -161,10 +164,14 @@ impl<'a> Reader<'a> {
                 Err(reason) => unknown(reason),
             },
             Expression::ArrowFunctionExpression(arrow) => match &arrow.body {
-                ArrowFunctionBody::FunctionBody(body) => self.returned(&arrow.params, Some(&body.statements), true),
+                ArrowFunctionBody::FunctionBody(body) => {
+                    self.returned(&arrow.params, Some(&body.statements), true)
+                }
                 other => {
                     self.scopes.push(parameters(&arrow.params));
-                    let value = other.as_expression().map_or_else(|| unknown("a function"), |body| self.value(body, 0));
+                    let value = other
+                        .as_expression()
+                        .map_or_else(|| unknown("a function"), |body| self.value(body, 0));
                     self.scopes.pop();
                     value
                 }
@@ -186,7 +193,8 @@ impl<'a> Reader<'a> {
     fn helped(&self, call: &'a CallExpression<'a>) -> Result<&'a Expression<'a>, String> {
         let Expression::Identifier(callee) = &call.callee else { return Err("the result of a call".into()) };
         let name = callee.name.as_str();
-        let identity = matches!(self.meaning(name), Some(Meaning::Imported(real)) if real.starts_with("define"));
+        let identity =
+            matches!(self.meaning(name), Some(Meaning::Imported(real)) if real.starts_with("define"));
         match (identity, call.arguments.as_slice()) {
             (true, [only]) => only.as_expression().ok_or_else(|| "a spread argument".into()),
             _ => Err(format!("the result of calling `{name}`")),
@@ -194,7 +202,12 @@ impl<'a> Reader<'a> {
     }
 
     /// What a function returns whose statements are constants and, at the end, the one `return`.
-    fn returned(&mut self, params: &'a FormalParameters<'a>, body: Option<&'a [Statement<'a>]>, plain: bool) -> Value {
+    fn returned(
+        &mut self,
+        params: &'a FormalParameters<'a>,
+        body: Option<&'a [Statement<'a>]>,
+        plain: bool,
+    ) -> Value {
         let Some(([.., Statement::ReturnStatement(last)], true)) = body.map(|body| (body, plain)) else {
             return unknown("a function that does not simply return");
         };
@@ -224,28 +237,41 @@ impl<'a> Reader<'a> {
             Expression::BooleanLiteral(truth) => Value::Bool(truth.value),
             Expression::NullLiteral(_) => Value::Null,
             Expression::NumericLiteral(number) => self::number(number.value),
-            Expression::TemplateLiteral(template) => match (template.quasis.as_slice(), template.expressions.len()) {
-                ([only], 0) => only.value.cooked.map_or_else(|| unknown("a template"), |text| Value::String(text.to_string())),
-                _ => unknown("a template with expressions"),
-            },
-            Expression::UnaryExpression(unary) => match (unary.operator, self.value(&unary.argument, depth + 1)) {
-                (UnaryOperator::UnaryNegation, Value::Number(value)) => {
-                    value.as_f64().map_or_else(|| unknown("a number"), |value| self::number(-value))
+            Expression::TemplateLiteral(template) => {
+                match (template.quasis.as_slice(), template.expressions.len()) {
+                    ([only], 0) => only
+                        .value
+                        .cooked
+                        .map_or_else(|| unknown("a template"), |text| Value::String(text.to_string())),
+                    _ => unknown("a template with expressions"),
                 }
-                (UnaryOperator::LogicalNot, Value::Bool(truth)) => Value::Bool(!truth),
-                (UnaryOperator::LogicalNot, Value::Number(value)) => Value::Bool(value.as_f64() == Some(0.0)),
-                (UnaryOperator::Void, _) => Value::Null,
-                _ => unknown("an expression"),
-            },
+            }
+            Expression::UnaryExpression(unary) => {
+                match (unary.operator, self.value(&unary.argument, depth + 1)) {
+                    (UnaryOperator::UnaryNegation, Value::Number(value)) => {
+                        value.as_f64().map_or_else(|| unknown("a number"), |value| self::number(-value))
+                    }
+                    (UnaryOperator::LogicalNot, Value::Bool(truth)) => Value::Bool(!truth),
+                    (UnaryOperator::LogicalNot, Value::Number(value)) => {
+                        Value::Bool(value.as_f64() == Some(0.0))
+                    }
+                    (UnaryOperator::Void, _) => Value::Null,
+                    _ => unknown("an expression"),
+                }
+            }
             Expression::ObjectExpression(object) => self.object(object, depth),
             Expression::ArrayExpression(array) => self.array(array, depth),
             Expression::Identifier(name) => self.named(name.name.as_str(), depth),
-            Expression::ArrowFunctionExpression(_) | Expression::FunctionExpression(_) => unknown("a function"),
+            Expression::ArrowFunctionExpression(_) | Expression::FunctionExpression(_) => {
+                unknown("a function")
+            }
             Expression::CallExpression(call) => match &call.callee {
                 Expression::Identifier(callee) => unknown(format!("the result of calling `{}`", callee.name)),
                 _ => unknown("the result of a call"),
             },
-            Expression::ConditionalExpression(_) | Expression::LogicalExpression(_) => unknown("it depends on a condition"),
+            Expression::ConditionalExpression(_) | Expression::LogicalExpression(_) => {
+                unknown("it depends on a condition")
+            }
             _ => unknown("an expression"),
         }
     }
@@ -255,7 +281,8 @@ impl<'a> Reader<'a> {
             Some(Meaning::Constant(value)) => {
                 let value = self.value(value, depth + 1);
                 // A constant binding does not keep others from changing the object.
-                if (value.is_object() || value.is_array()) && !is_unknown(&value) && !self.is_untouched(name) {
+                if (value.is_object() || value.is_array()) && !is_unknown(&value) && !self.is_untouched(name)
+                {
                     return unknown(format!("`{name}` is used in other places, which could change it"));
                 }
                 value
@@ -300,10 +327,12 @@ impl<'a> Reader<'a> {
         let mut elements = Vec::with_capacity(array.elements.len());
         for element in &array.elements {
             match element {
-                ArrayExpressionElement::SpreadElement(spread) => match self.value(&spread.argument, depth + 1) {
-                    Value::Array(other) => elements.extend(other),
-                    _ => elements.push(unknown("a spread")),
-                },
+                ArrayExpressionElement::SpreadElement(spread) => {
+                    match self.value(&spread.argument, depth + 1) {
+                        Value::Array(other) => elements.extend(other),
+                        _ => elements.push(unknown("a spread")),
+                    }
+                }
                 ArrayExpressionElement::Elision(_) => elements.push(Value::Null),
                 other => {
                     let value = other.as_expression().map(|value| self.value(value, depth + 1));
@@ -395,22 +424,41 @@ mod tests {
     #[test]
     fn what_only_running_it_would_tell_is_marked() {
         let cases = [
-            ("export default { a: f(), b: 1 }", json!({"a": {"$unknown": "the result of calling `f`"}, "b": 1})),
-            ("export default { a: 1, ...f(), b: 2 }",
-             json!({"a": {"$unknown": "the result of calling `f`"}, "$unknown": "the result of calling `f`", "b": 2})),
-            ("export default { a: 1, [k]: 2 }", json!({"a": {"$unknown": "a computed name"}, "$unknown": "a computed name"})),
-            ("let a = 'x'; export default { a }", json!({"a": {"$unknown": "`a` is only known when the config runs"}})),
+            (
+                "export default { a: f(), b: 1 }",
+                json!({"a": {"$unknown": "the result of calling `f`"}, "b": 1}),
+            ),
+            (
+                "export default { a: 1, ...f(), b: 2 }",
+                json!({"a": {"$unknown": "the result of calling `f`"}, "$unknown": "the result of calling `f`", "b": 2}),
+            ),
+            (
+                "export default { a: 1, [k]: 2 }",
+                json!({"a": {"$unknown": "a computed name"}, "$unknown": "a computed name"}),
+            ),
+            (
+                "let a = 'x'; export default { a }",
+                json!({"a": {"$unknown": "`a` is only known when the config runs"}}),
+            ),
             ("export default { a: `x${y}` }", json!({"a": {"$unknown": "a template with expressions"}})),
             ("export default { a: c ? 1 : 2 }", json!({"a": {"$unknown": "it depends on a condition"}})),
-            ("const o = { x: 1 }; o.x = 2; export default { o }",
-             json!({"o": {"$unknown": "`o` is used in other places, which could change it"}})),
-            ("const config = {}; change(config); export default config",
-             unknown("`config` is not a constant that nothing else touches")),
-            ("import { defineConfig } from './mine'; export default defineConfig({ a: 1 })",
-             unknown("the result of calling `defineConfig`")),
+            (
+                "const o = { x: 1 }; o.x = 2; export default { o }",
+                json!({"o": {"$unknown": "`o` is used in other places, which could change it"}}),
+            ),
+            (
+                "const config = {}; change(config); export default config",
+                unknown("`config` is not a constant that nothing else touches"),
+            ),
+            (
+                "import { defineConfig } from './mine'; export default defineConfig({ a: 1 })",
+                unknown("the result of calling `defineConfig`"),
+            ),
             ("export default merge(a, b)", unknown("the result of calling `merge`")),
-            ("export default () => { if (x) return { a: 1 }; return { a: 2 } }",
-             unknown("a function that does more than to return")),
+            (
+                "export default () => { if (x) return { a: 1 }; return { a: 2 } }",
+                unknown("a function that does more than to return"),
+            ),
             ("module.exports = { a: 1 }; module.exports.a = 2", unknown("`exports` is used more than once")),
             ("const a = a; export default a", unknown("`a` is not a constant that nothing else touches")),
             ("export const x = 1", unknown("there is no default export")),

@@ -18,7 +18,8 @@ struct Source {
     declare: &'static str,
 }
 
-const HARMLESS: Source = Source { memory: "2", items: "", start: "", detect: "(i32.const 16)", declare: "unreachable" };
+const HARMLESS: Source =
+    Source { memory: "2", items: "", start: "", detect: "(i32.const 16)", declare: "unreachable" };
 
 impl Source {
     /// A component of it. Constants: at 16 what `detect` gives, at 64 texts, from 4096 on the heap.
@@ -45,8 +46,13 @@ impl Source {
         let mut resolve = Resolve::default();
         let (package, _) = resolve.push_path("../wit/since-0.1.0").expect("the interface is sound");
         let world = resolve.select_world(&[package], Some("adapter")).expect("it has one world");
-        wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8)
-            .expect("it can be embedded");
+        wit_component::embed_component_metadata(
+            &mut module,
+            &resolve,
+            world,
+            wit_component::StringEncoding::UTF8,
+        )
+        .expect("it can be embedded");
         let mut encoder = wit_component::ComponentEncoder::default().module(&module).expect("it is a module");
         encoder.encode().expect("it can be encoded")
     }
@@ -93,11 +99,21 @@ fn what_is_no_adapter_is_refused_before_any_of_its_code_runs() {
         ("a core module", wat("(module)"), "not-component"),
         ("a truncated file", truncated, "invalid-wasm"),
         ("another world", wat("(component)"), "wrong-world"),
-        ("a foreign import", wat(r#"(component (import "wasi:cli/environment@0.2.0" (instance)))"#), "foreign-import"),
-        ("a later interface",
-         wat(r#"(component (instance $i) (export "overhear:adapter/guest@0.3.0" (instance $i)))"#), "api-too-new"),
-        ("functions of other types",
-         wat(r#"(component (instance $i) (export "overhear:adapter/guest@0.1.0" (instance $i)))"#), "type-mismatch"),
+        (
+            "a foreign import",
+            wat(r#"(component (import "wasi:cli/environment@0.2.0" (instance)))"#),
+            "foreign-import",
+        ),
+        (
+            "a later interface",
+            wat(r#"(component (instance $i) (export "overhear:adapter/guest@0.3.0" (instance $i)))"#),
+            "api-too-new",
+        ),
+        (
+            "functions of other types",
+            wat(r#"(component (instance $i) (export "overhear:adapter/guest@0.1.0" (instance $i)))"#),
+            "type-mismatch",
+        ),
         ("a 64-bit memory", wat("(component (core module (memory i64 1)))"), "unsupported-feature"),
         ("a shared memory", wat("(component (core module (memory 1 1 shared)))"), "unsupported-feature"),
     ];
@@ -130,7 +146,10 @@ fn memory_is_bounded_from_the_start_and_while_it_grows() {
     assert_eq!(code, "memory-limit", "{what}");
     let grow = "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 64)) (i32.const -1)))) unreachable";
     let (code, what) = code_of(declare(&Source { declare: grow, ..HARMLESS }.load()));
-    assert_eq!((code.as_str(), what.as_str()), ("memory-limit", "asked for 65 MiB of memory, the limit is 64"));
+    assert_eq!(
+        (code.as_str(), what.as_str()),
+        ("memory-limit", "asked for 65 MiB of memory, the limit is 64")
+    );
 }
 
 #[test]
@@ -142,8 +161,11 @@ fn tables_are_bounded() {
 
 #[test]
 fn endless_recursion_ends_on_the_guests_own_stack() {
-    let source = Source { items: "(func $deeper (param i64) (call $deeper (local.get 0)) (drop (local.get 0)))",
-                          declare: "(call $deeper (i64.const 1)) unreachable", ..HARMLESS };
+    let source = Source {
+        items: "(func $deeper (param i64) (call $deeper (local.get 0)) (drop (local.get 0)))",
+        declare: "(call $deeper (i64.const 1)) unreachable",
+        ..HARMLESS
+    };
     let (code, _) = code_of(declare(&source.load()));
     assert_eq!(code, "stack");
 }
@@ -185,7 +207,8 @@ fn detect_may_ask_nothing() {
 
 #[test]
 fn pointers_and_texts_of_a_guest_are_checked() {
-    let (code, _) = code_of(Source { detect: "(i32.const 0x7ffffff0)", ..HARMLESS }.load().detect(&question()));
+    let (code, _) =
+        code_of(Source { detect: "(i32.const 0x7ffffff0)", ..HARMLESS }.load().detect(&question()));
     assert_eq!(code, "adapter-bug");
     let garbage = r#"(i32.store (i32.const 20) (i32.const 80)) (i32.store (i32.const 24) (i32.const 2)) (i32.const 16)"#;
     let (code, _) = code_of(Source { detect: garbage, ..HARMLESS }.load().detect(&question()));
