@@ -23,7 +23,7 @@ const FDS_MAX: usize = 3;
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Order {
-    /// [`ARM`], [`KEEP`] or [`DISARM`].
+    /// [`ARM`], [`KEEP`], [`DISARM`] or [`END`].
     what: u32,
     /// Which step.
     id: u32,
@@ -37,6 +37,8 @@ const ARM: u32 = 1;
 const KEEP: u32 = 2;
 /// A step ended, and all its processes.
 const DISARM: u32 = 3;
+/// The rest of a step's tree is to be ended.
+const END: u32 = 4;
 
 static GUARD: OnceLock<Option<OwnedFd>> = OnceLock::new();
 static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -62,6 +64,12 @@ impl Ward {
         let fds = listener.map(|listener| listener.as_raw_fd());
         tell(Order { what: ARM, id: ward.id, session }, fds.as_slice());
         ward
+    }
+
+    /// Ends the processes that are left.
+    pub fn end(mut self) {
+        self.kept = true;
+        tell(Order { what: END, id: self.id, session: 0 }, &[]);
     }
 
     /// Lets processes on that are left. `false` if there is no guard to do it.
@@ -330,6 +338,7 @@ unsafe fn obey(slots: &mut [Slot; WARDS_MAX]) -> bool {
                 slot.state = State::Free;
             }
         }
+        END => doom(slot),
         _ => {
             close_all(&slot.fds);
             slot.state = State::Free;

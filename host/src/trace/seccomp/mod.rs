@@ -9,7 +9,7 @@ mod filter;
 mod supervisor;
 
 use super::guard;
-use super::{Backend, Begun, ChildSide, ParentSide, Spec};
+use super::{Backend, Begun, ChildSide, ParentSide, Rest, Spec};
 use crate::access::Observed;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -33,7 +33,13 @@ impl Backend for Seccomp {
         guard::start();
         let (ours, theirs) = socket_pair()?;
         let theirs = Arc::new(theirs);
-        let shared = Arc::new(Shared { wake: event_fd()?, gone: event_fd()?, ended: AtomicBool::new(false), release: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            wake: event_fd()?,
+            gone: event_fd()?,
+            ended: AtomicBool::new(false),
+            release: AtomicBool::new(false),
+            end: AtomicBool::new(false),
+        });
         let thread = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -57,6 +63,8 @@ struct Shared {
     ended: AtomicBool,
     /// Whoever is left is to be let go.
     release: AtomicBool,
+    /// Not to go on, but to be ended.
+    end: AtomicBool,
 }
 
 struct Child {
@@ -151,8 +159,9 @@ impl ParentSide for Parent {
         signal(&self.shared.wake);
     }
 
-    fn finish(mut self: Box<Self>) -> Observed {
+    fn finish(mut self: Box<Self>, rest: Rest) -> Observed {
         self.theirs = None;
+        self.shared.end.store(rest == Rest::Ends, Ordering::Release);
         self.shared.release.store(true, Ordering::Release);
         signal(&self.shared.wake);
         self.thread.join().unwrap_or_else(|_| {

@@ -79,7 +79,9 @@ fn serve(listener: &OwnedFd, hello: &Hello, shared: &Shared, spec: Spec) -> Obse
     }
     if survivor.is_some() {
         observed.detached = survivor;
-        if !ward.keep(&[]) {
+        if shared.end.load(Ordering::Acquire) {
+            ward.end();
+        } else if !ward.keep(&[]) {
             // Without a guard, calls go through for as long as overhear itself lives.
             if let Ok(listener) = listener.try_clone() {
                 std::thread::spawn(move || pass_all(&listener));
