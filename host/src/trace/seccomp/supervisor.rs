@@ -53,6 +53,7 @@ fn serve(listener: &OwnedFd, hello: &Hello, shared: &Shared, spec: Spec) -> Obse
         match wait(listener, shared) {
             Wake::Notice => {
                 let Some(notice) = receive(listener.as_raw_fd()) else { continue };
+                ward.taking(notice.id);
                 // A fault of ours must not stop the step: from then on calls only pass.
                 if !failed {
                     let taken = catch_unwind(AssertUnwindSafe(|| {
