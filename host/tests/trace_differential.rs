@@ -16,13 +16,29 @@ use std::process::{Command, Stdio};
 /// Programs that must be there, and a script for `sh`. Each starts in a folder with the files of
 /// [`fill`].
 const RUNS: &[(&str, &[&str], &str)] = &[
-    ("a pipeline", &["sed"], "cat src/a.c | sed s/a/b/ | sort > out/sorted; wc -l < out/sorted; test -e none || true"),
-    ("copies, moves and removals", &[], "cp -r src copy; mv copy moved; rm -rf moved; mkdir -p x/y/z; ln -s ../src x/l; cat x/l/a.c; touch new; chmod 600 new"),
+    (
+        "a pipeline",
+        &["sed"],
+        "cat src/a.c | sed s/a/b/ | sort > out/sorted; wc -l < out/sorted; test -e none || true",
+    ),
+    (
+        "copies, moves and removals",
+        &[],
+        "cp -r src copy; mv copy moved; rm -rf moved; mkdir -p x/y/z; ln -s ../src x/l; cat x/l/a.c; touch new; chmod 600 new",
+    ),
     ("ls and find", &["find"], "ls -laR . ; find . -name '*.c' -newer src/a.c; du -s .; stat src/a.c"),
-    ("git", &["git"], "git init -q . && git add . && git -c user.name=a -c user.email=b commit -qm m; git status; git log --oneline; git diff"),
+    (
+        "git",
+        &["git"],
+        "git init -q . && git add . && git -c user.name=a -c user.email=b commit -qm m; git status; git log --oneline; git diff",
+    ),
     ("gcc", &["gcc"], "gcc -O1 -c src/a.c -o out/a.o && gcc out/a.o -o out/a && ./out/a"),
     ("static program", &["gcc"], "gcc -static src/a.c -o out/s && ./out/s"),
-    ("python", &["python3"], "python3 -c 'import json, os, tempfile; open(\"out/p\", \"w\").write(json.dumps(os.listdir(\"src\")))'"),
+    (
+        "python",
+        &["python3"],
+        "python3 -c 'import json, os, tempfile; open(\"out/p\", \"w\").write(json.dumps(os.listdir(\"src\")))'",
+    ),
     ("node", &["node"], "node src/main.js"),
     ("tar", &["tar"], "tar -cf out/t.tar src && mkdir u && tar -xf out/t.tar -C u"),
     ("perl", &["perl"], "perl -e 'use File::Find; find(sub {}, \".\"); rename \"src/b.h\", \"src/c.h\"'"),
@@ -43,7 +59,12 @@ fn nothing_that_strace_shows_is_missing() {
         let (shown, all) = shown_by_strace(script);
         let seen = seen_by_us(script);
         let missing: Vec<_> = shown.iter().filter(|path| !is_seen(path, &seen)).collect();
-        eprintln!("{name}: {} paths in strace ({all} with those of one run only), {} observed, {} missing", shown.len(), seen.len(), missing.len());
+        eprintln!(
+            "{name}: {} paths in strace ({all} with those of one run only), {} observed, {} missing",
+            shown.len(),
+            seen.len(),
+            missing.len()
+        );
         assert!(shown.len() > 20, "{name}: strace shows too little to say anything");
         lacking.extend(missing.iter().map(|path| format!("{name}: {}", path.display())));
     }
@@ -99,15 +120,25 @@ fn root(_script: &str) -> PathBuf {
 fn environment() -> Vec<(OsString, OsString)> {
     let path = std::env::var_os("PATH").unwrap();
     // What makes tools the same twice.
-    [("PATH", path), ("HOME", "/nonexistent".into()), ("TMPDIR", "/tmp".into()), ("PYTHONDONTWRITEBYTECODE", "1".into())]
-        .map(|(name, value)| (name.into(), value))
-        .to_vec()
+    [
+        ("PATH", path),
+        ("HOME", "/nonexistent".into()),
+        ("TMPDIR", "/tmp".into()),
+        ("PYTHONDONTWRITEBYTECODE", "1".into()),
+    ]
+    .map(|(name, value)| (name.into(), value))
+    .to_vec()
 }
 
 fn seen_by_us(script: &str) -> BTreeSet<PathBuf> {
     let root = root(script);
     fill(&root);
-    let launch = Launch { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()], cwd: root, env: environment() };
+    let launch = Launch {
+        program: "/bin/sh".into(),
+        args: vec!["-c".into(), script.into()],
+        cwd: root,
+        env: environment(),
+    };
     let mode = Mode::Traced(Spec::new(std::env::var_os("PATH").unwrap(), vec![]));
     let mut said = Vec::new();
     let ended = run(&launch, mode, &Running::new(), &mut |_, bytes| said.extend_from_slice(bytes)).unwrap();
@@ -124,7 +155,9 @@ fn shown_by_strace(script: &str) -> (BTreeSet<PathBuf>, usize) {
         fill(&root);
         let log = root.with_extension("strace");
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-y", "-s", "4096", "-e", "trace=%file,%process,fchdir,chdir", "-o"]).arg(&log);
+        strace
+            .args(["-f", "-qq", "-y", "-s", "4096", "-e", "trace=%file,%process,fchdir,chdir", "-o"])
+            .arg(&log);
         strace.args(["/bin/sh", "-c", script]).current_dir(&root).env_clear().envs(environment());
         let output = strace.stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
@@ -138,8 +171,19 @@ fn shown_by_strace(script: &str) -> (BTreeSet<PathBuf>, usize) {
 
 /// Calls that ask nothing which counts, or that have no path.
 fn asks_nothing(call: &str, line: &str) -> bool {
-    matches!(call, "statfs" | "getcwd" | "exit_group" | "wait4" | "kill" | "clone" | "clone3" | "vfork" | "fork" | "waitid")
-        || (call.starts_with("mkdir") && line.contains("EEXIST"))
+    matches!(
+        call,
+        "statfs"
+            | "getcwd"
+            | "exit_group"
+            | "wait4"
+            | "kill"
+            | "clone"
+            | "clone3"
+            | "vfork"
+            | "fork"
+            | "waitid"
+    ) || (call.starts_with("mkdir") && line.contains("EEXIST"))
         || (matches!(call, "rmdir" | "unlinkat") && line.contains("ENOTEMPTY"))
         || line.contains("AT_EMPTY_PATH")
 }
@@ -164,7 +208,8 @@ fn parse(log: &[u8], root: &Path) -> BTreeSet<PathBuf> {
             continue;
         }
         let mut base = cwd.clone();
-        if let Some(at) = arguments.strip_prefix("AT_FDCWD<").or_else(|| arguments.split_once('<').map(|(_, at)| at))
+        if let Some(at) =
+            arguments.strip_prefix("AT_FDCWD<").or_else(|| arguments.split_once('<').map(|(_, at)| at))
             && arguments.starts_with(|first: char| first.is_ascii_digit() || first == 'A')
         {
             base = PathBuf::from(at.split('>').next().unwrap());

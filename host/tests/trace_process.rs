@@ -139,7 +139,10 @@ fn a_process_that_outlives_its_command_goes_on_undisturbed() {
 #[test]
 fn the_first_signal_is_passed_on_and_the_second_kills() {
     let (_keep, root) = folder();
-    let cases = [("echo ready; sleep 1000", 1, 130, 2), ("trap '' INT; echo ready; while :; do sleep 1000; done", 2, 137, 9)];
+    let cases = [
+        ("echo ready; sleep 1000", 1, 130, 2),
+        ("trap '' INT; echo ready; while :; do sleep 1000; done", 2, 137, 9),
+    ];
     for (script, times, code, signal) in cases {
         let running = Running::new();
         let stopper = running.clone();
@@ -163,7 +166,8 @@ fn many_commands_at_once_do_not_mix() {
         for number in 0..8 {
             let root = &root;
             scope.spawn(move || {
-                let (ended, out, _) = run_shell(&format!("echo {number} >f{number}; cat f{number}"), root, traced());
+                let (ended, out, _) =
+                    run_shell(&format!("echo {number} >f{number}; cat f{number}"), root, traced());
                 assert_eq!(out, format!("{number}\n"));
                 let observed = ended.observed.unwrap();
                 assert_eq!(observed.incomplete, None);
@@ -317,7 +321,8 @@ fn an_ordinary_user_is_traced_too_and_unreadable_programs_are_incomplete() {
     let (_keep, root) = folder();
     let mut file = std::fs::File::create(root.join("a")).unwrap();
     file.write_all(b"x").unwrap();
-    let (code, incomplete, paths) = as_user("cat a >b; mkdir c; grep -i nonewprivs /proc/self/status | grep -q 1", &root);
+    let (code, incomplete, paths) =
+        as_user("cat a >b; mkdir c; grep -i nonewprivs /proc/self/status | grep -q 1", &root);
     assert_eq!((code.as_str(), incomplete.as_str()), ("0", "None"), "{paths}");
     for path in ["\"a\"", "\"b\"", "\"c\""] {
         assert!(paths.contains(path), "{path} of {paths}");

@@ -91,14 +91,7 @@ fn other(launch: &Launch, source: io::Error) -> SpawnError {
 fn ended(status: ExitStatus) -> Ended {
     let signal = status.signal();
     let exit_code = status.code().unwrap_or_else(|| 128 + signal.unwrap_or(0));
-    Ended {
-        exit_code,
-        signal,
-        took: Duration::ZERO,
-        observed: None,
-        interrupted: false,
-        left_running: false,
-    }
+    Ended { exit_code, signal, took: Duration::ZERO, observed: None, interrupted: false, left_running: false }
 }
 
 /// What is waited for.
@@ -185,12 +178,17 @@ impl Watched {
             None => None,
         };
         // Rounded up, so that a last fraction of a millisecond is not waited for in a spin.
-        let timeout = timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis() + 1).unwrap_or(i32::MAX));
+        let timeout =
+            timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis() + 1).unwrap_or(i32::MAX));
         // SAFETY: as many entries as said.
         let count = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, timeout) };
         if count < 0 {
             let error = io::Error::last_os_error();
-            return if error.kind() == io::ErrorKind::Interrupted { Ok(Ready::default()) } else { Err(error) };
+            return if error.kind() == io::ErrorKind::Interrupted {
+                Ok(Ready::default())
+            } else {
+                Err(error)
+            };
         }
         let [out, err, leader, all_gone] = polled.map(|entry| entry.revents != 0);
         Ok(Ready { out, err, leader, all_gone })

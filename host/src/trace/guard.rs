@@ -206,7 +206,9 @@ fn fork_guard() -> Option<Guard> {
     // SAFETY: room for two descriptors; each has one owner afterwards: one end here, the other in
     // the child, which only makes system calls and never returns.
     unsafe {
-        if libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, pair.as_mut_ptr()) != 0 {
+        if libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, pair.as_mut_ptr())
+            != 0
+        {
             return None;
         }
         let ours = OwnedFd::from_raw_fd(pair[0]);
@@ -346,16 +348,14 @@ pub(super) fn go_on(listener: RawFd, id: u64) {
 unsafe fn obey(slots: &mut [Slot; WARDS_MAX], board: &Board) -> bool {
     let mut order = Order { what: 0, id: 0, session: 0 };
     // SAFETY: the order is plain words that may be overwritten by any bytes.
-    let bytes =
-        unsafe { std::slice::from_raw_parts_mut((&raw mut order).cast::<u8>(), size_of::<Order>()) };
+    let bytes = unsafe { std::slice::from_raw_parts_mut((&raw mut order).cast::<u8>(), size_of::<Order>()) };
     let Some((length, fds)) = receive(0, bytes) else { return false };
     if length == 0 {
         return false;
     }
     let wanted = if order.what == ARM { State::Free } else { State::Armed };
-    let slot = slots
-        .iter_mut()
-        .find(|slot| slot.state == wanted && (order.what == ARM || slot.id == order.id));
+    let slot =
+        slots.iter_mut().find(|slot| slot.state == wanted && (order.what == ARM || slot.id == order.id));
     let Some(slot) = slot else {
         close_all(&fds);
         return true;

@@ -111,10 +111,7 @@ impl ChildSide for Child {
 /// # Safety
 /// Only makes system calls, but changes what the calling thread may do from then on.
 unsafe fn install(filter: &[libc::sock_filter]) -> i32 {
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_ptr().cast_mut(),
-    };
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     let wanted = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     // Without the second flag (before Linux 5.19) a signal may interrupt a call once more.
     for flags in [wanted | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, wanted] {
@@ -191,7 +188,8 @@ fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
     // SAFETY: room for two descriptors, owned once the call has succeeded.
     unsafe {
-        match libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) {
+        match libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr())
+        {
             0 => Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1]))),
             _ => Err(io::Error::last_os_error()),
         }
