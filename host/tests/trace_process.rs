@@ -207,6 +207,10 @@ fn a_runner_that_does_what_its_environment_says() {
     let observed = ended.observed.unwrap();
     let paths: Vec<_> = observed.paths.keys().filter_map(|path| path.strip_prefix(&cwd).ok()).collect();
     let text = format!("{}\n{:?}\n{paths:?}\n", ended.exit_code, observed.incomplete);
+    overhear::trace::guard::stop();
+    // SAFETY: asks whether any child is left.
+    let left = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
+    assert_eq!(left, -1, "a child is left");
     std::fs::write(cwd.join("report"), text).unwrap();
 }
 
@@ -332,6 +336,17 @@ fn an_ordinary_user_is_traced_too_and_unreadable_programs_are_incomplete() {
     let (code, incomplete, _) = as_user("./hidden a", &root);
     assert_eq!(code, "0");
     assert!(incomplete.contains("hidden"), "{incomplete}");
+    let source = root.join("closed.c");
+    std::fs::write(
+        &source,
+        "#include <fcntl.h>\n#include <sys/prctl.h>\n\
+         int main(void) { return prctl(PR_SET_DUMPABLE, 0) || open(\"a\", O_RDONLY) < 0; }\n",
+    )
+    .unwrap();
+    assert!(Command::new("gcc").arg(&source).arg("-o").arg(root.join("closed")).status().unwrap().success());
+    let (code, incomplete, _) = as_user("./closed", &root);
+    assert_eq!(code, "0");
+    assert!(incomplete.contains("closed"), "{incomplete}");
     let (_, incomplete, _) = as_user("test -u /usr/bin/passwd && /usr/bin/passwd --help >/dev/null", &root);
     assert!(!Path::new("/usr/bin/passwd").exists() || incomplete.contains("passwd"), "{incomplete}");
 }

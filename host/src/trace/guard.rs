@@ -12,7 +12,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// As many steps at once as anybody runs, and processes that outlived theirs.
 const WARDS_MAX: usize = 256;
@@ -41,10 +41,26 @@ const DISARM: u32 = 3;
 const END: u32 = 4;
 
 static GUARD: OnceLock<Option<Guard>> = OnceLock::new();
+/// Whether processes were ever let on.
+static KEEPS: AtomicBool = AtomicBool::new(false);
 static NEXT: AtomicU32 = AtomicU32::new(1);
+
+/// Ends the guard and waits for it, so that it leaves no zombie where nobody waits for orphans. To
+/// be called last, when no step runs. A guard that lets processes on stays.
+pub fn stop() {
+    let Some(Some(guard)) = GUARD.get() else { return };
+    // SAFETY: numbers only; the guard is our child and nobody else waits for it.
+    unsafe {
+        libc::shutdown(guard.socket.as_raw_fd(), libc::SHUT_RDWR);
+        if !KEEPS.load(Ordering::Acquire) {
+            libc::waitpid(guard.pid, std::ptr::null_mut(), 0);
+        }
+    }
+}
 
 /// Overhear's side of the guard.
 struct Guard {
+    pid: i32,
     socket: OwnedFd,
     board: &'static Board,
 }
@@ -103,6 +119,7 @@ impl Ward {
             *slot = fd.as_raw_fd();
         }
         self.kept = true;
+        KEEPS.store(true, Ordering::Release);
         tell(Order { what: KEEP, id: self.id, session: 0 }, &fds[..count])
     }
 }
@@ -216,7 +233,7 @@ fn fork_guard() -> Option<Guard> {
             0 => serve(pair[1], board),
             pid => {
                 libc::close(pair[1]);
-                (pid > 0).then_some(Guard { socket: ours, board })
+                (pid > 0).then_some(Guard { pid, socket: ours, board })
             }
         }
     }
