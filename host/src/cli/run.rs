@@ -217,6 +217,7 @@ fn start(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> 
         }
         session::run(plan, &shared, options, &mut All(reporters))
     };
+    crate::trace::guard::stop();
     if let Some(file) = &how.summarize {
         write_summary(file, summary)?;
     }
