@@ -247,7 +247,7 @@ impl Disk<'_> {
         let now = stamp::now_ns();
         for (index, (path, query)) in pathset.paths.iter().enumerate() {
             remembered.push(match folders.parent_of(path) {
-                Parent::Folder => self.look_at(&self.places.absolute(path), query, known.get(index), now),
+                Parent::Folder => self.look_at(path, query, known.get(index), now, &mut folders),
                 Parent::Missing => (None, Value::ABSENT),
                 Parent::Other => (None, Value::OTHER),
             });
@@ -267,8 +267,18 @@ impl Disk<'_> {
         Looked { values, remembered, is_news }
     }
 
-    fn look_at(&self, path: &Path, query: &Query, known: Option<&(Option<Stamp>, Value)>, now: i64) -> (Option<Stamp>, Value) {
+    fn look_at(
+        &self,
+        path: &PortablePath,
+        query: &Query,
+        known: Option<&(Option<Stamp>, Value)>,
+        now: i64,
+        folders: &mut FolderCheck,
+    ) -> (Option<Stamp>, Value) {
+        let portable = path;
+        let path = &self.places.absolute(path);
         let Ok(found) = Found::at(path) else { return (None, Value::OTHER) };
+        folders.note(portable, found.letter());
         let unchanged = |stamp: &Stamp| known.filter(|(old, _)| old.as_ref() == Some(stamp)).map(|(_, value)| *value);
         // A stamp that may still hide a change is not handed on, so it is looked at again next time.
         let settled = |stamp: Stamp| stamp.is_settled(now).then_some(stamp);
@@ -370,6 +380,13 @@ impl<'a> FolderCheck<'a> {
             b'd' => Parent::Folder,
             b'-' | b'f' => Parent::Missing,
             _ => Parent::Other,
+        }
+    }
+
+    /// Members are sorted, so a folder that is one is looked at before what lies in it.
+    fn note(&mut self, path: &PortablePath, letter: u8) {
+        if letter == b'd' && path.is_inside() {
+            self.seen.insert(Path::new(OsStr::from_bytes(path.as_bytes())).to_path_buf(), letter);
         }
     }
 

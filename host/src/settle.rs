@@ -15,7 +15,7 @@ use crate::outcome::Refusal;
 use crate::rules::Rules;
 use crate::stamp::{Found, Stamp};
 use crate::zone::{Zone, Zones};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -39,6 +39,8 @@ pub struct Evidence<'a> {
     pub package_dir: &'a Path,
     /// Working directory, absolute.
     pub cwd: &'a Path,
+    /// The folders of its PATH, absolute.
+    pub search: &'a [PathBuf],
     /// Whether a run of this step is known to have left what lies, or lay, at a path.
     pub made_before: &'a dyn Fn(&Path) -> bool,
     /// The digest of that earlier state of a file, where somebody computed it in time.
@@ -128,10 +130,19 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     settle_listings(evidence, &rules, &touched, &mut settled.inputs);
     settled.inputs.sort_by(|a, b| (&a.path, &a.query).cmp(&(&b.path, &b.query)));
     settled.inputs.dedup_by(|a, b| a.path == b.path && a.query == b.query);
+    drop_implied(&mut settled.inputs);
     settled.programs = evidence.observed.searched.keys().cloned().collect();
     settled.envs = envs(evidence);
     settled.ignored.sort();
     Ok(settled)
+}
+
+/// Content, a listing or a link's text say what kind of thing is there: its kind need not be asked
+/// for as well. Inputs are sorted.
+fn drop_implied(inputs: &mut Vec<Input>) {
+    let mut telling: FxHashSet<PathBuf> = FxHashSet::default();
+    telling.extend(inputs.iter().filter(|input| !matches!(input.query, Query::Kind)).map(|input| input.path.clone()));
+    inputs.retain(|input| input.query != Query::Kind || !telling.contains(&input.path));
 }
 
 /// What makes the run as a whole unfit to be kept.
@@ -337,10 +348,16 @@ fn file_value(evidence: &Evidence, path: &Path, stamp: &Stamp, fate: &Fate) -> I
     }
 }
 
-/// A program found by searching PATH counts by its name; shells probe and stat the same candidates.
+/// A program found by searching PATH counts by its name, and the search is made again at a look-up: so
+/// neither what was found counts by its path, nor the candidates that were probed before it.
 fn is_searched_program(evidence: &Evidence, path: &Path) -> bool {
     let searched = &evidence.observed.searched;
-    searched.values().any(|found| found == path)
+    let is_candidate = || {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| searched.contains_key(name))
+            && path.parent().is_some_and(|folder| evidence.search.iter().any(|searched| searched == folder))
+    };
+    searched.values().any(|found| found == path) || is_candidate()
 }
 
 /// A listing counts without the names that the step made, removed or may ignore; and not at all

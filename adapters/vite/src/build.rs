@@ -17,9 +17,10 @@ pub fn declare(call: &Invocation, args: &Args, host: &dyn Host) -> Declaration {
         Ok(loaded) => loaded,
         Err(reason) => return Declare::cacheable().advise("config-not-read", reason, None).done(),
     };
-    let mut build = Build { call, args, host, loaded: &loaded, declare: Declare::cacheable() };
+    let mut build = Build { call, args, host, loaded: &loaded, declare: Some(Declare::cacheable()) };
     if build.watches_by_config() {
-        return Declare::uncacheable("build.watch in the config makes vite build run until it is stopped").done();
+        return Declare::uncacheable("build.watch in the config makes vite build run until it is stopped")
+            .done();
     }
     if let Some(root) = build.root() {
         build.output(&root, major);
@@ -29,7 +30,7 @@ pub fn declare(call: &Invocation, args: &Args, host: &dyn Host) -> Declaration {
     if major < 8 {
         build.variables();
     }
-    build.declare.done()
+    build.declare.unwrap_or_else(Declare::cacheable).done()
 }
 
 /// The major version, if it is one that this adapter knows.
@@ -53,7 +54,8 @@ struct Build<'a> {
     args: &'a Args,
     host: &'a dyn Host,
     loaded: &'a Loaded,
-    declare: Declare,
+    /// Out only while something is being added.
+    declare: Option<Declare>,
 }
 
 impl Build<'_> {
@@ -65,13 +67,12 @@ impl Build<'_> {
     fn advise(&mut self, field: &str, reason: &str, instead: &str) {
         let text = format!("{field} is not known without running the config ({reason}); {instead}");
         let code = format!("{}-not-known", field.replace('.', "-").to_ascii_lowercase());
-        let declare = std::mem::replace(&mut self.declare, Declare::cacheable());
-        self.declare = declare.advise(&code, text, self.loaded.file.as_deref());
+        let file = self.loaded.file.as_deref();
+        self.declare = self.declare.take().map(|declare| declare.advise(&code, text, file));
     }
 
     fn add(&mut self, with: impl FnOnce(Declare) -> Declare) {
-        let declare = std::mem::replace(&mut self.declare, Declare::cacheable());
-        self.declare = with(declare);
+        self.declare = self.declare.take().map(with);
     }
 
     fn watches_by_config(&mut self) -> bool {
@@ -138,7 +139,9 @@ impl Build<'_> {
         if empties && !paths::is_within(root, &folder) {
             self.add(|declare| declare.output(&folder, "build.outDir, which vite empties first"));
             if major < 8 {
-                self.add(|declare| declare.ignore_reads(&folder, "vite looks at build.outDir only to empty it"));
+                self.add(|declare| {
+                    declare.ignore_reads(&folder, "vite looks at build.outDir only to empty it")
+                });
             }
         }
     }
@@ -153,7 +156,9 @@ impl Build<'_> {
             Err(reason) => return self.advise("cacheDir", &reason, "the trace decides"),
         };
         match folder {
-            Some(folder) => self.add(|declare| declare.cache_dir(folder, "cacheDir: prebundled dependencies")),
+            Some(folder) => {
+                self.add(|declare| declare.cache_dir(folder, "cacheDir: prebundled dependencies"))
+            }
             None => self.advise("cacheDir", "it is not inside the workspace", "the trace decides"),
         }
     }
@@ -169,7 +174,9 @@ impl Build<'_> {
 
     /// What vite 8 asks for by itself over IPC, and older ones only read.
     fn variables(&mut self) {
-        self.add(|declare| declare.track("NODE_ENV", "it decides between a production and a development bundle"));
+        self.add(|declare| {
+            declare.track("NODE_ENV", "it decides between a production and a development bundle")
+        });
         let prefixes: Vec<String> = match self.field("envPrefix").texts() {
             Ok(found) => found.unwrap_or_else(|| vec!["VITE_"]).into_iter().map(str::to_owned).collect(),
             Err(reason) => {
@@ -179,7 +186,7 @@ impl Build<'_> {
         };
         for prefix in prefixes {
             if prefix.chars().count() < 2 {
-                let reason = format!("the prefix {prefix:?} is too short to be tracked");
+                let reason = format!("the prefix `{prefix}` is too short to be tracked");
                 self.advise("envPrefix", &reason, "name the variables in \"env\"");
             } else {
                 self.add(|declare| declare.track_prefix(&prefix, "envPrefix: these are put into the bundle"));

@@ -3,17 +3,19 @@
 //! run did: that is `settle`'s. Read next: [`engine`], [`ask`], [`memo`].
 
 mod ask;
-#[allow(missing_docs, reason = "generated")]
 mod bindings;
 mod built_in;
+mod convert;
 mod engine;
 mod engine_config;
 mod fault;
 mod memo;
 mod patterns;
-mod convert;
 pub mod static_config;
 mod tool;
+
+#[cfg(test)]
+mod tests;
 
 pub use engine::engines_created;
 pub use fault::AdapterFault;
@@ -102,6 +104,8 @@ impl Adapters {
     /// Everything that is known before the first question.
     fn key(&self, call: Call, places: &ask::Places) -> Digest {
         let mut fields = Fields::new("adapter memo 1");
+        // How configs are read and declarations are checked comes with the program.
+        fields.bytes(env!("CARGO_PKG_VERSION").as_bytes());
         fields.list(self.known.iter().map(|known| known.built_in.digest.as_bytes()));
         let program = call.program.strip_prefix(call.root).unwrap_or(call.program);
         fields.bytes(program.as_os_str().as_encoded_bytes()).bytes(call.name.as_bytes());

@@ -202,9 +202,13 @@ fn start(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> 
         is_alone: plan.steps.len() == 1,
         told: Mutex::default(),
     };
-    let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-    let options =
-        Options { concurrency: how.concurrency.map_or(cores, NonZeroUsize::get), keep_going: how.keep_going };
+    let cores = || match plan.steps.len() {
+        // Asking takes a dozen system calls.
+        0 | 1 => 1,
+        _ => std::thread::available_parallelism().map_or(2, NonZeroUsize::get),
+    };
+    let concurrency = how.concurrency.map_or_else(cores, NonZeroUsize::get);
+    let options = Options { concurrency, keep_going: how.keep_going };
     let mut summary = Summary::default();
     let code = {
         let mut reporters: Vec<&mut dyn Reporter> = vec![&mut lines];
@@ -213,6 +217,7 @@ fn start(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> 
         }
         session::run(plan, &shared, options, &mut All(reporters))
     };
+    crate::trace::guard::stop();
     if let Some(file) = &how.summarize {
         write_summary(file, summary)?;
     }

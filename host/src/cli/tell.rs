@@ -2,7 +2,7 @@
 
 use crate::ipc::client::{Client, ClientError};
 use crate::protocol::Select;
-use crate::problem::{Problem, Problems};
+use crate::problem::Problems;
 use crate::report;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -52,11 +52,10 @@ enum What {
 
 /// `overhear tell`.
 pub fn tell(args: &TellArgs) -> Result<i32, Problems> {
-    match Client::from_env() {
-        Some(mut client) => inside(&mut client, &args.what)
-            .map_err(|error| Problem::new(format!("cannot tell the runner: {error}")).into()),
-        None => Ok(outside(&args.what)),
-    }
+    // A fact that cannot be told makes the run unfit to be kept, and the server knows of it: the
+    // script that wants to tell it goes on as if nobody listened.
+    let told = Client::from_env().and_then(|mut client| inside(&mut client, &args.what).ok());
+    Ok(told.unwrap_or_else(|| outside(&args.what)))
 }
 
 fn inside(client: &mut Client, what: &What) -> Result<i32, ClientError> {

@@ -78,7 +78,7 @@ impl Facts {
             }
             Message::GetEnvs { select, reply: true, .. } => {
                 let select = EnvSelect::from(select);
-                let meant = self.env.iter().filter(|(name, _)| is_meant(&select, name));
+                let meant = self.env.iter().filter(|(name, _)| select.matches(name));
                 Reply::Values(meant.map(|(name, value)| (&**name, &**value)).collect()).encode(replies);
             }
             Message::Unknown { kind, ignorable, reply } => {
@@ -180,37 +180,6 @@ fn resolve(path: &Path) -> PathBuf {
         break;
     }
     join_lexically(Path::new("/"), &path)
-}
-
-/// Whether this variable is meant.
-fn is_meant(select: &EnvSelect, name: &str) -> bool {
-    match select {
-        EnvSelect::Name(exact) => exact == name,
-        EnvSelect::Prefix(prefix) => name.starts_with(prefix.as_str()),
-        EnvSelect::Glob(glob) => glob_matches(glob.as_bytes(), name.as_bytes()),
-    }
-}
-
-/// `*` stands for any run of characters, `?` for one.
-fn glob_matches(glob: &[u8], text: &[u8]) -> bool {
-    let (mut g, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        match glob.get(g) {
-            Some(b'*') => {
-                star = Some((g, t));
-                g += 1;
-            }
-            Some(&byte) if byte == b'?' || byte == text[t] => (g, t) = (g + 1, t + 1),
-            _ => match &mut star {
-                Some((at, swallowed)) => {
-                    *swallowed += 1;
-                    (g, t) = (*at + 1, *swallowed);
-                }
-                None => return false,
-            },
-        }
-    }
-    glob[g..].iter().all(|&byte| byte == b'*')
 }
 
 #[cfg(test)]

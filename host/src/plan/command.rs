@@ -21,7 +21,7 @@ pub struct Part {
 /// if the one before succeeded. Never empty.
 pub fn split(command: &str, cwd: &Path) -> Vec<Part> {
     parts(command, cwd).unwrap_or_else(|NeedsShell| {
-        let text = command.trim().to_string();
+        let text = trimmed(command).to_string();
         vec![Part { invocation: shell(&text), text, cwd: cwd.to_path_buf() }]
     })
 }
@@ -69,6 +69,10 @@ struct Raw {
     words: Vec<Word>,
     /// It holds something that a shell must expand or carry out.
     shell: bool,
+    /// The last thing read is an operator, which must be followed by a word.
+    dangling: bool,
+    /// The next word is the program after a `|`.
+    after_pipe: bool,
     start: usize,
     end: usize,
 }
@@ -79,11 +83,11 @@ fn parts(command: &str, cwd: &Path) -> Result<Vec<Part>, NeedsShell> {
     let mut cwd = cwd.to_path_buf();
     let last = raws.len() - 1;
     for (at, raw) in raws.into_iter().enumerate() {
-        let text = command[raw.start..raw.end].trim();
+        let text = trimmed(&command[raw.start..raw.end]);
         let assignments = raw.words.iter().take_while(|word| word.assigns.is_some()).count();
         // `X=1 && …` changes the shell that the rest runs in.
         let program = raw.words.get(assignments).ok_or(NeedsShell)?;
-        if !program.quoted && CHANGES_THE_SHELL.contains(&program.value.as_str()) {
+        if CHANGES_THE_SHELL.contains(&program.value.as_str()) {
             return Err(NeedsShell);
         }
         if program.value == "cd" && at < last {
@@ -100,10 +104,23 @@ fn parts(command: &str, cwd: &Path) -> Result<Vec<Part>, NeedsShell> {
     Ok(parts)
 }
 
+/// Without the space around it; a space after a backslash is part of a word.
+fn trimmed(text: &str) -> &str {
+    let text = text.trim_start_matches([' ', '\t', '\n', '\r']);
+    let end = text.trim_end_matches([' ', '\t', '\n', '\r']);
+    let backslashes = end.len() - end.trim_end_matches('\\').len();
+    if backslashes % 2 == 1 && end.len() < text.len() { &text[..end.len() + 1] } else { end }
+}
+
 /// The folder after `cd folder`; any other form is a shell's.
 fn changed(cwd: &Path, raw: &Raw, assignments: usize) -> Result<PathBuf, NeedsShell> {
     match raw.words.as_slice() {
-        [_, folder] if !raw.shell && assignments == 0 && !folder.value.is_empty() && !folder.value.starts_with('-') => {
+        [_, folder]
+            if !raw.shell
+                && assignments == 0
+                && !folder.value.is_empty()
+                && !folder.value.starts_with('-') =>
+        {
             Ok(join_lexically(cwd, Path::new(&folder.value)))
         }
         _ => Err(NeedsShell),
@@ -130,25 +147,33 @@ fn program_invocation(words: Vec<Word>, assignments: usize, text: &str) -> Invoc
 }
 
 /// First words after which the rest of the command runs in a changed shell, or that are grammar.
+/// Quotes do not matter: the shell finds a builtin also by `\.` and `"export"`.
 const CHANGES_THE_SHELL: &[&str] = &[
-    "!", "{", "}", "[[", "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac",
-    "function", "select", "coproc", "in", "export", "set", "unset", "readonly", "local", "declare", "typeset", "let",
-    "source", ".", "eval", "exec", "exit", "return", "break", "continue", "shift", "trap", "umask", "ulimit", "alias",
-    "unalias", "hash", "read", "mapfile", "wait", "pushd", "popd", "dirs", "shopt", "enable", "builtin", "getopts",
-    "bg", "fg", "jobs", "disown", "suspend", "logout", "fc", "history", "bind", "complete",
+    "!", "{", "}", "[[", "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case",
+    "esac", "function", "select", "coproc", "in", "export", "set", "unset", "readonly", "local", "declare",
+    "typeset", "let", "source", ".", "eval", "exec", "exit", "return", "break", "continue", "shift", "trap",
+    "umask", "ulimit", "alias", "unalias", "hash", "read", "mapfile", "wait", "pushd", "popd", "dirs",
+    "shopt", "enable", "builtin", "getopts", "bg", "fg", "jobs", "disown", "suspend", "logout", "fc",
+    "history", "bind", "complete",
 ];
 
 /// First words that are a shell's own and leave it as it was.
-const BUILTINS: &[&str] = &["cd", ":", "command", "type", "times", "time", "printf", "test", "[", "kill", "pwd", "help", "caller", "newgrp"];
+const BUILTINS: &[&str] = &[
+    "cd", ":", "command", "type", "times", "time", "printf", "test", "[", "kill", "pwd", "help", "caller",
+    "newgrp",
+];
 
 fn only_a_shell(words: &[Word]) -> bool {
     let Some(program) = words.first() else { return true };
     let odd_echo = || {
         let odd = |word: &Word| word.value.contains('\\');
-        words[1..].iter().any(odd) || words.get(1).is_some_and(|first| first.value.starts_with('-') && first.value != "-n")
+        words[1..].iter().any(odd)
+            || words.get(1).is_some_and(|first| first.value.starts_with('-') && first.value != "-n")
     };
     // An empty program, and one named like a number before a redirection, are left alone too.
-    program.value.is_empty() || BUILTINS.contains(&program.value.as_str()) || (program.value == "echo" && odd_echo())
+    program.value.is_empty()
+        || BUILTINS.contains(&program.value.as_str())
+        || (program.value == "echo" && odd_echo())
 }
 
 struct Scanner<'a> {
@@ -164,15 +189,18 @@ fn scan(text: &str) -> Result<Vec<Raw>, NeedsShell> {
     while let Some((at, c)) = chars.next() {
         let next = chars.peek().map(|(_, next)| *next);
         match c {
-            ' ' | '\t' => scanner.end_word(),
+            ' ' | '\t' => scanner.end_word()?,
             '&' if next == Some('&') => {
                 chars.next();
                 scanner.end_part(at, at + 2)?;
             }
-            '|' if next != Some('|') => scanner.operator(),
+            '|' if next != Some('|') => {
+                scanner.operator()?;
+                scanner.raw.after_pipe = true;
+            }
             '<' if next == Some('<') => return Err(NeedsShell),
             '<' | '>' => {
-                scanner.operator();
+                scanner.operator()?;
                 if matches!(next, Some('&' | '>' | '|')) {
                     chars.next();
                 }
@@ -184,7 +212,7 @@ fn scan(text: &str) -> Result<Vec<Raw>, NeedsShell> {
                 _ => return Err(NeedsShell),
             },
             '\'' => {
-                scanner.push_quoted_str("");
+                scanner.begin_quoted();
                 loop {
                     match chars.next() {
                         Some((_, '\'')) => break,
@@ -220,24 +248,29 @@ fn scan(text: &str) -> Result<Vec<Raw>, NeedsShell> {
 }
 
 impl Scanner<'_> {
+    /// The word being read.
+    fn word(&mut self) -> &mut Word {
+        self.raw.dangling = false;
+        self.word.get_or_insert_default()
+    }
+
     fn push(&mut self, c: char) {
-        self.word.get_or_insert_default().value.push(c);
+        self.word().value.push(c);
     }
 
     fn push_quoted(&mut self, c: char) {
-        let word = self.word.get_or_insert_default();
+        let word = self.word();
         word.quoted = true;
         word.value.push(c);
     }
 
-    fn push_quoted_str(&mut self, text: &str) {
-        let word = self.word.get_or_insert_default();
-        word.quoted = true;
-        word.value.push_str(text);
+    /// Begins a quoted word, which is one even if nothing follows.
+    fn begin_quoted(&mut self) {
+        self.word().quoted = true;
     }
 
     fn equals(&mut self) {
-        let word = self.word.get_or_insert_default();
+        let word = self.word();
         let is_name = |name: &str| {
             name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
                 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -248,21 +281,39 @@ impl Scanner<'_> {
         word.value.push('=');
     }
 
-    fn operator(&mut self) {
-        self.end_word();
+    /// A `|` or a redirection. Before the program of the part, or after another operator, it is
+    /// grammar that only the shell reads.
+    fn operator(&mut self) -> Result<(), NeedsShell> {
+        let number = self.word.as_ref().is_some_and(|word| word.value.chars().all(|c| c.is_ascii_digit()));
+        if !number {
+            self.end_word()?;
+        }
+        let has_program = self.raw.words.iter().any(|word| word.assigns.is_none());
+        if !has_program || self.raw.dangling {
+            return Err(NeedsShell);
+        }
+        self.end_word()?;
         self.raw.shell = true;
+        self.raw.dangling = true;
+        Ok(())
     }
 
-    fn end_word(&mut self) {
-        self.raw.words.extend(self.word.take());
+    fn end_word(&mut self) -> Result<(), NeedsShell> {
+        let Some(word) = self.word.take() else { return Ok(()) };
+        if self.raw.after_pipe && CHANGES_THE_SHELL.contains(&word.value.as_str()) {
+            return Err(NeedsShell);
+        }
+        self.raw.after_pipe &= word.assigns.is_some();
+        self.raw.words.push(word);
+        Ok(())
     }
 
     fn end_part(&mut self, end: usize, next_start: usize) -> Result<(), NeedsShell> {
-        self.end_word();
+        self.end_word()?;
         let mut raw = std::mem::replace(&mut self.raw, Raw { start: next_start, ..Raw::default() });
         raw.end = end;
-        // `a &&` and `&& b` are for the shell to complain about.
-        if raw.words.is_empty() {
+        // `a &&`, `&& b` and `a >` are for the shell to complain about.
+        if raw.words.is_empty() || raw.dangling {
             return Err(NeedsShell);
         }
         self.raws.push(raw);
@@ -284,7 +335,7 @@ impl Scanner<'_> {
 
     /// Reads from after the opening quote; returns the byte after the closing one.
     fn double_quoted(&mut self, from: usize) -> Result<usize, NeedsShell> {
-        self.push_quoted_str("");
+        self.begin_quoted();
         let mut chars = self.text[from..].char_indices().peekable();
         while let Some((at, c)) = chars.next() {
             match c {
@@ -322,7 +373,8 @@ mod tests {
         let show = |part: Part| {
             let cwd = part.cwd.strip_prefix("/p").map(|dir| dir.display().to_string()).unwrap_or_default();
             let cwd = if cwd.is_empty() { String::new() } else { format!("({cwd}) ") };
-            let env: String = part.invocation.env.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+            let env: String =
+                part.invocation.env.iter().map(|(name, value)| format!("{name}={value} ")).collect();
             match part.invocation.run {
                 Run::Program { program, args } => {
                     let words: Vec<String> = std::iter::once(program).chain(args).collect();
@@ -361,6 +413,7 @@ mod tests {
             ("test -f x && a", &["sh: test -f x", "a"]),
             ("PATH=/x:. a && b", &["sh: PATH=/x:. a", "b"]),
             ("vite build ünïcode", &["vite|build|ünïcode"]),
+            ("a {\\  && b\\ ", &["sh: a {\\ ", "b "]),
         ];
         for (command, expected) in cases {
             assert_eq!(shown(command), *expected, "{command}");
@@ -370,11 +423,48 @@ mod tests {
     #[test]
     fn what_means_something_only_as_a_whole_stays_whole() {
         let cases = [
-            "a || b && c", "a; b", "a & b && c", "a && b &", "(a && b)", "a && (b)", "if a && b; then c; fi", "a 'b && c",
-            "a \"b && c", "cat <<E && b", "a `b && c`", "a $(b && c) && d", "a ${X:-b && c} && d", "a && export X=1 && b",
-            "X=1 && b", "set -e && a", "source x && a", ". ./x && a", "! a && b", "cd - && a", "cd $X && a", "cd ~ && a",
-            "cd && a", "a &&", "&& a", "a && && b", "a && b\nc", "a \\\n b", "a &> x && b", "a && \"b", "exec a && b",
-            "X=1 cd y && z", "a && { b && c ; }", "{ a && b",
+            "a || b && c",
+            "a; b",
+            "a & b && c",
+            "a && b &",
+            "(a && b)",
+            "a && (b)",
+            "if a && b; then c; fi",
+            "a 'b && c",
+            "a \"b && c",
+            "cat <<E && b",
+            "a `b && c`",
+            "a $(b && c) && d",
+            "a ${X:-b && c} && d",
+            "a && export X=1 && b",
+            "X=1 && b",
+            "set -e && a",
+            "source x && a",
+            ". ./x && a",
+            "! a && b",
+            "cd - && a",
+            "cd $X && a",
+            "cd ~ && a",
+            "cd && a",
+            "a &&",
+            "&& a",
+            "a && && b",
+            "a && b\nc",
+            "a \\\n b",
+            "a &> x && b",
+            "a && \"b",
+            "exec a && b",
+            "X=1 cd y && z",
+            "a && { b && c ; }",
+            "{ a && b",
+            "a && b <",
+            "a && | b",
+            "a > | b && c",
+            ">x export A=1 && b",
+            "2>&1 export A=1 && b",
+            "a | if && b",
+            "\\. x && a",
+            "'export' X=1 && a",
         ];
         for command in cases {
             assert_eq!(shown(command), [format!("sh: {command}")], "{command}");

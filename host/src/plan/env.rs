@@ -16,43 +16,153 @@ use std::path::{Path, PathBuf};
 /// Passed and not tracked: where things are and how the terminal looks, not what is to be built.
 pub const UNTRACKED: &[&str] = &[
     // the user and the machine
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "HOSTNAME", "TMPDIR", "TMP", "TEMP", "XDG_*", "WSL_*", "WSLENV",
-    "DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "HOSTNAME",
+    "TMPDIR",
+    "TMP",
+    "TEMP",
+    "XDG_*",
+    "WSL_*",
+    "WSLENV",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
     // the terminal
-    "TERM", "TERMINFO", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "COLORTERM", "COLUMNS", "LINES", "FORCE_COLOR",
-    "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "VTE_VERSION", "KONSOLE_VERSION", "WT_SESSION", "TMUX", "STY",
+    "TERM",
+    "TERMINFO",
+    "TERM_PROGRAM",
+    "TERM_PROGRAM_VERSION",
+    "COLORTERM",
+    "COLUMNS",
+    "LINES",
+    "FORCE_COLOR",
+    "NO_COLOR",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "VTE_VERSION",
+    "KONSOLE_VERSION",
+    "WT_SESSION",
+    "TMUX",
+    "STY",
     // the network
-    "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY",
-    "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
     // agents for keys, and agents that type
-    "SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "GPG_TTY", "AI_AGENT", "AGENT",
+    "SSH_AUTH_SOCK",
+    "SSH_AGENT_PID",
+    "GPG_AGENT_INFO",
+    "GPG_TTY",
+    "AI_AGENT",
+    "AGENT",
     // editors and viewers
-    "EDITOR", "VISUAL", "PAGER", "BROWSER", "GIT_EDITOR", "GIT_PAGER", "LESS", "VSCODE_*",
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+    "BROWSER",
+    "GIT_EDITOR",
+    "GIT_PAGER",
+    "LESS",
+    "VSCODE_*",
     // how many threads
-    "UV_THREADPOOL_SIZE", "RAYON_NUM_THREADS", "TOKIO_WORKER_THREADS", "GOMAXPROCS", "OMP_NUM_THREADS", "JOBS",
-    "MAKEFLAGS", "NPROC",
+    "UV_THREADPOOL_SIZE",
+    "RAYON_NUM_THREADS",
+    "TOKIO_WORKER_THREADS",
+    "GOMAXPROCS",
+    "OMP_NUM_THREADS",
+    "JOBS",
+    "MAKEFLAGS",
+    "NPROC",
     // where toolchains and package managers are: the programs themselves count by content
-    "npm_config_user_agent", "PNPM_HOME", "YARN_*", "BUN_INSTALL", "COREPACK_*", "NVM_*", "FNM_*", "VOLTA_*",
-    "ASDF_*", "MISE_*", "PROTO_*", "JAVA_HOME", "ANDROID_HOME", "CARGO_HOME", "RUSTUP_HOME", "GOPATH", "GOROOT",
-    "NIX_*", "GUIX_*", "HOMEBREW_*",
+    "npm_config_user_agent",
+    "PNPM_HOME",
+    "YARN_*",
+    "BUN_INSTALL",
+    "COREPACK_*",
+    "NVM_*",
+    "FNM_*",
+    "VOLTA_*",
+    "ASDF_*",
+    "MISE_*",
+    "PROTO_*",
+    "JAVA_HOME",
+    "ANDROID_HOME",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "GOPATH",
+    "GOROOT",
+    "NIX_*",
+    "GUIX_*",
+    "HOMEBREW_*",
 ];
 
 /// Always passed, and part of the CacheKey: what programs commonly use without naming it.
-pub const TRACKED: &[&str] =
-    &["NODE_ENV", "NODE_PATH", "NODE_OPTIONS", "TZ", "LANG", "LANGUAGE", "LC_*", "LD_LIBRARY_PATH", "LD_PRELOAD"];
+pub const TRACKED: &[&str] = &[
+    "NODE_ENV",
+    "NODE_PATH",
+    "NODE_OPTIONS",
+    "TZ",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+];
 
 /// That this is CI, and whose. Only names whose value is the same in every run. Passed and tracked
 /// as long as reads of left-out variables cannot be overheard.
 pub const CI_MARKERS: &[&str] = &[
-    "CI", "CONTINUOUS_INTEGRATION", "GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "TRAVIS", "BUILDKITE", "DRONE",
-    "TEAMCITY_VERSION", "TF_BUILD", "APPVEYOR", "SEMAPHORE", "CIRRUS_CI", "WOODPECKER", "NETLIFY", "VERCEL", "RENDER",
-    "CF_PAGES", "CODESPACES", "GITPOD_WORKSPACE_URL",
+    "CI",
+    "CONTINUOUS_INTEGRATION",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "CIRCLECI",
+    "TRAVIS",
+    "BUILDKITE",
+    "DRONE",
+    "TEAMCITY_VERSION",
+    "TF_BUILD",
+    "APPVEYOR",
+    "SEMAPHORE",
+    "CIRRUS_CI",
+    "WOODPECKER",
+    "NETLIFY",
+    "VERCEL",
+    "RENDER",
+    "CF_PAGES",
+    "CODESPACES",
+    "GITPOD_WORKSPACE_URL",
 ];
 
 /// Never passed nor served: what launched overhear said of itself, and what is overhear's own.
 pub const DROPPED: &[&str] = &[
-    "npm_*", "PNPM_*", "INIT_CWD", "VP_RUN_NODE_CLIENT_PATH", "VP_RUN", "OVERHEAR_*", "OVERHEAR", "PWD", "OLDPWD", "_",
-    "SHLVL", "PROJECT_CWD",
+    "npm_*",
+    "PNPM_*",
+    "INIT_CWD",
+    "VP_RUN_NODE_CLIENT_PATH",
+    "VP_RUN",
+    "OVERHEAR_*",
+    "OVERHEAR",
+    "PWD",
+    "OLDPWD",
+    "_",
+    "SHLVL",
+    "PROJECT_CWD",
 ];
 
 /// What a step sees of the environment.
@@ -81,7 +191,12 @@ pub struct Surroundings<'a> {
 
 /// The environment of a step that is cached. `named_files` are the contents of the files that its
 /// command line names ([`named_files`]).
-pub fn of_step(around: Surroundings<'_>, step: &Step, declared: &[EnvRule], named_files: &[Vec<u8>]) -> StepEnv {
+pub fn of_step(
+    around: Surroundings<'_>,
+    step: &Step,
+    declared: &[EnvRule],
+    named_files: &[Vec<u8>],
+) -> StepEnv {
     let mut words = FxHashSet::default();
     collect_words(step.id.command.as_bytes(), &mut words);
     named_files.iter().for_each(|content| collect_words(content, &mut words));
@@ -220,10 +335,11 @@ fn is_kept(name: &str) -> bool {
 fn track_absent(config: &TaskConfig, declared: &[EnvRule], env: &mut StepEnv) {
     let from_config = config.env.iter().filter(|name| !name.starts_with('!') && !wildcard::is_pattern(name));
     let from_config = from_config.filter(|name| selects(&config.env, name) == Some(true));
-    let from_adapter = declared.iter().filter(|rule| rule.mode == EnvMode::Tracked).filter_map(|rule| match &rule.select {
-        EnvSelectRule::Name(name) if by_config(name, config).is_none() => Some(name),
-        _ => None,
-    });
+    let from_adapter =
+        declared.iter().filter(|rule| rule.mode == EnvMode::Tracked).filter_map(|rule| match &rule.select {
+            EnvSelectRule::Name(name) if by_config(name, config).is_none() => Some(name),
+            _ => None,
+        });
     for name in from_config.chain(from_adapter) {
         if !env.untracked.contains(name) {
             env.tracked.entry(name.clone()).or_insert(None);
@@ -259,7 +375,12 @@ fn own(around: Surroundings<'_>, step: &Step, init_cwd: &Path) -> Vec<(&'static 
 /// PATH with `node_modules/.bin` of the package and of each folder above it up to the root, and
 /// without those that whoever launched overhear had put there.
 fn path(around: Surroundings<'_>, package_dir: &Path) -> OsString {
-    let inherited = around.runner.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone()).unwrap_or_default();
+    let inherited = around
+        .runner
+        .iter()
+        .find(|(name, _)| name == "PATH")
+        .map(|(_, value)| value.clone())
+        .unwrap_or_default();
     let up_to_root = package_dir.ancestors().take_while(|dir| dir.starts_with(around.root));
     let bins: Vec<PathBuf> = up_to_root.map(|dir| dir.join("node_modules/.bin")).collect();
     let launcher = |dir: &PathBuf| {
@@ -281,7 +402,10 @@ fn set(passed: &mut Vec<(OsString, OsString)>, name: &OsStr, value: OsString) {
 /// Adds each run of letters, digits and `_` that could be the name of a variable.
 fn collect_words(text: &[u8], words: &mut FxHashSet<String>) {
     let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    for word in text.split(|byte| !in_name(byte)).filter(|word| word.first().is_some_and(|first| !first.is_ascii_digit())) {
+    for word in text
+        .split(|byte| !in_name(byte))
+        .filter(|word| word.first().is_some_and(|first| !first.is_ascii_digit()))
+    {
         if let Ok(word) = std::str::from_utf8(word)
             && !words.contains(word)
         {
@@ -301,8 +425,18 @@ mod tests {
     fn step(command: &str, config: TaskConfig) -> Step {
         let part = crate::plan::command::split(command, Path::new("/w/apps/web")).remove(0);
         Step {
-            id: Arc::new(StepId { index: 0, task: "web#build".into(), position: 0, command: command.into(), cwd: "apps/web".into() }),
-            package: Arc::new(PackageRef { name: Some("web".into()), version: Some("1.0.0".into()), dir: "/w/apps/web".into() }),
+            id: Arc::new(StepId {
+                index: 0,
+                task: "web#build".into(),
+                position: 0,
+                command: command.into(),
+                cwd: "apps/web".into(),
+            }),
+            package: Arc::new(PackageRef {
+                name: Some("web".into()),
+                version: Some("1.0.0".into()),
+                dir: "/w/apps/web".into(),
+            }),
             task_name: "build".into(),
             invocation: Invocation { env: part.invocation.env, run: part.invocation.run },
             cwd: "/w/apps/web".into(),
@@ -345,20 +479,50 @@ mod tests {
             ..TaskConfig::default()
         };
         let declared = [
-            EnvRule { select: EnvSelectRule::Prefix("VITE_".into()), mode: EnvMode::Tracked, why: String::new() },
-            EnvRule { select: EnvSelectRule::Name("CI".into()), mode: EnvMode::Untracked, why: String::new() },
+            EnvRule {
+                select: EnvSelectRule::Prefix("VITE_".into()),
+                mode: EnvMode::Tracked,
+                why: String::new(),
+            },
+            EnvRule {
+                select: EnvSelectRule::Name("CI".into()),
+                mode: EnvMode::Untracked,
+                why: String::new(),
+            },
         ];
         let cases = [
-            ("PATH", "untracked"), ("XDG_RUNTIME_DIR", "untracked"), ("http_proxy", "untracked"), ("NODE_ENV", "tracked"),
-            ("LC_ALL", "tracked"), ("API_URL", "tracked"), ("API_DEBUG", "left out"), ("UNSET", "absent"),
-            ("GITHUB_TOKEN", "untracked"), ("VITE_X", "tracked"), ("CI", "untracked"), ("GITHUB_ACTIONS", "tracked"),
-            ("USED", "tracked"), ("USED_NOT", "left out"), ("IN_FILE", "tracked"), ("OTHER", "left out"),
-            ("npm_execpath", "dropped"), ("PNPM_SCRIPT_SRC_DIR", "dropped"), ("npm_config_registry", "tracked"),
-            ("npm_config_user_agent", "untracked"), ("OVERHEAR_IPC", "dropped"), ("VP_RUN_NODE_CLIENT_PATH", "dropped"),
+            ("PATH", "untracked"),
+            ("XDG_RUNTIME_DIR", "untracked"),
+            ("http_proxy", "untracked"),
+            ("NODE_ENV", "tracked"),
+            ("LC_ALL", "tracked"),
+            ("API_URL", "tracked"),
+            ("API_DEBUG", "left out"),
+            ("UNSET", "absent"),
+            ("GITHUB_TOKEN", "untracked"),
+            ("VITE_X", "tracked"),
+            ("CI", "untracked"),
+            ("GITHUB_ACTIONS", "tracked"),
+            ("USED", "tracked"),
+            ("USED_NOT", "left out"),
+            ("IN_FILE", "tracked"),
+            ("OTHER", "left out"),
+            ("npm_execpath", "dropped"),
+            ("PNPM_SCRIPT_SRC_DIR", "dropped"),
+            ("npm_config_registry", "tracked"),
+            ("npm_config_user_agent", "untracked"),
+            ("OVERHEAR_IPC", "dropped"),
+            ("VP_RUN_NODE_CLIENT_PATH", "dropped"),
         ];
-        let set: Vec<(&str, &str)> = cases.iter().filter(|(_, fate)| *fate != "absent").map(|(name, _)| (*name, "v")).collect();
+        let set: Vec<(&str, &str)> =
+            cases.iter().filter(|(_, fate)| *fate != "absent").map(|(name, _)| (*name, "v")).collect();
         let runner = vars(&set);
-        let env = of_step(around(&runner), &step("sh build.sh --x=$USED", config), &declared, &[b"echo ${IN_FILE}".to_vec()]);
+        let env = of_step(
+            around(&runner),
+            &step("sh build.sh --x=$USED", config),
+            &declared,
+            &[b"echo ${IN_FILE}".to_vec()],
+        );
         for (name, expected) in cases {
             assert_eq!(fate(&env, name), expected, "{name}");
         }
@@ -367,13 +531,27 @@ mod tests {
 
     #[test]
     fn a_step_gets_the_variables_that_package_managers_set() {
-        let runner = vars(&[("PATH", "/w/node_modules/.bin:/usr/lib/node-gyp-bin:/usr/bin:/o/node_modules/.bin"), ("INIT_CWD", "/x"), ("npm_package_name", "outer")]);
+        let runner = vars(&[
+            ("PATH", "/w/node_modules/.bin:/usr/lib/node-gyp-bin:/usr/bin:/o/node_modules/.bin"),
+            ("INIT_CWD", "/x"),
+            ("npm_package_name", "outer"),
+        ]);
         let env = of_step(around(&runner), &step("vite build", TaskConfig::default()), &[], &[]);
         let expected = [
-            ("PATH", "/w/apps/web/node_modules/.bin:/w/apps/node_modules/.bin:/w/node_modules/.bin:/usr/bin:/o/node_modules/.bin"),
-            ("INIT_CWD", "/w/apps/web"), ("npm_package_name", "web"), ("npm_package_version", "1.0.0"),
-            ("npm_lifecycle_event", "build"), ("npm_package_json", "/w/apps/web/package.json"), ("OVERHEAR", "1"),
-            ("OVERHEAR_TASK", "web#build"), ("VP_RUN", "1"), ("PWD", "/w/apps/web"), ("FORCE_COLOR", "1"),
+            (
+                "PATH",
+                "/w/apps/web/node_modules/.bin:/w/apps/node_modules/.bin:/w/node_modules/.bin:/usr/bin:/o/node_modules/.bin",
+            ),
+            ("INIT_CWD", "/w/apps/web"),
+            ("npm_package_name", "web"),
+            ("npm_package_version", "1.0.0"),
+            ("npm_lifecycle_event", "build"),
+            ("npm_package_json", "/w/apps/web/package.json"),
+            ("OVERHEAR", "1"),
+            ("OVERHEAR_TASK", "web#build"),
+            ("VP_RUN", "1"),
+            ("PWD", "/w/apps/web"),
+            ("FORCE_COLOR", "1"),
         ];
         for (name, value) in expected {
             assert_eq!(get(&env.passed, name), Some(value), "{name}");
@@ -394,7 +572,12 @@ mod tests {
 
     #[test]
     fn a_step_that_is_not_cached_sees_everything_but_what_is_dropped() {
-        let runner = vars(&[("ANY", "1"), ("npm_execpath", "/x"), ("PATH", "/usr/bin"), ("npm_config_user_agent", "npm")]);
+        let runner = vars(&[
+            ("ANY", "1"),
+            ("npm_execpath", "/x"),
+            ("PATH", "/usr/bin"),
+            ("npm_config_user_agent", "npm"),
+        ]);
         let passed = whole(around(&runner), &step("A=b x", TaskConfig::default()));
         assert_eq!(get(&passed, "ANY"), Some("1"));
         assert_eq!(get(&passed, "npm_execpath"), None);

@@ -1,14 +1,14 @@
 //! From selected tasks to steps in order. Tasks become nodes once each, with what they wait for as
-//! a whole; commands become items in sequence, where an item may be a call of other tasks. Then all
-//! of it is one graph of points (the begin and the end of each node, and each command), which is
-//! sorted; a cycle there is an error that names its path.
+//! a whole; commands become items in sequence, where an item may be a call of other tasks. `points`
+//! brings the nodes into order.
 
 use super::command::{self, Part};
 use super::nested::{self, Runner};
 use super::select::{Selected, no_package};
-use super::{Origin, PackageRef, Plan, Request, Run, Step, TaskSpec};
-use crate::config::{ConfigFile, DependencyKind, DependsOn, DependsOnPackage, TaskConfig, TaskEntry, TaskKeys};
-use crate::event::StepId;
+use super::{Origin, PackageRef, Plan, Request, Run, TaskSpec, points};
+use crate::config::{
+    ConfigFile, DependencyKind, DependsOn, DependsOnPackage, TaskConfig, TaskEntry, TaskKeys,
+};
 use crate::path::join_lexically;
 use crate::problem::{Problem, Problems, closest};
 use crate::wildcard;
@@ -18,23 +18,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A task, once per plan.
-struct Node {
-    package: usize,
-    task: String,
+pub(super) struct Node {
+    pub package: usize,
+    pub task: String,
     /// Nodes that must have ended before it begins.
-    waits_for: Vec<usize>,
-    items: Vec<Item>,
-    config: Arc<TaskConfig>,
-    origin: Origin,
+    pub waits_for: Vec<usize>,
+    pub items: Vec<Item>,
+    pub config: Arc<TaskConfig>,
+    pub origin: Origin,
 }
 
 /// One thing that a task does, after the one before.
-struct Item {
+pub(super) struct Item {
     /// The script that it is from: the task's, or its `pre` and `post` script.
-    script: Arc<str>,
-    part: Part,
+    pub script: Arc<str>,
+    pub part: Part,
     /// Tasks that stand for the command; empty if it is started as it is.
-    calls: Vec<usize>,
+    pub calls: Vec<usize>,
 }
 
 struct Builder<'a> {
@@ -72,10 +72,7 @@ pub(super) fn plan(workspace: &Workspace, request: &Request, selected: &Selected
         builder.order_by_packages(requested);
     }
     let nodes = std::mem::take(&mut builder.problems).or(builder.nodes)?;
-    let mut points = Points::of(&nodes);
-    let begins_of_calls = points.connect_calls(&nodes);
-    let order = points.sort(workspace, &nodes)?;
-    Ok(Plan { steps: points.steps(workspace, &nodes, &order, &begins_of_calls), warnings: Vec::new() })
+    Ok(Plan { steps: points::steps(workspace, &nodes)?, warnings: Vec::new() })
 }
 
 /// What a step needs to know of its package.
@@ -92,7 +89,11 @@ pub(super) fn shared_files(workspace: &Workspace, package: usize) -> Vec<&Config
 }
 
 /// The entries of `scripts` for a script: the package's own, and the root's.
-fn script_entries<'a>(workspace: &'a Workspace, package: usize, script: &str) -> [Option<(&'a ConfigFile, &'a TaskEntry)>; 2] {
+fn script_entries<'a>(
+    workspace: &'a Workspace,
+    package: usize,
+    script: &str,
+) -> [Option<(&'a ConfigFile, &'a TaskEntry)>; 2] {
     let of = |at: usize| {
         let config = workspace.packages[at].config.as_ref()?;
         Some((config, config.scripts.iter().find(|entry| entry.name == script)?))
@@ -106,12 +107,14 @@ impl Builder<'_> {
         if let Some(node) = self.by_task.get(&(package, task.to_string())) {
             return *node;
         }
-        let definition = self.workspace.packages[package].definition(task).expect("only tasks that exist become nodes");
+        let definition =
+            self.workspace.packages[package].definition(task).expect("only tasks that exist become nodes");
         let (keys, origin) = match definition {
             Definition::Task(entry) => (entry.keys.clone(), Origin::Task),
             Definition::Script(script) => {
                 let mut keys = TaskKeys::default();
-                for (_, entry) in script_entries(self.workspace, package, &script.name).into_iter().flatten() {
+                for (_, entry) in script_entries(self.workspace, package, &script.name).into_iter().flatten()
+                {
                     keys = keys.over(&entry.keys);
                 }
                 (keys, Origin::Script)
@@ -120,7 +123,14 @@ impl Builder<'_> {
         let config = Arc::new(keys.settle(&shared_files(self.workspace, package), self.strict_env));
         let items = self.items(package, definition);
         let node = self.nodes.len();
-        self.nodes.push(Node { package, task: task.to_string(), waits_for: Vec::new(), items, config, origin });
+        self.nodes.push(Node {
+            package,
+            task: task.to_string(),
+            waits_for: Vec::new(),
+            items,
+            config,
+            origin,
+        });
         self.by_task.insert((package, task.to_string()), node);
         self.open.push(node);
         node
@@ -136,9 +146,16 @@ impl Builder<'_> {
         };
         match definition {
             Definition::Task(entry) => {
-                let cwd = entry.cwd.as_ref().map_or(package.dir.clone(), |cwd| join_lexically(&package.dir, Path::new(cwd)));
+                let cwd = entry
+                    .cwd
+                    .as_ref()
+                    .map_or(package.dir.clone(), |cwd| join_lexically(&package.dir, Path::new(cwd)));
                 let commands = entry.command.as_deref().unwrap_or_default();
-                commands.iter().filter(|command| !command.trim().is_empty()).flat_map(|command| cut(&entry.name, command, &cwd)).collect()
+                commands
+                    .iter()
+                    .filter(|command| !command.trim().is_empty())
+                    .flat_map(|command| cut(&entry.name, command, &cwd))
+                    .collect()
             }
             Definition::Script(script) => {
                 let around = |prefix: &str| {
@@ -178,12 +195,18 @@ impl Builder<'_> {
         let task = self.nodes[node].task.clone();
         // What the root says of a script holds for many packages, and not each has all tasks.
         let (file, entry, for_many) = match workspace.packages[package].definition(&task) {
-            Some(Definition::Task(entry)) => (workspace.packages[package].config.as_ref(), Some(entry), false),
+            Some(Definition::Task(entry)) => {
+                (workspace.packages[package].config.as_ref(), Some(entry), false)
+            }
             _ => {
                 let [own, root] = script_entries(workspace, package, &task);
                 let own = own.filter(|(_, entry)| entry.depends_on.is_some());
                 let chosen = own.or(root);
-                (chosen.map(|(file, _)| file), chosen.map(|(_, entry)| entry), own.is_none() && !workspace.lone)
+                (
+                    chosen.map(|(file, _)| file),
+                    chosen.map(|(_, entry)| entry),
+                    own.is_none() && !workspace.lone,
+                )
             }
         };
         let (Some(file), Some(entry)) = (file, entry) else { return };
@@ -216,7 +239,12 @@ impl Builder<'_> {
         let packages: Vec<usize> = match &member.of {
             DependsOnPackage::Own => vec![package],
             DependsOnPackage::Named(name) if wildcard::is_pattern(name) => (0..self.workspace.packages.len())
-                .filter(|at| self.workspace.packages[*at].name.as_deref().is_some_and(|own| wildcard::matches(name, own)))
+                .filter(|at| {
+                    self.workspace.packages[*at]
+                        .name
+                        .as_deref()
+                        .is_some_and(|own| wildcard::matches(name, own))
+                })
                 .collect(),
             DependsOnPackage::Named(name) => {
                 vec![self.workspace.package_named(name).ok_or_else(|| no_package(self.workspace, name))?]
@@ -240,7 +268,12 @@ impl Builder<'_> {
 
     /// The tasks of the nearest packages that this one depends on: one that has none is looked
     /// through, so that order holds across it.
-    fn upstream<T: Ord>(&self, package: usize, kinds: &[DependencyKind], tasks_of: impl Fn(usize) -> Vec<T>) -> Vec<T> {
+    fn upstream<T: Ord>(
+        &self,
+        package: usize,
+        kinds: &[DependencyKind],
+        tasks_of: impl Fn(usize) -> Vec<T>,
+    ) -> Vec<T> {
         let mut found = Vec::new();
         let mut seen = FxHashSet::default();
         let mut open: Vec<usize> = Vec::new();
@@ -253,7 +286,13 @@ impl Builder<'_> {
             }
             let tasks = tasks_of(at);
             if tasks.is_empty() {
-                open.extend(self.workspace.packages[at].edges.iter().map(|edge| edge.to).filter(|to| seen.insert(*to)));
+                open.extend(
+                    self.workspace.packages[at]
+                        .edges
+                        .iter()
+                        .map(|edge| edge.to)
+                        .filter(|to| seen.insert(*to)),
+                );
             }
             found.extend(tasks);
         }
@@ -263,7 +302,8 @@ impl Builder<'_> {
 
     /// Whether a member of `dependsOn` that gave nothing is a mistake.
     fn is_nowhere(&self, package: usize, member: &DependsOn, for_many: bool) -> bool {
-        let anywhere = || (0..self.workspace.packages.len()).any(|at| !self.matching(at, &member.task).is_empty());
+        let anywhere =
+            || (0..self.workspace.packages.len()).any(|at| !self.matching(at, &member.task).is_empty());
         match &member.of {
             DependsOnPackage::Own if !for_many => self.matching(package, &member.task).is_empty(),
             DependsOnPackage::Named(_) => true,
@@ -271,21 +311,37 @@ impl Builder<'_> {
         }
     }
 
-    fn depends_on_nothing(&self, file: &ConfigFile, package: usize, member: &DependsOn, for_many: bool) -> Problem {
+    fn depends_on_nothing(
+        &self,
+        file: &ConfigFile,
+        package: usize,
+        member: &DependsOn,
+        for_many: bool,
+    ) -> Problem {
         let task = &member.task;
         let (message, packages): (String, Vec<usize>) = match &member.of {
-            DependsOnPackage::Own if !for_many => {
-                (format!("`dependsOn` of nothing: package `{}` has no task `{task}`", self.workspace.packages[package].label()), vec![package])
-            }
-            DependsOnPackage::Named(name) => {
-                (format!("`dependsOn` of nothing: package `{name}` has no task `{task}`"), self.workspace.package_named(name).into_iter().collect())
-            }
-            DependsOnPackage::Own | DependsOnPackage::Dependencies(_) => {
-                (format!("`dependsOn` of nothing: no package has a task `{task}`"), (0..self.workspace.packages.len()).collect())
-            }
+            DependsOnPackage::Own if !for_many => (
+                format!(
+                    "`dependsOn` of nothing: {} has no task `{task}`",
+                    self.workspace.packages[package].in_words()
+                ),
+                vec![package],
+            ),
+            DependsOnPackage::Named(name) => (
+                format!("`dependsOn` of nothing: package `{name}` has no task `{task}`"),
+                self.workspace.package_named(name).into_iter().collect(),
+            ),
+            DependsOnPackage::Own | DependsOnPackage::Dependencies(_) => (
+                format!("`dependsOn` of nothing: no package has a task `{task}`"),
+                (0..self.workspace.packages.len()).collect(),
+            ),
         };
         let problem = file.source.problem(member.at.clone(), message);
-        let known: Vec<&str> = packages.iter().flat_map(|at| self.workspace.packages[*at].definitions()).map(Definition::name).collect();
+        let known: Vec<&str> = packages
+            .iter()
+            .flat_map(|at| self.workspace.packages[*at].definitions())
+            .map(Definition::name)
+            .collect();
         match closest(task, known.iter().copied()) {
             Some(close) => problem.help(format!("did you mean `{close}`?")),
             None => problem.help("remove it, or add the task"),
@@ -316,7 +372,11 @@ impl Builder<'_> {
                             part.text = format!("{program} {}", command::quote(task));
                             *args = vec![task.clone()];
                         }
-                        resolved.push(Item { calls: vec![self.node(*package, task)], script: item.script.clone(), part });
+                        resolved.push(Item {
+                            calls: vec![self.node(*package, task)],
+                            script: item.script.clone(),
+                            part,
+                        });
                     }
                 }
             }
@@ -330,7 +390,8 @@ impl Builder<'_> {
         let here = self.workspace.package_at(cwd)?;
         let find = |text: &String| -> Option<(usize, String)> {
             if call.runner == Runner::Scripts {
-                let script = self.workspace.packages[here].scripts.iter().find(|script| script.name == *text)?;
+                let script =
+                    self.workspace.packages[here].scripts.iter().find(|script| script.name == *text)?;
                 return Some((here, script.name.clone()));
             }
             let TaskSpec { package, task } = TaskSpec::parse_list(text).into_iter().next()?;
@@ -349,247 +410,5 @@ impl Builder<'_> {
             let others: Vec<usize> = self.upstream(*package, &DependencyKind::ALL, planned);
             self.nodes[node].waits_for.extend(others);
         }
-    }
-}
-
-/// A point in the course of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Point {
-    Begin(usize),
-    /// Node and item.
-    Item(usize, usize),
-    End(usize),
-}
-
-/// All points, and which others each waits for.
-struct Points {
-    points: Vec<Point>,
-    waits_for: Vec<Vec<usize>>,
-    /// Position of the begin of each node; its items and its end follow.
-    begins: Vec<usize>,
-}
-
-impl Points {
-    /// The points of all nodes, each waiting for the one before; calls are not connected yet.
-    fn of(nodes: &[Node]) -> Points {
-        let mut points = Points { points: Vec::new(), waits_for: Vec::new(), begins: Vec::with_capacity(nodes.len()) };
-        for (at, node) in nodes.iter().enumerate() {
-            points.begins.push(points.points.len());
-            points.push(Point::Begin(at), Vec::new());
-            for item in 0..node.items.len() {
-                let before = points.points.len() - 1;
-                points.push(Point::Item(at, item), vec![before]);
-            }
-            let before = points.points.len() - 1;
-            points.push(Point::End(at), vec![before]);
-        }
-        for (at, node) in nodes.iter().enumerate() {
-            let ends: Vec<usize> = node.waits_for.iter().map(|other| points.end(nodes, *other)).collect();
-            points.waits_for[points.begins[at]].extend(ends);
-        }
-        points
-    }
-
-    fn push(&mut self, point: Point, waits_for: Vec<usize>) {
-        self.points.push(point);
-        self.waits_for.push(waits_for);
-    }
-
-    fn end(&self, nodes: &[Node], node: usize) -> usize {
-        self.begins[node] + nodes[node].items.len() + 1
-    }
-
-    /// Lets calls stand for their commands: the point of the call waits for the tasks, and those,
-    /// with all that they wait for, come after what was before the call. Where that would be a
-    /// circle (the task has run already, and is to run again), the command stays a command.
-    /// Returns the points that stay calls.
-    fn connect_calls(&mut self, nodes: &[Node]) -> FxHashSet<usize> {
-        let mut calls = FxHashSet::default();
-        for (at, node) in nodes.iter().enumerate() {
-            for (item, call) in node.items.iter().enumerate().filter(|(_, item)| !item.calls.is_empty()) {
-                let point = self.begins[at] + 1 + item;
-                let before = point - 1;
-                if call.calls.iter().any(|called| *called == at) || self.closes_a_circle(nodes, before, &call.calls) {
-                    // A call of itself never ends when run directly; it is left in, as a cycle.
-                    if call.calls.contains(&at) {
-                        let begin = self.begins[at];
-                        let end = self.end(nodes, at);
-                        self.waits_for[begin].push(end);
-                    }
-                    continue;
-                }
-                calls.insert(point);
-                let begin_is_free = matches!(self.points[before], Point::Begin(_)) && self.waits_for[before].is_empty();
-                if !begin_is_free {
-                    for reached in closure(nodes, &call.calls, at) {
-                        // What the commands before wait for cannot wait for them.
-                        if !self.reaches(before, self.end(nodes, reached)) {
-                            self.waits_for[self.begins[reached]].push(before);
-                        }
-                    }
-                }
-                for called in &call.calls {
-                    let end = self.end(nodes, *called);
-                    self.waits_for[point].push(end);
-                }
-            }
-        }
-        calls
-    }
-
-    /// Whether a command before a call waits for one of the called tasks. A task that only
-    /// `dependsOn` has asked for before the first command need not run again.
-    fn closes_a_circle(&self, nodes: &[Node], before: usize, called: &[usize]) -> bool {
-        let first = matches!(self.points[before], Point::Begin(_));
-        !first && called.iter().any(|node| self.reaches(before, self.end(nodes, *node)))
-    }
-
-    fn reaches(&self, from: usize, to: usize) -> bool {
-        let mut seen = FxHashSet::default();
-        let mut open = vec![from];
-        while let Some(at) = open.pop() {
-            if at == to {
-                return true;
-            }
-            open.extend(self.waits_for[at].iter().copied().filter(|next| seen.insert(*next)));
-        }
-        false
-    }
-
-    /// The points in an order in which each comes after all that it waits for.
-    fn sort(&self, workspace: &Workspace, nodes: &[Node]) -> Result<Vec<usize>, Problems> {
-        #[derive(Clone, Copy, PartialEq)]
-        enum State {
-            New,
-            Open,
-            Done,
-        }
-        let mut states = vec![State::New; self.points.len()];
-        let mut order = Vec::with_capacity(self.points.len());
-        for start in 0..self.points.len() {
-            if states[start] != State::New {
-                continue;
-            }
-            states[start] = State::Open;
-            let mut way = vec![(start, 0)];
-            while let Some((at, next)) = way.last_mut() {
-                let at = *at;
-                let Some(other) = self.waits_for[at].get(*next).copied() else {
-                    states[at] = State::Done;
-                    order.push(at);
-                    way.pop();
-                    continue;
-                };
-                *next += 1;
-                match states[other] {
-                    State::Done => {}
-                    State::New => {
-                        states[other] = State::Open;
-                        way.push((other, 0));
-                    }
-                    State::Open => {
-                        let from = way.iter().position(|(at, _)| *at == other).unwrap_or(0);
-                        let points: Vec<usize> = way[from..].iter().map(|(at, _)| *at).collect();
-                        return Err(self.cycle(workspace, nodes, &points).into());
-                    }
-                }
-            }
-        }
-        Ok(order)
-    }
-
-    fn cycle(&self, workspace: &Workspace, nodes: &[Node], points: &[usize]) -> Problem {
-        let node_of = |point: &usize| match self.points[*point] {
-            Point::Begin(node) | Point::End(node) | Point::Item(node, _) => node,
-        };
-        let mut path: Vec<usize> = points.iter().map(node_of).collect();
-        path.dedup();
-        if path.len() > 1 && path.first() == path.last() {
-            path.pop();
-        }
-        // Always told from the same task, wherever the search came upon it.
-        let first = path.iter().enumerate().min_by_key(|(_, node)| **node).map_or(0, |(at, _)| at);
-        path.rotate_left(first);
-        path.push(path[0]);
-        let label = |node: &usize| workspace.task_label(nodes[*node].package, &nodes[*node].task);
-        let names: Vec<String> = path.iter().map(label).collect();
-        let packages: FxHashSet<usize> = path.iter().map(|node| nodes[*node].package).collect();
-        let tasks: FxHashSet<&str> = path.iter().map(|node| nodes[*node].task.as_str()).collect();
-        let help = if packages.len() > 1 && tasks.len() == 1 {
-            "these packages depend on each other: remove one of the dependencies from package.json, or run without order (--parallel)"
-        } else {
-            "each waits for the next: take one out of `dependsOn`, or out of the command that calls it"
-        };
-        Problem::new(format!("tasks wait for each other in a circle: {}", names.join(" → "))).help(help)
-    }
-
-    /// The steps: points that are commands, each with the commands that it waits for.
-    fn steps(&self, workspace: &Workspace, nodes: &[Node], order: &[usize], calls: &FxHashSet<usize>) -> Vec<Step> {
-        let mut steps: Vec<Step> = Vec::new();
-        // For each point the steps that must have ended when it is passed.
-        let mut passed: Vec<Vec<usize>> = vec![Vec::new(); self.points.len()];
-        let mut packages: FxHashMap<usize, Arc<PackageRef>> = FxHashMap::default();
-        let mut labels: FxHashMap<usize, Arc<str>> = FxHashMap::default();
-        for at in order {
-            let mut before: Vec<usize> = self.waits_for[*at].iter().flat_map(|other| passed[*other].iter().copied()).collect();
-            before.sort_unstable();
-            before.dedup();
-            let Point::Item(node_at, item_at) = self.points[*at] else {
-                passed[*at] = before;
-                continue;
-            };
-            if calls.contains(at) {
-                passed[*at] = before;
-                continue;
-            }
-            let node = &nodes[node_at];
-            let item = &node.items[item_at];
-            let index = steps.len();
-            let first = self.begins[node_at] + 1;
-            let position = (first..*at).filter(|point| !calls.contains(point)).count();
-            let label = labels.entry(node_at).or_insert_with(|| workspace.task_label(node.package, &node.task).into());
-            let package = packages.entry(node.package).or_insert_with(|| Arc::new(package_ref(workspace, node.package)));
-            steps.push(Step {
-                id: Arc::new(StepId {
-                    index,
-                    task: label.clone(),
-                    position,
-                    command: item.part.text.as_str().into(),
-                    cwd: relative(&workspace.root, &item.part.cwd).into(),
-                }),
-                package: package.clone(),
-                task_name: item.script.clone(),
-                invocation: item.part.invocation.clone(),
-                cwd: item.part.cwd.clone(),
-                config: node.config.clone(),
-                origin: node.origin,
-                waits_for: before,
-            });
-            passed[*at] = vec![index];
-        }
-        steps
-    }
-}
-
-/// These nodes and all that they wait for or call, but not this one.
-fn closure(nodes: &[Node], start: &[usize], without: usize) -> Vec<usize> {
-    let mut seen: FxHashSet<usize> = [without].into_iter().collect();
-    let mut open: Vec<usize> = start.to_vec();
-    let mut reached = Vec::new();
-    while let Some(at) = open.pop() {
-        if seen.insert(at) {
-            reached.push(at);
-            open.extend(&nodes[at].waits_for);
-            open.extend(nodes[at].items.iter().flat_map(|item| &item.calls));
-        }
-    }
-    reached
-}
-
-fn relative(root: &Path, dir: &Path) -> String {
-    match dir.strip_prefix(root) {
-        Ok(inside) if inside.as_os_str().is_empty() => ".".to_string(),
-        Ok(inside) => inside.display().to_string(),
-        Err(_) => dir.display().to_string(),
     }
 }

@@ -1,13 +1,14 @@
 //! From what was asked to the steps to run and what each waits for. Pure data and pure functions:
 //! nothing here looks at the disk or starts anything.
 //!
-//! Read next: `select` (which packages), `graph` (tasks and their order), `command` (the language
+//! Read next: `select` (which packages), `graph` and `points` (tasks and their order), `command` (the language
 //! of commands), `nested` (commands that stand for others), `env` (the variables that a step sees).
 
 pub mod command;
 pub mod env;
 mod graph;
 pub mod nested;
+mod points;
 mod select;
 
 use crate::config::TaskConfig;
@@ -146,7 +147,9 @@ pub fn list(workspace: &Workspace) -> Vec<Listed<'_>> {
                     let entry = entries.into_iter().find(|entry| entry.name == script.name);
                     (script.command.clone(), entry.and_then(|entry| entry.description.as_deref()))
                 }
-                Definition::Task(task) => (task.command.as_deref().unwrap_or_default().join(" && "), task.description.as_deref()),
+                Definition::Task(task) => {
+                    (task.command.as_deref().unwrap_or_default().join(" && "), task.description.as_deref())
+                }
             };
             let label = workspace.task_label(at, definition.name());
             listed.push(Listed { package: at, label, definition, command, description });

@@ -26,15 +26,107 @@ pub enum Runner {
 
 /// Names that pnpm and yarn keep for themselves where `run` is left out.
 const RESERVED: &[&str] = &[
-    "access", "add", "approve-builds", "audit", "autoclean", "bin", "bugs", "c", "cache", "cat-file", "cat-index",
-    "check", "ci", "completion", "config", "constraints", "create", "dedupe", "deploy", "dist-tag", "dlx", "docs",
-    "doctor", "env", "exec", "explain", "explore", "fetch", "find-hash", "fund", "generate-lock-entry", "get", "global",
-    "help", "i", "import", "info", "init", "install", "install-test", "it", "la", "licenses", "link", "list", "ll", "ln",
-    "login", "logout", "ls", "m", "multi", "node", "npm", "outdated", "owner", "pack", "patch", "patch-commit",
-    "patch-remove", "pkg", "plugin", "policies", "prefix", "prune", "publish", "rb", "rebuild", "recursive", "remove",
-    "repo", "rm", "root", "run", "run-script", "s", "search", "self-update", "server", "set", "setup", "stage", "stars",
-    "store", "tag", "team", "un", "uninstall", "unlink", "unplug", "up", "update", "upgrade", "upgrade-interactive",
-    "version", "versions", "view", "why", "workspace", "workspaces", "x",
+    "access",
+    "add",
+    "approve-builds",
+    "audit",
+    "autoclean",
+    "bin",
+    "bugs",
+    "c",
+    "cache",
+    "cat-file",
+    "cat-index",
+    "check",
+    "ci",
+    "completion",
+    "config",
+    "constraints",
+    "create",
+    "dedupe",
+    "deploy",
+    "dist-tag",
+    "dlx",
+    "docs",
+    "doctor",
+    "env",
+    "exec",
+    "explain",
+    "explore",
+    "fetch",
+    "find-hash",
+    "fund",
+    "generate-lock-entry",
+    "get",
+    "global",
+    "help",
+    "i",
+    "import",
+    "info",
+    "init",
+    "install",
+    "install-test",
+    "it",
+    "la",
+    "licenses",
+    "link",
+    "list",
+    "ll",
+    "ln",
+    "login",
+    "logout",
+    "ls",
+    "m",
+    "multi",
+    "node",
+    "npm",
+    "outdated",
+    "owner",
+    "pack",
+    "patch",
+    "patch-commit",
+    "patch-remove",
+    "pkg",
+    "plugin",
+    "policies",
+    "prefix",
+    "prune",
+    "publish",
+    "rb",
+    "rebuild",
+    "recursive",
+    "remove",
+    "repo",
+    "rm",
+    "root",
+    "run",
+    "run-script",
+    "s",
+    "search",
+    "self-update",
+    "server",
+    "set",
+    "setup",
+    "stage",
+    "stars",
+    "store",
+    "tag",
+    "team",
+    "un",
+    "uninstall",
+    "unlink",
+    "unplug",
+    "up",
+    "update",
+    "upgrade",
+    "upgrade-interactive",
+    "version",
+    "versions",
+    "view",
+    "why",
+    "workspace",
+    "workspaces",
+    "x",
 ];
 
 /// The tasks that this command runs, if it does nothing else.
@@ -50,7 +142,9 @@ pub fn call(invocation: &Invocation) -> Option<Call> {
         runner: Runner::Scripts,
     };
     match (program.as_str(), words.as_slice()) {
-        ("npm" | "pnpm" | "yarn" | "bun", ["run", task]) | ("npm" | "pnpm", ["run-script", task]) => Some(scripts(&[task], false)),
+        ("npm" | "pnpm" | "yarn" | "bun", ["run", task]) | ("npm" | "pnpm", ["run-script", task]) => {
+            Some(scripts(&[task], false))
+        }
         ("npm" | "pnpm", [task @ ("test" | "start")]) => Some(scripts(&[task], false)),
         ("npm" | "pnpm", ["t"]) => Some(scripts(&["test"], false)),
         ("pnpm" | "yarn", [task]) if !RESERVED.contains(task) => Some(scripts(&[task], false)),
@@ -74,7 +168,10 @@ pub fn runs_many_packages(invocation: &Invocation) -> bool {
     let Run::Program { program, args } = &look_through(invocation).run else { return false };
     let has = |flags: &[&str]| args.iter().any(|word| flags.contains(&word.as_str()));
     match program.as_str() {
-        "overhear" | "vp" => args.first().is_some_and(|first| first == "run") && has(&["-r", "--recursive", "-t", "--transitive"]),
+        "overhear" | "vp" => {
+            args.first().is_some_and(|first| first == "run")
+                && has(&["-r", "--recursive", "-t", "--transitive"])
+        }
         "pnpm" => has(&["-r", "--recursive", "recursive", "m", "multi"]),
         "npm" => has(&["-ws", "--workspaces"]),
         "yarn" => args.first().is_some_and(|first| first == "workspaces"),
@@ -162,7 +259,9 @@ mod tests {
         ];
         for (command, expected) in cases {
             let found = call(&invocation(command));
-            let found = found.as_ref().map(|call| (call.tasks.iter().map(String::as_str).collect::<Vec<_>>(), call.parallel));
+            let found = found
+                .as_ref()
+                .map(|call| (call.tasks.iter().map(String::as_str).collect::<Vec<_>>(), call.parallel));
             assert_eq!(found, expected.map(|(tasks, parallel)| (tasks.to_vec(), parallel)), "{command}");
         }
     }

@@ -6,6 +6,7 @@ use crate::path::join_lexically;
 use crate::problem::{Problem, Problems, closest};
 use crate::wildcard;
 use crate::workspace::{Definition, Workspace};
+use rustc_hash::FxHashSet;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -38,6 +39,8 @@ pub(super) fn select(workspace: &Workspace, request: &Request) -> Result<Selecte
             Err(problem) => problems.0.push(problem),
         }
     }
+    let mut seen = FxHashSet::default();
+    selected.tasks.retain(|task| seen.insert(task.clone()));
     problems.or(selected)
 }
 
@@ -52,9 +55,15 @@ fn contradictions(request: &Request) -> Result<(), Problem> {
         (request.workspace_root && filters, "--workspace-root", "--filter"),
     ];
     if let Some((_, one, other)) = pairs.into_iter().find(|(both, _, _)| *both) {
-        return Err(Problem::new(format!("{one} and {other} contradict each other")).help("leave out one of them"));
+        return Err(
+            Problem::new(format!("{one} and {other} contradict each other")).help("leave out one of them")
+        );
     }
-    let flags = [(request.recursive, "--recursive"), (filters, "--filter"), (request.workspace_root, "--workspace-root")];
+    let flags = [
+        (request.recursive, "--recursive"),
+        (filters, "--filter"),
+        (request.workspace_root, "--workspace-root"),
+    ];
     match (named, flags.into_iter().find(|(given, _)| *given)) {
         (Some(TaskSpec { package: Some(package), task }), Some((_, flag))) => {
             let message = format!("`{package}#{task}` names its package, and {flag} selects packages");
@@ -65,7 +74,12 @@ fn contradictions(request: &Request) -> Result<(), Problem> {
 }
 
 /// The packages in which a task is looked for.
-fn packages_of(workspace: &Workspace, request: &Request, spec: &TaskSpec, filtered: Option<&BTreeSet<usize>>) -> Result<Vec<usize>, Problem> {
+fn packages_of(
+    workspace: &Workspace,
+    request: &Request,
+    spec: &TaskSpec,
+    filtered: Option<&BTreeSet<usize>>,
+) -> Result<Vec<usize>, Problem> {
     let start = match &spec.package {
         Some(name) => workspace.package_named(name).ok_or_else(|| no_package(workspace, name))?,
         None if request.workspace_root => 0,
@@ -87,8 +101,19 @@ pub(super) fn no_package(workspace: &Workspace, name: &str) -> Problem {
     }
 }
 
-fn select_task(workspace: &Workspace, request: &Request, spec: &TaskSpec, packages: &[usize], selected: &mut Selected, problems: &mut Problems) {
-    let having: Vec<usize> = packages.iter().copied().filter(|at| workspace.packages[*at].definition(&spec.task).is_some()).collect();
+fn select_task(
+    workspace: &Workspace,
+    request: &Request,
+    spec: &TaskSpec,
+    packages: &[usize],
+    selected: &mut Selected,
+    problems: &mut Problems,
+) {
+    let having: Vec<usize> = packages
+        .iter()
+        .copied()
+        .filter(|at| workspace.packages[*at].definition(&spec.task).is_some())
+        .collect();
     if having.is_empty() {
         // A filter that matches no package has been told already.
         if !packages.is_empty() {
@@ -99,13 +124,12 @@ fn select_task(workspace: &Workspace, request: &Request, spec: &TaskSpec, packag
     for at in having {
         if request.recursive && at == 0 && packages.len() > 1 && runs_many(workspace, &spec.task) {
             let label = workspace.task_label(0, &spec.task);
-            selected.warnings.push(format!("{label} runs tasks in many packages itself and is left out of --recursive"));
+            selected
+                .warnings
+                .push(format!("{label} runs tasks in many packages itself and is left out of --recursive"));
             continue;
         }
-        let task = (at, spec.task.clone());
-        if !selected.tasks.contains(&task) {
-            selected.tasks.push(task);
-        }
+        selected.tasks.push((at, spec.task.clone()));
     }
 }
 
@@ -117,14 +141,19 @@ fn runs_many(workspace: &Workspace, task: &str) -> bool {
         Some(Definition::Task(task)) => task.command.as_deref().unwrap_or_default(),
         None => &[],
     };
-    commands.iter().flat_map(|text| command::split(text, &root.dir)).any(|part| nested::runs_many_packages(&part.invocation))
+    commands
+        .iter()
+        .flat_map(|text| command::split(text, &root.dir))
+        .any(|part| nested::runs_many_packages(&part.invocation))
 }
 
 fn no_task(workspace: &Workspace, request: &Request, spec: &TaskSpec, packages: &[usize]) -> Problem {
     let task = &spec.task;
     let message = match packages {
-        [one] if workspace.lone && workspace.packages[*one].name.is_none() => format!("no task `{task}` in package.json"),
-        [one] => format!("no task `{task}` in package `{}`", workspace.packages[*one].label()),
+        [one] if workspace.lone && workspace.packages[*one].name.is_none() => {
+            format!("no task `{task}` in package.json")
+        }
+        [one] => format!("no task `{task}` in {}", workspace.packages[*one].in_words()),
         _ => format!("none of the {} selected packages has a task `{task}`", packages.len()),
     };
     let problem = Problem::new(message);
@@ -132,11 +161,18 @@ fn no_task(workspace: &Workspace, request: &Request, spec: &TaskSpec, packages: 
     if let Some(close) = closest(task, known.iter().map(|definition| definition.name())) {
         return problem.help(format!("did you mean `{close}`?"));
     }
-    let elsewhere: Vec<usize> = (0..workspace.packages.len()).filter(|at| workspace.packages[*at].definition(task).is_some()).collect();
+    let elsewhere: Vec<usize> = (0..workspace.packages.len())
+        .filter(|at| workspace.packages[*at].definition(task).is_some())
+        .collect();
     match elsewhere.as_slice() {
-        [] if known.is_empty() => problem.help("there are no scripts in package.json, and no tasks in overhear.json"),
+        [] if known.is_empty() => {
+            problem.help("there are no scripts in package.json, and no tasks in overhear.json")
+        }
         [] => problem.help("`overhear list` shows the tasks"),
-        [one] => problem.help(format!("`{}` exists; or run it wherever it exists with -r", workspace.task_label(*one, task))),
+        [one] => problem.help(format!(
+            "`{}` exists; or run it wherever it exists with -r",
+            workspace.task_label(*one, task)
+        )),
         many if !request.recursive => {
             problem.help(format!("{} other packages have it; run it there with -r", many.len()))
         }
@@ -205,7 +241,11 @@ impl Filter {
         if let Some((before, dir)) = rest.strip_suffix('}').and_then(|rest| rest.split_once('{')) {
             (filter.dir, rest) = (Some(dir.to_string()), before);
         }
-        if matches!(rest, "." | "..") || rest.starts_with("./") || rest.starts_with("../") || rest.starts_with('/') {
+        if matches!(rest, "." | "..")
+            || rest.starts_with("./")
+            || rest.starts_with("../")
+            || rest.starts_with('/')
+        {
             let first = filter.dir.replace(rest.to_string());
             if first.is_some() {
                 return None;
@@ -218,19 +258,30 @@ impl Filter {
     }
 }
 
-fn filter(workspace: &Workspace, request: &Request, warnings: &mut Vec<String>) -> Result<BTreeSet<usize>, Problems> {
+fn filter(
+    workspace: &Workspace,
+    request: &Request,
+    warnings: &mut Vec<String>,
+) -> Result<BTreeSet<usize>, Problems> {
     let mut problems = Problems::default();
     let (mut included, mut excluded) = (BTreeSet::new(), BTreeSet::new());
     let mut only_excludes = true;
     for written in &request.filters {
         let Some(filter) = Filter::parse(written) else {
             let problem = Problem::new(format!("cannot read the filter `{written}`"));
-            problems.0.push(problem.help("write a name, ./folder, {folder}, name..., ...name, name^..., or one of these after !"));
+            problems.0.push(problem.help(
+                "write a name, ./folder, {folder}, name..., ...name, name^..., or one of these after !",
+            ));
             continue;
         };
         if let Some(since) = &filter.since {
-            let message = format!("the filter `{written}` asks for what changed since `{since}`, which is not supported yet");
-            problems.0.push(Problem::new(message).help("name the packages, or leave the filter out: unchanged tasks are not run again"));
+            let message = format!(
+                "the filter `{written}` asks for what changed since `{since}`, which is not supported yet"
+            );
+            problems.0.push(
+                Problem::new(message)
+                    .help("name the packages, or leave the filter out: unchanged tasks are not run again"),
+            );
             continue;
         }
         let matched = apply(workspace, request, &filter);
@@ -238,7 +289,9 @@ fn filter(workspace: &Workspace, request: &Request, warnings: &mut Vec<String>) 
             problems.0.push(unmatched(workspace, written, &filter));
         } else if matched.is_empty() {
             let problem = unmatched(workspace, written, &filter);
-            warnings.push(problem.help.map_or(problem.message.clone(), |help| format!("{}: {help}", problem.message)));
+            warnings.push(
+                problem.help.map_or(problem.message.clone(), |help| format!("{}: {help}", problem.message)),
+            );
         }
         only_excludes &= filter.exclude;
         if filter.exclude { &mut excluded } else { &mut included }.extend(matched);
@@ -292,7 +345,8 @@ fn by_name(workspace: &Workspace, name: &str) -> BTreeSet<usize> {
     if !matched.is_empty() || name.contains('/') || wildcard::is_pattern(name) {
         return matched;
     }
-    let scoped = having(&|own| own.starts_with('@') && own.split_once('/').is_some_and(|(_, bare)| bare == name));
+    let scoped =
+        having(&|own| own.starts_with('@') && own.split_once('/').is_some_and(|(_, bare)| bare == name));
     if scoped.len() == 1 { scoped } else { BTreeSet::new() }
 }
 
@@ -335,7 +389,10 @@ mod tests {
             ("{apps/*}...", Filter { dir: name("apps/*"), dependencies: true, ..base() }),
             ("@s/*{apps}", Filter { name: name("@s/*"), dir: name("apps"), ..base() }),
             ("...[main]", Filter { since: name("main"), dependents: true, ..base() }),
-            ("web{apps}[main]", Filter { name: name("web"), dir: name("apps"), since: name("main"), ..base() }),
+            (
+                "web{apps}[main]",
+                Filter { name: name("web"), dir: name("apps"), since: name("main"), ..base() },
+            ),
         ];
         for (written, expected) in cases {
             assert_eq!(Filter::parse(written), Some(expected), "{written}");

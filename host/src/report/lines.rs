@@ -62,9 +62,14 @@ impl Lines {
             let _ = writeln!(self.err);
             self.is_midline = false;
         }
-        let _ = match step {
-            Some(step) => writeln!(self.err, "\x1b[36m{}\x1b[0m  {text}", name(step)),
-            None => writeln!(self.err, "{text}"),
+        let line = match step {
+            Some(step) => format!("\x1b[36m{}\x1b[0m  {text}\n", name(step)),
+            None => format!("{text}\n"),
+        };
+        // In one piece, so that lines of several processes on one terminal stay whole.
+        let _ = match self.err.current_choice() {
+            ColorChoice::Never => self.err.as_inner().write_all(anstream::adapter::strip_str(&line).to_string().as_bytes()),
+            _ => self.err.write_all(line.as_bytes()),
         };
     }
 

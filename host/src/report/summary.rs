@@ -156,7 +156,8 @@ fn disabled(kind: &str, by: &DisabledBy) -> Value {
     }
 }
 
-fn not_stored(refusal: &Refusal) -> Value {
+/// A refusal as the documents have it: its kind, and what it names.
+pub fn not_stored(refusal: &Refusal) -> Value {
     let kind = refusal.kind();
     match refusal {
         Refusal::ReadWriteOverlap { path, process } => json!({ "kind": kind, "path": path, "process": process }),

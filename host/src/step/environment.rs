@@ -76,7 +76,12 @@ pub fn of_step(shared: &Shared, step: &Step, declaration: Option<&Declaration>, 
     let files: Vec<Vec<u8>> = env::named_files(step).iter().filter_map(|file| std::fs::read(file).ok()).collect();
     let StepEnv { passed, tracked, .. } = env::of_step(surroundings(shared), step, rules, &files);
     let path = lookup(&passed, "PATH");
-    let search = std::env::split_paths(&path).map(|folder| step.cwd.join(folder)).collect();
+    let mut search: Vec<PathBuf> = Vec::new();
+    for folder in std::env::split_paths(&path).map(|folder| step.cwd.join(folder)) {
+        if !search.contains(&folder) {
+            search.push(folder);
+        }
+    }
     let whole = env::whole(surroundings(shared), step);
     let text = |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
     let served = Environment::new(whole.iter().filter_map(text).collect(), salt);

@@ -3,7 +3,7 @@
 //!
 //! What a run did with what it found is learned here too, also from a run that failed or is refused.
 
-use super::{Cached, Shared};
+use super::{Cached, Shared, facts};
 use crate::access::Observed;
 use crate::digest::Digest;
 use crate::fingerprint::{Pathset, Query, Remembered, Value, Values};
@@ -41,16 +41,17 @@ pub fn keep(shared: &Shared, cached: &Cached, run: Run) -> Result<Kept, Refusal>
     let habits = learn(shared, cached, &run.observed, &ends);
     let kept = settle_and_store(shared, cached, &run, &ends, habits);
     let (fingerprint, report) = match &kept {
-        Ok((fingerprint, kept)) => (Some(*fingerprint), serde_json::json!({ "stored": true, "inputs": kept.inputs })),
+        Ok((fingerprint, _, report)) => (Some(*fingerprint), report.clone()),
         Err(refusal) => {
             note_left(shared, cached, &ends);
-            (None, serde_json::json!({ "stored": false, "not_stored": refusal.kind() }))
+            (None, facts::document(cached, &shared.zones.places, &run.observed, Err(refusal)))
         }
     };
-    let last = LastRun { key: Some(cached.key.clone()), fingerprint, report: report.to_string().into_bytes() };
+    let report = zstd::encode_all(report.to_string().as_bytes(), 1).unwrap_or_default();
+    let last = LastRun { key: Some(cached.key.clone()), fingerprint, report };
     let noted = cached.store.note_run(cached.scope, &cached.step.id.task, cached.step.id.position, &last);
     match (kept, noted) {
-        (Ok((_, kept)), _) => Ok(kept),
+        (Ok((_, kept, _)), _) => Ok(kept),
         (Err(refusal), _) => Err(refusal),
     }
 }
@@ -109,7 +110,7 @@ fn settle_and_store(
     run: &Run,
     ends: &FxHashMap<PathBuf, Found>,
     habits: Habits,
-) -> Result<(Digest, Kept), Refusal> {
+) -> Result<(Digest, Kept, serde_json::Value), Refusal> {
     if run.interrupted {
         return Err(Refusal::Interrupted);
     }
@@ -124,6 +125,7 @@ fn settle_and_store(
         zones: shared.zones,
         package_dir: &cached.step.package.dir,
         cwd: &cached.step.cwd,
+        search: &cached.env.search,
         made_before: &|path| cached.store.was_made_by(cached.scope, &places.portable(path)),
         digest_before: &|path, stamp| match run.before.get(path) {
             Some((before, digest)) if before == stamp => Some(*digest),
@@ -237,7 +239,7 @@ fn store(
     packed: Packed,
     habits: Habits,
     logs: &[u8],
-) -> Result<(Digest, Kept), StoreError> {
+) -> Result<(Digest, Kept, serde_json::Value), StoreError> {
     let places = &shared.zones.places;
     let removed: Vec<PortablePath> = settled.removed.iter().map(|path| places.portable(path)).collect();
     let manifest = Manifest { outputs: packed.outputs, removed, habits };
@@ -261,5 +263,9 @@ fn store(
     cached.store.leave(cached.scope, &left, &manifest.removed)?;
     let inputs = pathset.paths.len() + pathset.programs.len() + pathset.envs.len();
     let archive = packed.archive.map(|(digest, _)| digest.to_string());
-    Ok((fingerprint, Kept { inputs, outputs: manifest.outputs.len(), archive }))
+    let kept = Kept { inputs, outputs: manifest.outputs.len(), archive };
+    let archive_bytes = packed.archive.map_or(0, |(_, bytes)| bytes);
+    let settling = facts::Settling { settled, outputs: &manifest.outputs, kept: &kept, archive_bytes };
+    let report = facts::document(cached, places, &run.observed, Ok(&settling));
+    Ok((fingerprint, kept, report))
 }

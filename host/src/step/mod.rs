@@ -4,6 +4,7 @@
 //! Nothing here prints; what a user may be shown goes out as events.
 
 mod environment;
+mod facts;
 mod keep;
 mod lookup;
 mod spawn;
@@ -124,6 +125,11 @@ pub fn run(shared: &Shared, step: &Step, later: &[Digest], emit: Emit) -> Outcom
 /// Identity of a step in its workspace.
 pub fn scope(task: &str, position: usize) -> Digest {
     Fields::new("step").bytes(task.as_bytes()).number(position as u64).digest()
+}
+
+/// What is known of a run, from what the store kept of it: one step of `inspect --json`.
+pub fn read_facts(report: &[u8]) -> Option<serde_json::Value> {
+    serde_json::from_slice(&zstd::decode_all(report).ok()?).ok()
 }
 
 /// Whether the step is cached, by what a person, an adapter and the defaults say, in that order.

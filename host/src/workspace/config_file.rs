@@ -3,10 +3,10 @@
 
 use super::config_value::{Values, not_an_object, size_in_bytes, stays_inside};
 use super::manifest::{span, syntax_problem};
-use super::{Workspace, manifest, read_source, unreadable};
+use super::{Workspace, manifest, read_source};
 use crate::config::{
-    AdapterUse, CacheDefaults, ConfigFile, DependencyKind, DependsOn, DependsOnPackage, LogMode, ReadyWhen, RootSettings,
-    ScriptCaching, TaskEntry, TaskKeys,
+    AdapterUse, CacheDefaults, ConfigFile, DependencyKind, DependsOn, DependsOnPackage, LogMode, ReadyWhen,
+    RootSettings, ScriptCaching, TaskEntry, TaskKeys,
 };
 use crate::problem::{Problems, Source, closest};
 use jsonc_parser::ast::{Object, Value};
@@ -19,8 +19,22 @@ const TOP_KEYS: [&str; 8] =
     ["cache", "adapters", "env", "untrackedEnv", "strictEnv", "enablePrePostScripts", "scripts", "tasks"];
 const ROOT_ONLY_KEYS: [&str; 4] = ["cache", "adapters", "strictEnv", "enablePrePostScripts"];
 const TASK_KEYS: [&str; 16] = [
-    "command", "cwd", "dependsOn", "cache", "env", "untrackedEnv", "input", "output", "description", "portable",
-    "persistent", "interactive", "readyWhen", "log", "strictEnv", "remote",
+    "command",
+    "cwd",
+    "dependsOn",
+    "cache",
+    "env",
+    "untrackedEnv",
+    "input",
+    "output",
+    "description",
+    "portable",
+    "persistent",
+    "interactive",
+    "readyWhen",
+    "log",
+    "strictEnv",
+    "remote",
 ];
 
 /// JSON with comments and commas at the end, and nothing else that JSON has not.
@@ -39,22 +53,11 @@ fn with_comments() -> ParseOptions {
     }
 }
 
-/// Reads the configuration in the folder of a package, if there is one.
-pub(super) fn read(dir: &Path, relative_dir: &Path, problems: &mut Problems) -> Option<ConfigFile> {
-    let source = ["overhear.json", "vite-task.json"].iter().find_map(|name| {
-        let file = dir.join(name);
-        read_source(&file).unwrap_or_else(|error| {
-            problems.0.push(unreadable(&file, &error));
-            None
-        })
-    })?;
-    parse(source, relative_dir, problems)
-}
-
 /// Reads the text of a configuration. What is wrong is added to the problems.
-fn parse(source: Source, relative_dir: &Path, problems: &mut Problems) -> Option<ConfigFile> {
+pub(super) fn parse(source: Source, relative_dir: &Path, problems: &mut Problems) -> Option<ConfigFile> {
     let source = Arc::new(source);
-    let parsed = match jsonc_parser::parse_to_ast(&source.text, &CollectOptions::default(), &with_comments()) {
+    let parsed = match jsonc_parser::parse_to_ast(&source.text, &CollectOptions::default(), &with_comments())
+    {
         Ok(parsed) => parsed.value,
         Err(error) => {
             problems.0.push(syntax_problem(&source, &error));
@@ -65,7 +68,8 @@ fn parse(source: Source, relative_dir: &Path, problems: &mut Problems) -> Option
         problems.0.push(not_an_object(&source, parsed.as_ref()));
         return None;
     };
-    let mut values = Values { source: &source, package_dir: Some(relative_dir), problems: Problems::default() };
+    let mut values =
+        Values { source: &source, package_dir: Some(relative_dir), problems: Problems::default() };
     let mut file = ConfigFile {
         source: source.clone(),
         tasks: Vec::new(),
@@ -87,7 +91,11 @@ fn read_top<'s>(values: &mut Values<'s>, object: &Object<'_>, relative_dir: &'s 
         let value = &property.value;
         if !at_root && ROOT_ONLY_KEYS.contains(&key) {
             let message = format!("`{key}` belongs in the overhear.json at the workspace root");
-            let help = if matches!(key, "cache" | "strictEnv") { "move it there, or put it into a task" } else { "move it there" };
+            let help = if matches!(key, "cache" | "strictEnv") {
+                "move it there, or put it into a task"
+            } else {
+                "move it there"
+            };
             values.wrong(property.name.start()..property.name.end(), message, help);
             continue;
         }
@@ -98,7 +106,9 @@ fn read_top<'s>(values: &mut Values<'s>, object: &Object<'_>, relative_dir: &'s 
             "env" => file.env = values.env_names(value, key).unwrap_or_default(),
             "untrackedEnv" => file.untracked_env = values.env_names(value, key).unwrap_or_default(),
             "strictEnv" => file.root.strict_env = values.boolean(value, key).unwrap_or(false),
-            "enablePrePostScripts" => file.root.enable_pre_post_scripts = values.boolean(value, key).unwrap_or(true),
+            "enablePrePostScripts" => {
+                file.root.enable_pre_post_scripts = values.boolean(value, key).unwrap_or(true)
+            }
             "scripts" => {
                 // What stands at the root holds for every package, so no glob of it can climb.
                 values.package_dir = (!at_root).then_some(relative_dir);
@@ -128,12 +138,20 @@ fn cache_defaults(values: &mut Values<'_>, value: &Value<'_>) -> CacheDefaults {
             ("scripts", Value::BooleanLit(all)) => {
                 cache.scripts = if all.value { ScriptCaching::All } else { ScriptCaching::None };
             }
-            ("scripts", Value::StringLit(known)) if known.value == "known" => cache.scripts = ScriptCaching::Known,
-            ("scripts", other) => values.wrong_type(other, "scripts", "true, false or \"known\"", "\"scripts\": \"known\""),
+            ("scripts", Value::StringLit(known)) if known.value == "known" => {
+                cache.scripts = ScriptCaching::Known
+            }
+            ("scripts", other) => {
+                values.wrong_type(other, "scripts", "true, false or \"known\"", "\"scripts\": \"known\"")
+            }
             ("tasks", other) => cache.tasks = values.boolean(other, "tasks").unwrap_or(true),
             ("maxSize", Value::StringLit(size)) => match size_in_bytes(&size.value) {
                 Some(bytes) => cache.max_size = bytes,
-                None => values.wrong(span(&property.value), format!("`{}` is not a size", size.value), "write \"maxSize\": \"10GB\""),
+                None => values.wrong(
+                    span(&property.value),
+                    format!("`{}` is not a size", size.value),
+                    "write \"maxSize\": \"10GB\"",
+                ),
             },
             ("maxSize", other) => values.wrong_type(other, "maxSize", "a string", "\"maxSize\": \"10GB\""),
             ("dir", other) => cache.dir = values.string(other, "dir", "\".cache/overhear\""),
@@ -158,13 +176,19 @@ fn adapters(values: &mut Values<'_>, value: &Value<'_>) -> Vec<AdapterUse> {
             Value::Object(object) => {
                 values.no_duplicates(object);
                 let settings = object.properties.iter().find(|property| property.name.as_str() == "settings");
-                for other in object.properties.iter().filter(|property| property.name.as_str() != "settings") {
+                for other in object.properties.iter().filter(|property| property.name.as_str() != "settings")
+                {
                     values.unknown_key(other, &["settings"]);
                 }
                 let settings = settings.map(|settings| plain(&settings.value));
                 uses.push(AdapterUse { name, enabled: true, settings });
             }
-            other => values.wrong_type(other, &name, "true, false or an object with `settings`", &format!("\"{name}\": true")),
+            other => values.wrong_type(
+                other,
+                &name,
+                "true, false or an object with `settings`",
+                &format!("\"{name}\": true"),
+            ),
         }
     }
     uses
@@ -178,7 +202,10 @@ fn plain(value: &Value<'_>) -> serde_json::Value {
         Value::NullKeyword(_) => serde_json::Value::Null,
         Value::Array(list) => list.elements.iter().map(plain).collect(),
         Value::Object(object) => {
-            let members = object.properties.iter().map(|property| (property.name.as_str().to_string(), plain(&property.value)));
+            let members = object
+                .properties
+                .iter()
+                .map(|property| (property.name.as_str().to_string(), plain(&property.value)));
             serde_json::Value::Object(members.collect())
         }
     }
@@ -204,14 +231,26 @@ fn entries(values: &mut Values<'_>, value: &Value<'_>, relative_dir: &Path, plac
         }
         let mut entry = TaskEntry { name: name.to_string(), at, ..TaskEntry::default() };
         match (&property.value, place) {
-            (Value::StringLit(command), Place::Tasks) => entry.command = Some(vec![command.value.to_string()]),
+            (Value::StringLit(command), Place::Tasks) => {
+                entry.command = Some(vec![command.value.to_string()])
+            }
             (Value::Array(_), Place::Tasks) => entry.command = command(values, &property.value),
             (Value::Object(object), _) => task_keys(values, object, relative_dir, place, &mut entry),
             (other, Place::Tasks) => {
-                values.wrong_type(other, name, "a command, a list of commands or an object", &format!("\"{name}\": \"command\""));
+                values.wrong_type(
+                    other,
+                    name,
+                    "a command, a list of commands or an object",
+                    &format!("\"{name}\": \"command\""),
+                );
             }
             (other, Place::Scripts) => {
-                values.wrong_type(other, name, "an object", &format!("\"{name}\": {{\"dependsOn\": [\"^build\"]}}"));
+                values.wrong_type(
+                    other,
+                    name,
+                    "an object",
+                    &format!("\"{name}\": {{\"dependsOn\": [\"^build\"]}}"),
+                );
             }
         }
         entries.push(entry);
@@ -219,7 +258,13 @@ fn entries(values: &mut Values<'_>, value: &Value<'_>, relative_dir: &Path, plac
     entries
 }
 
-fn task_keys(values: &mut Values<'_>, object: &Object<'_>, relative_dir: &Path, place: Place, entry: &mut TaskEntry) {
+fn task_keys(
+    values: &mut Values<'_>,
+    object: &Object<'_>,
+    relative_dir: &Path,
+    place: Place,
+    entry: &mut TaskEntry,
+) {
     values.no_duplicates(object);
     for property in &object.properties {
         let value = &property.value;
@@ -228,14 +273,20 @@ fn task_keys(values: &mut Values<'_>, object: &Object<'_>, relative_dir: &Path, 
             "command" | "cwd" if place == Place::Scripts => {
                 let key = property.name.as_str();
                 let help = "a script has its command in package.json; put the task into `tasks` under a name of its own";
-                values.wrong(property.name.start()..property.name.end(), format!("`{key}` is not for entries of `scripts`"), help);
+                values.wrong(
+                    property.name.start()..property.name.end(),
+                    format!("`{key}` is not for entries of `scripts`"),
+                    help,
+                );
             }
             "command" => entry.command = command(values, value),
             "cwd" => entry.cwd = cwd(values, value, relative_dir),
             "dependsOn" => entry.depends_on = depends_on(values, value),
             "description" => entry.description = values.string(value, "description", "\"…\""),
             "cache" => task_cache(values, value, keys),
-            key @ ("env" | "untrackedEnv" | "input" | "output") => cache_key(values, key, property.name.start(), value, keys),
+            key @ ("env" | "untrackedEnv" | "input" | "output") => {
+                cache_key(values, key, property.name.start(), value, keys)
+            }
             "portable" => keys.portable = values.boolean(value, "portable"),
             "persistent" => keys.persistent = values.boolean(value, "persistent"),
             "interactive" => keys.interactive = values.boolean(value, "interactive"),
@@ -268,7 +319,11 @@ fn cwd(values: &mut Values<'_>, value: &Value<'_>, relative_dir: &Path) -> Optio
     if stays_inside(relative_dir, &cwd) {
         return Some(cwd);
     }
-    values.wrong(span(value), format!("`cwd` leads out of the workspace: {cwd}"), "name a folder relative to the package");
+    values.wrong(
+        span(value),
+        format!("`cwd` leads out of the workspace: {cwd}"),
+        "name a folder relative to the package",
+    );
     None
 }
 
@@ -289,7 +344,12 @@ fn task_cache(values: &mut Values<'_>, value: &Value<'_>, keys: &mut TaskKeys) {
                 }
             }
         }
-        other => values.wrong_type(other, "cache", "true, false or an object", "\"cache\": {\"env\": [\"API_URL\"]}"),
+        other => values.wrong_type(
+            other,
+            "cache",
+            "true, false or an object",
+            "\"cache\": {\"env\": [\"API_URL\"]}",
+        ),
     }
 }
 
@@ -315,7 +375,10 @@ fn ready_when(values: &mut Values<'_>, value: &Value<'_>) -> Option<ReadyWhen> {
         match (property.name.as_str(), &property.value) {
             ("output", value) => ready.output = values.string(value, "output", "\"Local:.*http\""),
             ("port", value) => {
-                ready.port = value.as_number_lit().and_then(|number| number.value.parse().ok()).filter(|port| *port > 0);
+                ready.port = value
+                    .as_number_lit()
+                    .and_then(|number| number.value.parse().ok())
+                    .filter(|port| *port > 0);
                 if ready.port.is_none() {
                     values.wrong_type(value, "port", "a number from 1 to 65535", "\"port\": 5173");
                 }
@@ -336,7 +399,11 @@ fn log_mode(values: &mut Values<'_>, value: &Value<'_>) -> Option<LogMode> {
         _ => None,
     };
     if mode.is_none() {
-        values.wrong(span(value), "unknown value of `log`", "write \"full\", \"new-only\", \"errors-only\" or \"none\"");
+        values.wrong(
+            span(value),
+            "unknown value of `log`",
+            "write \"full\", \"new-only\", \"errors-only\" or \"none\"",
+        );
     }
     mode
 }
@@ -349,7 +416,12 @@ fn depends_on(values: &mut Values<'_>, value: &Value<'_>) -> Option<Vec<DependsO
         match element {
             Value::StringLit(text) => members.extend(depends_on_text(values, &text.value, at)),
             Value::Object(object) => members.extend(depends_on_object(values, object, at)),
-            other => values.wrong_type(other, "dependsOn", "a list of names of tasks", "\"dependsOn\": [\"^build\", \"lib#build\"]"),
+            other => values.wrong_type(
+                other,
+                "dependsOn",
+                "a list of names of tasks",
+                "\"dependsOn\": [\"^build\", \"lib#build\"]",
+            ),
         }
     }
     Some(members)
@@ -370,21 +442,33 @@ fn depends_on_text(values: &mut Values<'_>, text: &str, at: std::ops::Range<usiz
     Some(DependsOn { task: task.to_string(), of, at })
 }
 
-fn depends_on_object(values: &mut Values<'_>, object: &Object<'_>, at: std::ops::Range<usize>) -> Option<DependsOn> {
+fn depends_on_object(
+    values: &mut Values<'_>,
+    object: &Object<'_>,
+    at: std::ops::Range<usize>,
+) -> Option<DependsOn> {
     values.no_duplicates(object);
     let (mut task, mut kinds) = (None, None);
     for property in &object.properties {
         match (property.name.as_str(), &property.value) {
             ("task", value) => task = values.string(value, "task", "\"build\""),
-            ("from", Value::StringLit(_)) => kinds = Some(dependency_kinds(values, std::slice::from_ref(&property.value))),
+            ("from", Value::StringLit(_)) => {
+                kinds = Some(dependency_kinds(values, std::slice::from_ref(&property.value)))
+            }
             ("from", Value::Array(list)) => kinds = Some(dependency_kinds(values, &list.elements)),
-            ("from", other) => values.wrong_type(other, "from", "a kind of dependency", "\"from\": \"devDependencies\""),
+            ("from", other) => {
+                values.wrong_type(other, "from", "a kind of dependency", "\"from\": \"devDependencies\"")
+            }
             _ => values.unknown_key(property, &["task", "from"]),
         }
     }
     let Some(task) = task else {
         if object.get("task").is_none() {
-            values.wrong(at, "`task` is missing", "write {\"task\": \"build\", \"from\": \"devDependencies\"}");
+            values.wrong(
+                at,
+                "`task` is missing",
+                "write {\"task\": \"build\", \"from\": \"devDependencies\"}",
+            );
         }
         return None;
     };
@@ -415,12 +499,15 @@ pub(super) fn check(workspace: &Workspace, problems: &mut Problems) {
     for (at, package) in workspace.packages.iter().enumerate() {
         let Some(config) = &package.config else { continue };
         for task in &config.tasks {
-            let Some(script) = package.scripts.iter().find(|script| script.name == task.name) else { continue };
+            let Some(script) = package.scripts.iter().find(|script| script.name == task.name) else {
+                continue;
+            };
             let line = read_source(&package.manifest_file()).ok().flatten().and_then(|source| {
                 manifest::key_range(&source, &["scripts", &script.name]).map(|range| source.place(range).line)
             });
             let where_else = line.map(|line| format!(" (line {line})")).unwrap_or_default();
-            let message = format!("`{}` is both a task here and a script of package.json{where_else}", task.name);
+            let message =
+                format!("`{}` is both a task here and a script of package.json{where_else}", task.name);
             let help = format!(
                 "rename one; to give the script settings write \"scripts\": {{\"{}\": {{…}}}} and leave its command in package.json",
                 task.name
@@ -429,14 +516,23 @@ pub(super) fn check(workspace: &Workspace, problems: &mut Problems) {
         }
         // The root speaks for all packages, another file for its own.
         let named = |name: &str| match at {
-            0 => workspace.packages.iter().any(|package| package.scripts.iter().any(|script| script.name == name)),
+            0 => workspace
+                .packages
+                .iter()
+                .any(|package| package.scripts.iter().any(|script| script.name == name)),
             _ => package.scripts.iter().any(|script| script.name == name),
         };
         for entry in config.scripts.iter().filter(|entry| !named(&entry.name)) {
             let scope = if at == 0 && !workspace.lone { "no package has" } else { "package.json has no" };
-            let message = format!("{scope} script `{}`", entry.name).replace("no package has script", "no package has a script");
+            let message = format!("{scope} script `{}`", entry.name)
+                .replace("no package has script", "no package has a script");
             let known: Vec<&str> = match at {
-                0 => workspace.packages.iter().flat_map(|package| &package.scripts).map(|script| script.name.as_str()).collect(),
+                0 => workspace
+                    .packages
+                    .iter()
+                    .flat_map(|package| &package.scripts)
+                    .map(|script| script.name.as_str())
+                    .collect(),
                 _ => package.scripts.iter().map(|script| script.name.as_str()).collect(),
             };
             let help = match closest(&entry.name, known) {

@@ -75,7 +75,12 @@ impl Values<'_> {
         found
     }
 
-    pub fn object<'v, 'a>(&mut self, value: &'v Value<'a>, key: &str, example: &str) -> Option<&'v Object<'a>> {
+    pub fn object<'v, 'a>(
+        &mut self,
+        value: &'v Value<'a>,
+        key: &str,
+        example: &str,
+    ) -> Option<&'v Object<'a>> {
         let found = value.as_object();
         match found {
             Some(object) => self.no_duplicates(object),
@@ -90,7 +95,12 @@ impl Values<'_> {
         let mut names = Vec::with_capacity(list.elements.len());
         for element in &list.elements {
             let Some(name) = element.as_string_lit() else {
-                self.wrong_type(element, key, "a list of names", &format!("\"{key}\": [\"API_URL\", \"VITE_*\"]"));
+                self.wrong_type(
+                    element,
+                    key,
+                    "a list of names",
+                    &format!("\"{key}\": [\"API_URL\", \"VITE_*\"]"),
+                );
                 continue;
             };
             let bare = name.value.strip_prefix('!').unwrap_or(&name.value);
@@ -115,7 +125,12 @@ impl Values<'_> {
                     selection.patterns.extend(pattern);
                 }
                 Value::Object(object) => self.selection_object(object, key, &mut selection),
-                other => self.wrong_type(other, key, "a list of globs and objects", &format!("\"{key}\": [{{\"auto\": true}}, \"src/**\"]")),
+                other => self.wrong_type(
+                    other,
+                    key,
+                    "a list of globs and objects",
+                    &format!("\"{key}\": [{{\"auto\": true}}, \"src/**\"]"),
+                ),
             }
         }
         Some(selection)
@@ -128,14 +143,20 @@ impl Values<'_> {
             match property.name.as_str() {
                 "auto" => auto = self.boolean(&property.value, "auto"),
                 "pattern" => {
-                    glob = self.string(&property.value, "pattern", "\"tsconfig.json\"").map(|glob| (glob, span(&property.value)));
+                    glob = self
+                        .string(&property.value, "pattern", "\"tsconfig.json\"")
+                        .map(|glob| (glob, span(&property.value)));
                 }
                 "base" => match property.value.as_string_lit().map(|base| base.value.as_ref()) {
                     Some("package") => base = PatternBase::Package,
                     Some("workspace") => base = PatternBase::Workspace,
                     _ => {
                         let help = "write \"base\": \"package\" or \"base\": \"workspace\"";
-                        self.wrong(span(&property.value), "`base` is neither \"package\" nor \"workspace\"", help);
+                        self.wrong(
+                            span(&property.value),
+                            "`base` is neither \"package\" nor \"workspace\"",
+                            help,
+                        );
                     }
                 },
                 _ => self.unknown_key(property, &["auto", "pattern", "base"]),
@@ -149,8 +170,13 @@ impl Values<'_> {
             (Some((glob, range)), None) => selection.patterns.extend(self.pattern(&glob, base, range)),
             (None, Some(auto)) => selection.auto = auto,
             (None, None) if object.properties.is_empty() => {
-                let help = "write {\"auto\": true}, or {\"pattern\": \"tsconfig.json\", \"base\": \"workspace\"}";
-                self.wrong(object.start()..object.end(), format!("an empty object in `{key}` says nothing"), help);
+                let help =
+                    "write {\"auto\": true}, or {\"pattern\": \"tsconfig.json\", \"base\": \"workspace\"}";
+                self.wrong(
+                    object.start()..object.end(),
+                    format!("an empty object in `{key}` says nothing"),
+                    help,
+                );
             }
             (None, None) => {}
         }
@@ -174,7 +200,11 @@ impl Values<'_> {
         }
         if let Err(error) = globset::Glob::new(text) {
             let why = error.kind().to_string();
-            self.wrong(range, format!("`{written}` is not a valid glob: {why}"), "put \\ before a character that is meant as it is");
+            self.wrong(
+                range,
+                format!("`{written}` is not a valid glob: {why}"),
+                "put \\ before a character that is meant as it is",
+            );
             return None;
         }
         let tree = if text.ends_with('/') { "**" } else { "" };
@@ -190,8 +220,13 @@ impl Values<'_> {
 }
 
 /// Takes `.` and `..` out of a glob. One that climbs out of its package is put on the workspace.
-fn resolve(glob: &str, base: PatternBase, package_dir: Option<&Path>) -> Result<(PatternBase, String), &'static str> {
-    const OUTSIDE: &str = "name files of the workspace only; what lies outside is tracked without being named";
+fn resolve(
+    glob: &str,
+    base: PatternBase,
+    package_dir: Option<&Path>,
+) -> Result<(PatternBase, String), &'static str> {
+    const OUTSIDE: &str =
+        "name files of the workspace only; what lies outside is tracked without being named";
     let mut names: Vec<&str> = Vec::new();
     let mut above = 0usize;
     for name in glob.split('/') {
@@ -211,13 +246,16 @@ fn resolve(glob: &str, base: PatternBase, package_dir: Option<&Path>) -> Result<
     }
     match (base, package_dir) {
         (PatternBase::Workspace, _) => Err(OUTSIDE),
-        (PatternBase::Package, None) => Err("this holds for many packages; write {\"pattern\": …, \"base\": \"workspace\"}"),
+        (PatternBase::Package, None) => {
+            Err("this holds for many packages; write {\"pattern\": …, \"base\": \"workspace\"}")
+        }
         (PatternBase::Package, Some(dir)) => {
             let depth = dir.iter().count();
             if above > depth {
                 return Err(OUTSIDE);
             }
-            let kept: Vec<String> = dir.iter().take(depth - above).map(|name| globset::escape(&name.to_string_lossy())).collect();
+            let kept: Vec<String> =
+                dir.iter().take(depth - above).map(|name| globset::escape(&name.to_string_lossy())).collect();
             let prefix = if kept.is_empty() { String::new() } else { format!("{}/", kept.join("/")) };
             Ok((PatternBase::Workspace, format!("{prefix}{glob}")))
         }
@@ -227,7 +265,8 @@ fn resolve(glob: &str, base: PatternBase, package_dir: Option<&Path>) -> Result<
 /// Whether a folder written relative to the package stays in the workspace.
 pub(super) fn stays_inside(package_dir: &Path, written: &str) -> bool {
     let root = Path::new("/root");
-    !Path::new(written).is_absolute() && join_lexically(&root.join(package_dir), Path::new(written)).starts_with(root)
+    !Path::new(written).is_absolute()
+        && join_lexically(&root.join(package_dir), Path::new(written)).starts_with(root)
 }
 
 /// A size such as `10GB` or `500 MiB`, in bytes.
@@ -253,7 +292,9 @@ pub fn size_in_bytes(text: &str) -> Option<u64> {
 /// A mistake in the syntax of a file as a whole.
 pub(super) fn not_an_object(source: &Source, value: Option<&Value<'_>>) -> Problem {
     let problem = match value {
-        Some(value) => source.problem(span(value), format!("the file must hold an object, but holds {}", kind_of(value))),
+        Some(value) => {
+            source.problem(span(value), format!("the file must hold an object, but holds {}", kind_of(value)))
+        }
         None => source.problem(0..0, "the file is empty"),
     };
     problem.help("write {\"tasks\": {\"build\": \"command\"}}, or remove the file")

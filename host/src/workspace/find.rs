@@ -3,14 +3,11 @@
 
 use super::globs::{BadGlob, Globs};
 use super::manifest::{self, Manifest};
-use super::{read_source, unreadable};
+use super::{CONFIG_FILES, read_source, unreadable};
 use crate::problem::{Problem, Problems, Source};
 use saphyr::{LoadableYamlNode, MarkedYaml};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-/// The files that may take the place of package.json at a root.
-const CONFIG_FILES: [&str; 2] = ["overhear.json", "vite-task.json"];
 
 /// A root.
 #[derive(Debug)]
@@ -25,7 +22,9 @@ pub(super) struct Found {
 
 /// Finds the root for a folder.
 pub(super) fn find(from: &Path) -> Result<Found, Problems> {
-    let from = from.canonicalize().map_err(|error| Problem::new(format!("cannot open folder {}: {error}", from.display())))?;
+    let from = from
+        .canonicalize()
+        .map_err(|error| Problem::new(format!("cannot open folder {}: {error}", from.display())))?;
     let mut nearest: Option<(PathBuf, Option<Source>)> = None;
     for dir in from.ancestors() {
         let manifest_file = dir.join("package.json");
@@ -57,17 +56,18 @@ pub(super) fn find(from: &Path) -> Result<Found, Problems> {
 /// belong to somebody else: what is wrong there means only that they name no packages.
 fn globs_at(dir: &Path, manifest: Option<&Source>, above: bool) -> Result<Option<Globs>, Problems> {
     let file = dir.join("pnpm-workspace.yaml");
-    let read = read_source(&file).map_err(|error| Problems::from(unreadable(&file, &error))).and_then(|yaml| {
-        let written = match &yaml {
-            Some(yaml) => pnpm_globs(yaml)?,
-            None => None,
-        };
-        match (written, yaml, manifest) {
-            (Some(written), Some(yaml), _) => collect(&yaml, written).map(Some),
-            (_, _, Some(manifest)) => manifest_globs(manifest),
-            _ => Ok(None),
-        }
-    });
+    let read =
+        read_source(&file).map_err(|error| Problems::from(unreadable(&file, &error))).and_then(|yaml| {
+            let written = match &yaml {
+                Some(yaml) => pnpm_globs(yaml)?,
+                None => None,
+            };
+            match (written, yaml, manifest) {
+                (Some(written), Some(yaml), _) => collect(&yaml, written).map(Some),
+                (_, _, Some(manifest)) => manifest_globs(manifest),
+                _ => Ok(None),
+            }
+        });
     if above { Ok(read.ok().flatten()) } else { read }
 }
 
@@ -99,7 +99,9 @@ fn pnpm_globs(source: &Source) -> Result<Option<Vec<(Range<usize>, String)>>, Pr
     if document.data.is_null() {
         return Ok(None);
     }
-    let span = |node: &MarkedYaml<'_>| byte_of(source, node.span.start.index())..byte_of(source, node.span.end.index());
+    let span = |node: &MarkedYaml<'_>| {
+        byte_of(source, node.span.start.index())..byte_of(source, node.span.end.index())
+    };
     let example = "write packages:\n  - \"packages/*\"";
     if document.data.as_mapping().is_none() {
         return Err(source.problem(span(document), "pnpm-workspace.yaml must be a mapping").help(example));
@@ -113,7 +115,9 @@ fn pnpm_globs(source: &Source) -> Result<Option<Vec<(Range<usize>, String)>>, Pr
     };
     let text = |glob: &MarkedYaml<'_>| match glob.data.as_str() {
         Some(text) => Ok((span(glob), text.to_string())),
-        None => Err(source.problem(span(glob), "a glob of `packages` must be a string").help("put it in quotes")),
+        None => {
+            Err(source.problem(span(glob), "a glob of `packages` must be a string").help("put it in quotes"))
+        }
     };
     list.iter().map(text).collect::<Result<Vec<_>, Problem>>().map(Some)
 }
@@ -129,11 +133,13 @@ fn collect(source: &Source, written: Vec<(Range<usize>, String)>) -> Result<Glob
     for (range, glob) in written {
         match globs.add(&glob) {
             Ok(()) => {}
-            Err(BadGlob::Outside) => problems.0.push(
-                source
-                    .problem(range, format!("the glob `{glob}` leads out of the workspace"))
-                    .help("packages must lie below the folder of this file; move the file up, or the packages in"),
-            ),
+            Err(BadGlob::Outside) => {
+                problems
+                    .0
+                    .push(source.problem(range, format!("the glob `{glob}` leads out of the workspace")).help(
+                    "packages must lie below the folder of this file; move the file up, or the packages in",
+                ))
+            }
             Err(BadGlob::Syntax(why)) => {
                 problems.0.push(source.problem(range, format!("`{glob}` is not a valid glob: {why}")));
             }

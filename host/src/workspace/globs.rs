@@ -5,7 +5,7 @@
 
 use crate::wildcard;
 use globset::GlobMatcher;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,8 @@ impl Globs {
                 ".." => drop(segments.pop()),
                 "**" => segments.push(Segment::Any),
                 text if text.contains(['[', '{', '\\']) => {
-                    let glob = globset::Glob::new(text).map_err(|error| BadGlob::Syntax(error.kind().to_string()))?;
+                    let glob = globset::Glob::new(text)
+                        .map_err(|error| BadGlob::Syntax(error.kind().to_string()))?;
                     segments.push(Segment::Rich(glob.compile_matcher()));
                 }
                 text if wildcard::is_pattern(text) => segments.push(Segment::Wildcard(text.to_string())),
@@ -70,19 +71,21 @@ impl Globs {
     /// Whether they stand for the folder of this path, relative to the root.
     pub fn include(&self, relative: &Path) -> bool {
         let names: Vec<&OsStr> = relative.iter().collect();
-        let matched = |globs: &[Glob], hidden: bool| globs.iter().any(|glob| matches(&glob.0, &names, hidden));
+        let matched =
+            |globs: &[Glob], hidden: bool| globs.iter().any(|glob| matches(&glob.0, &names, hidden));
         matched(&self.include, false) && !matched(&self.exclude, true)
     }
 
-    /// The folders that they stand for, relative to the root, sorted. Folders that cannot be read
-    /// hold no packages. The root itself is among them only if a glob stands for it.
-    pub fn expand(&self, root: &Path) -> BTreeSet<PathBuf> {
-        let mut found = BTreeSet::new();
+    /// The folders that they stand for, relative to the root, sorted, each with whether a symlink
+    /// is on the way to it. Folders that cannot be read hold no packages. The root itself is among
+    /// them only if a glob stands for it.
+    pub fn expand(&self, root: &Path) -> BTreeMap<PathBuf, bool> {
+        let mut found = BTreeMap::new();
         for glob in &self.include {
-            walk(root, PathBuf::new(), &glob.0, &mut found);
+            walk(root, PathBuf::new(), false, &glob.0, &mut found);
         }
         if !self.exclude.is_empty() {
-            found.retain(|relative| {
+            found.retain(|relative, _| {
                 let names: Vec<&OsStr> = relative.iter().collect();
                 !self.exclude.iter().any(|glob| matches(&glob.0, &names, true))
             });
@@ -98,7 +101,9 @@ impl Segment {
         let open = hidden || is_open(name);
         match self {
             Segment::Literal(literal) => literal == name,
-            Segment::Wildcard(pattern) => (open || pattern.starts_with('.')) && wildcard::matches(pattern, name),
+            Segment::Wildcard(pattern) => {
+                (open || pattern.starts_with('.')) && wildcard::matches(pattern, name)
+            }
             Segment::Rich(matcher) => open && matcher.is_match(name),
             Segment::Any => open,
         }
@@ -116,24 +121,36 @@ fn matches(segments: &[Segment], names: &[&OsStr], hidden: bool) -> bool {
         (None, Some(_)) => false,
         (Some((Segment::Any, rest)), first) => {
             matches(rest, names, hidden)
-                || first.is_some_and(|(name, below)| Segment::Any.stands_for(name, hidden) && matches(segments, below, hidden))
+                || first.is_some_and(|(name, below)| {
+                    Segment::Any.stands_for(name, hidden) && matches(segments, below, hidden)
+                })
         }
         (Some(_), None) => false,
-        (Some((segment, rest)), Some((name, below))) => segment.stands_for(name, hidden) && matches(rest, below, hidden),
+        (Some((segment, rest)), Some((name, below))) => {
+            segment.stands_for(name, hidden) && matches(rest, below, hidden)
+        }
     }
 }
 
-fn walk(root: &Path, relative: PathBuf, segments: &[Segment], found: &mut BTreeSet<PathBuf>) {
+fn walk(
+    root: &Path,
+    relative: PathBuf,
+    linked: bool,
+    segments: &[Segment],
+    found: &mut BTreeMap<PathBuf, bool>,
+) {
     let Some((segment, rest)) = segments.split_first() else {
-        found.insert(relative);
+        found.insert(relative, linked);
         return;
     };
     if let Segment::Literal(name) = segment {
-        return walk(root, relative.join(name), rest, found);
+        let below = relative.join(name);
+        let linked = linked || root.join(&below).is_symlink();
+        return walk(root, below, linked, rest, found);
     }
     let any = matches!(segment, Segment::Any);
     if any {
-        walk(root, relative.clone(), rest, found);
+        walk(root, relative.clone(), linked, rest, found);
     }
     let Ok(entries) = std::fs::read_dir(root.join(&relative)) else { return };
     for entry in entries.flatten() {
@@ -145,7 +162,8 @@ fn walk(root: &Path, relative: PathBuf, segments: &[Segment], found: &mut BTreeS
         // A link to a folder may be a package, but `**` does not go through it.
         let enter = kind.is_dir() || (!any && kind.is_symlink() && entry.path().is_dir());
         if enter {
-            walk(root, relative.join(&name), if any { segments } else { rest }, found);
+            let linked = linked || kind.is_symlink();
+            walk(root, relative.join(&name), linked, if any { segments } else { rest }, found);
         }
     }
 }

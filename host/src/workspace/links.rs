@@ -42,7 +42,10 @@ fn target(workspace: &Workspace, from: usize, name: &str, range: &str) -> Option
     let found = named(workspace, name)?;
     // Which version a catalog stands for is the package manager's to know; an edge too many costs
     // only order.
-    let linked = range.is_empty() || range == "*" || range.starts_with("catalog:") || satisfies(workspace, found, range);
+    let linked = range.is_empty()
+        || range == "*"
+        || range.starts_with("catalog:")
+        || satisfies(workspace, found, range);
     linked.then_some(found)
 }
 

@@ -40,6 +40,10 @@ impl<'a> Manifest<'a> {
             let problem = source.problem(0..0, "package.json is empty");
             return Err(problem.help("write at least {}, or remove the file").into());
         }
+        // A list would do for serde: it would be the fields in order.
+        if source.text.trim_start().starts_with('[') {
+            return Err(explain_type(source));
+        }
         serde_json::from_str(&source.text).map_err(|error| explain(source, &error))
     }
 
@@ -51,7 +55,9 @@ impl<'a> Manifest<'a> {
             (DependencyKind::Peer, &self.peer_dependencies),
             (DependencyKind::Optional, &self.optional_dependencies),
         ];
-        kinds.into_iter().flat_map(|(kind, ranges)| ranges.0.iter().map(move |(name, range)| (kind, &**name, &**range)))
+        kinds
+            .into_iter()
+            .flat_map(|(kind, ranges)| ranges.0.iter().map(move |(name, range)| (kind, &**name, &**range)))
     }
 
     /// The globs of `workspaces`, if there is such a key.
@@ -127,7 +133,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Scripts<'a> {
                 Ok(Scripts::default())
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scripts<'de>, A::Error> {
-                let mut scripts: Vec<(Cow<'de, str>, Cow<'de, str>)> = Vec::with_capacity(map.size_hint().unwrap_or(8));
+                let mut scripts: Vec<(Cow<'de, str>, Cow<'de, str>)> =
+                    Vec::with_capacity(map.size_hint().unwrap_or(8));
                 while let Some((Key(name), Key(command))) = map.next_entry::<Key<'de>, Key<'de>>()? {
                     scripts.push((name, command));
                 }
@@ -201,7 +208,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Patterns<'a> {
                 let mut globs = Vec::new();
                 while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
                     if key == "packages" {
-                        globs = map.next_value::<Vec<Key<'de>>>()?.into_iter().map(|Key(glob)| glob).collect();
+                        globs =
+                            map.next_value::<Vec<Key<'de>>>()?.into_iter().map(|Key(glob)| glob).collect();
                     } else {
                         map.next_value::<IgnoredAny>()?;
                     }
@@ -231,6 +239,18 @@ fn strict() -> ParseOptions {
 
 /// The slow second reading of a text that could not be used: where exactly it is wrong.
 fn explain(source: &Source, error: &serde_json::Error) -> Problems {
+    let mut problems = explain_type(source);
+    if problems.0.is_empty() {
+        let start: usize =
+            source.text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+        let at = start + error.column().saturating_sub(1);
+        problems.0.push(source.problem(at..at + 1, format!("package.json cannot be read: {error}")));
+    }
+    problems
+}
+
+/// Mistakes of syntax, else values of a wrong type.
+fn explain_type(source: &Source) -> Problems {
     let parsed = match jsonc_parser::parse_to_ast(&source.text, &CollectOptions::default(), &strict()) {
         Ok(parsed) => parsed.value,
         Err(error) => return syntax_problem(source, &error).into(),
@@ -243,15 +263,11 @@ fn explain(source: &Source, error: &serde_json::Error) -> Problems {
             }
         }
         Some(other) => {
-            let problem = source.problem(span(other), "package.json must be an object");
+            let problem = source
+                .problem(span(other), format!("package.json must be an object, but is {}", kind_of(other)));
             problems.0.push(problem.help("write {\"name\": …, \"scripts\": {…}}"));
         }
         None => {}
-    }
-    if problems.0.is_empty() {
-        let start: usize = source.text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-        let at = start + error.column().saturating_sub(1);
-        problems.0.push(source.problem(at..at + 1, format!("package.json cannot be read: {error}")));
     }
     problems
 }
@@ -268,23 +284,37 @@ fn wrong_type(source: &Source, property: &ObjectProp<'_>, problems: &mut Problem
         ("scripts", Value::Object(scripts)) => {
             for script in scripts.properties.iter().filter(|script| script.value.as_string_lit().is_none()) {
                 let name = script.name.as_str();
-                wrong(&script.value, format!("script `{name}` must be a string"), &format!("\"{name}\": \"command\""));
+                wrong(
+                    &script.value,
+                    format!("script `{name}` must be a string"),
+                    &format!("\"{name}\": \"command\""),
+                );
             }
         }
         ("scripts", Value::NullKeyword(_)) => {}
-        ("scripts", value) => wrong(value, "`scripts` must be an object".into(), "\"scripts\": {\"build\": \"command\"}"),
+        ("scripts", value) => {
+            wrong(value, "`scripts` must be an object".into(), "\"scripts\": {\"build\": \"command\"}")
+        }
         ("workspaces", Value::Array(globs)) => {
             for glob in globs.elements.iter().filter(|glob| glob.as_string_lit().is_none()) {
                 wrong(glob, "a glob of `workspaces` must be a string".into(), "\"packages/*\"");
             }
         }
         ("workspaces", Value::Object(object)) => {
-            if let Some(packages) = object.get("packages").filter(|packages| packages.value.as_array().is_none()) {
-                wrong(&packages.value, "`workspaces.packages` must be a list".into(), "\"packages\": [\"packages/*\"]");
+            if let Some(packages) =
+                object.get("packages").filter(|packages| packages.value.as_array().is_none())
+            {
+                wrong(
+                    &packages.value,
+                    "`workspaces.packages` must be a list".into(),
+                    "\"packages\": [\"packages/*\"]",
+                );
             }
         }
         ("workspaces", Value::NullKeyword(_)) => {}
-        ("workspaces", value) => wrong(value, "`workspaces` must be a list".into(), "\"workspaces\": [\"packages/*\"]"),
+        ("workspaces", value) => {
+            wrong(value, "`workspaces` must be a list".into(), "\"workspaces\": [\"packages/*\"]")
+        }
         _ => {}
     }
 }
@@ -295,7 +325,8 @@ pub(super) fn syntax_problem(source: &Source, error: &jsonc_parser::errors::Pars
     let name = source.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let what = error.kind().to_string();
     let mut chars = what.chars();
-    let what: String = chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default();
+    let what: String =
+        chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default();
     source.problem(range.start..range.end, format!("{name} is not valid JSON: {what}"))
 }
 

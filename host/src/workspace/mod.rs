@@ -20,6 +20,12 @@ use rustc_hash::FxHashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Names of configuration files; the first that is there counts.
+const CONFIG_FILES: [&str; 2] = ["overhear.json", "vite-task.json"];
+
+/// From this many packages on, files are read by several threads.
+const PACKAGES_PER_THREAD_MIN: usize = 128;
+
 /// A repository root and its packages.
 #[derive(Debug)]
 pub struct Workspace {
@@ -102,12 +108,12 @@ impl Package {
         tasks.map(Definition::Task).chain(self.scripts.iter().map(Definition::Script))
     }
 
-    /// How messages name it: its name, else its folder relative to the root.
-    pub fn label(&self) -> String {
+    /// How messages name it: package `web`, or by its folder where it has no name.
+    pub fn in_words(&self) -> String {
         match &self.name {
-            Some(name) => name.clone(),
-            None if self.relative_dir.as_os_str().is_empty() => "the root".to_string(),
-            None => self.relative_dir.display().to_string(),
+            Some(name) => format!("package `{name}`"),
+            None if self.relative_dir.as_os_str().is_empty() => "the package at the root".to_string(),
+            None => format!("package `{}`", self.relative_dir.display()),
         }
     }
 
@@ -125,43 +131,57 @@ impl Workspace {
     pub fn load(from: &Path) -> Result<Workspace, Problems> {
         let found = find::find(from)?;
         let mut problems = Problems::default();
-        let sources = read_manifests(&found, &mut problems);
-        let manifests = parse_manifests(&sources, &mut problems);
-        let workspace = Workspace::assemble(&found, &sources, &manifests, &mut problems);
+        let mut files = read_files(&found, &mut problems);
+        let configs: Vec<Option<Source>> = files.iter_mut().map(|files| files.config.take()).collect();
+        let parsed = in_threads(&files, |files| match &files.manifest {
+            Some(source) => Manifest::parse(source),
+            None => Ok(Manifest::default()),
+        });
+        let mut manifests = Vec::with_capacity(parsed.len());
+        for manifest in parsed {
+            manifests.push(manifest.unwrap_or_else(|mistakes| {
+                problems.0.extend(mistakes.0);
+                Manifest::default()
+            }));
+        }
+        let mut workspace = Workspace::assemble(&found, &files, &manifests, &mut problems);
+        for (package, config) in workspace.packages.iter_mut().zip(configs) {
+            package.config =
+                config.and_then(|config| config_file::parse(config, &package.relative_dir, &mut problems));
+        }
+        config_file::check(&workspace, &mut problems);
         problems.or(workspace)
     }
 
     fn assemble(
         found: &find::Found,
-        sources: &[(PathBuf, Option<Source>)],
+        files: &[Files],
         manifests: &[Manifest<'_>],
         problems: &mut Problems,
     ) -> Workspace {
-        let mut packages: Vec<Package> = Vec::with_capacity(sources.len());
-        for ((relative_dir, _), manifest) in sources.iter().zip(manifests) {
-            packages.push(Package {
-                name: manifest.name.as_ref().filter(|name| !name.is_empty()).map(|name| name.to_string()),
-                version: manifest.version.0.as_ref().map(|version| version.to_string()),
-                dir: found.root.join(relative_dir),
-                relative_dir: relative_dir.clone(),
-                scripts: manifest.scripts.0.iter().map(|(name, command)| Script { name: name.to_string(), command: command.to_string() }).collect(),
-                config: None,
-                edges: Vec::new(),
-            });
-        }
-        let by_name = index_names(&packages, sources, problems);
+        let package = |(files, manifest): (&Files, &Manifest<'_>)| Package {
+            name: manifest.name.as_ref().filter(|name| !name.is_empty()).map(|name| name.to_string()),
+            version: manifest.version.0.as_ref().map(|version| version.to_string()),
+            dir: if files.relative_dir.as_os_str().is_empty() {
+                found.root.clone()
+            } else {
+                found.root.join(&files.relative_dir)
+            },
+            relative_dir: files.relative_dir.clone(),
+            scripts: (manifest.scripts.0.iter())
+                .map(|(name, command)| Script { name: name.to_string(), command: command.to_string() })
+                .collect(),
+            config: None,
+            edges: Vec::new(),
+        };
+        let packages: Vec<Package> = files.iter().zip(manifests).map(package).collect();
+        let by_name = index_names(&packages, files, problems);
         let by_dir = packages.iter().enumerate().map(|(at, package)| (package.dir.clone(), at)).collect();
         let mut workspace =
             Workspace { root: found.root.clone(), packages, lone: found.globs.is_none(), by_name, by_dir };
         for (at, manifest) in manifests.iter().enumerate() {
             workspace.packages[at].edges = links::edges(&workspace, at, manifest);
         }
-        for at in 0..workspace.packages.len() {
-            let package = &workspace.packages[at];
-            let config = config_file::read(&package.dir, &package.relative_dir, problems);
-            workspace.packages[at].config = config;
-        }
-        config_file::check(&workspace, problems);
         workspace
     }
 
@@ -180,7 +200,10 @@ impl Workspace {
 
     /// The package that a folder belongs to: the nearest one upwards, at last the root.
     pub fn package_around(&self, dir: &Path) -> usize {
-        dir.ancestors().take_while(|above| above.starts_with(&self.root)).find_map(|above| self.package_at(above)).unwrap_or(0)
+        dir.ancestors()
+            .take_while(|above| above.starts_with(&self.root))
+            .find_map(|above| self.package_at(above))
+            .unwrap_or(0)
     }
 
     /// What the file at the root says for all, or the defaults.
@@ -225,10 +248,13 @@ impl Workspace {
 fn read_source(file: &Path) -> io::Result<Option<Source>> {
     match std::fs::read(file) {
         Ok(bytes) => {
-            let text = String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))?;
+            let text = String::from_utf8(bytes)
+                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))?;
             Ok(Some(Source::new(file.to_path_buf(), text)))
         }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
@@ -237,54 +263,95 @@ fn unreadable(file: &Path, error: &io::Error) -> Problem {
     Problem::new(format!("cannot read {}: {error}", file.display()))
 }
 
-/// The manifests of all packages, that of the root first, each with its folder relative to the
-/// root. Folders that globs stand for and that have no package.json are no packages.
-fn read_manifests(found: &find::Found, problems: &mut Problems) -> Vec<(PathBuf, Option<Source>)> {
-    let mut sources = vec![(PathBuf::new(), found.root_manifest.clone())];
-    let Some(globs) = &found.globs else { return sources };
+/// The files of one package that matter here.
+struct Files {
+    /// Its folder relative to the root.
+    relative_dir: PathBuf,
+    manifest: Option<Source>,
+    config: Option<Source>,
+}
+
+/// The files of all packages, those of the root first. Folders that globs stand for and that have
+/// no package.json are no packages.
+fn read_files(found: &find::Found, problems: &mut Problems) -> Vec<Files> {
+    let mut root =
+        Files { relative_dir: PathBuf::new(), manifest: found.root_manifest.clone(), config: None };
+    match read_config(&found.root) {
+        Ok(config) => root.config = config,
+        Err(problem) => problems.0.push(problem),
+    }
+    let mut files = vec![root];
+    let Some(globs) = &found.globs else { return files };
+    let folders: Vec<(PathBuf, bool)> = globs.expand(&found.root).into_iter().collect();
     let mut resolved = rustc_hash::FxHashSet::default();
-    for relative in globs.expand(&found.root) {
-        let dir = found.root.join(&relative);
-        if relative.as_os_str().is_empty() {
-            continue;
-        }
-        let file = dir.join("package.json");
-        match read_source(&file) {
-            Ok(None) => continue,
-            Err(error) => problems.0.push(unreadable(&file, &error)),
-            Ok(Some(source)) => match inside(&found.root, &dir) {
-                Some(relative) if resolved.insert(relative.clone()) => sources.push((relative, Some(source))),
-                Some(_) => {}
-                None => {
-                    let message = format!("package {} leads out of the workspace through a symlink", relative.display());
-                    problems.0.push(Problem::new(message).help("exclude it with a glob that starts with !, or move it into the workspace"));
-                }
-            },
+    for read in in_threads(&folders, |(relative, linked)| read_package(&found.root, relative, *linked)) {
+        match read {
+            Ok(Some(package)) if resolved.insert(package.relative_dir.clone()) => files.push(package),
+            Ok(_) => {}
+            Err(problem) => problems.0.push(problem),
         }
     }
-    sources
+    files
 }
 
-/// The folder relative to the root with symlinks resolved; `None` if it lies outside, or is the
-/// root again.
-fn inside(root: &Path, dir: &Path) -> Option<PathBuf> {
-    let through_link = dir.ancestors().take_while(|above| *above != root).any(|above| above.is_symlink());
-    let resolved = if through_link { dir.canonicalize().ok()? } else { dir.to_path_buf() };
-    resolved.strip_prefix(root).ok().filter(|relative| !relative.as_os_str().is_empty()).map(Path::to_path_buf)
-}
-
-fn parse_manifests<'a>(sources: &'a [(PathBuf, Option<Source>)], problems: &mut Problems) -> Vec<Manifest<'a>> {
-    let mut parse = |source: &'a Option<Source>| {
-        let Some(source) = source else { return Manifest::default() };
-        Manifest::parse(source).unwrap_or_else(|mistakes| {
-            problems.0.extend(mistakes.0);
-            Manifest::default()
-        })
+/// The files of a package in a folder; `None` if there is none, or it is the root.
+fn read_package(root: &Path, relative: &Path, linked: bool) -> Result<Option<Files>, Problem> {
+    if relative.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let dir = root.join(relative);
+    let file = dir.join("package.json");
+    let Some(manifest) = read_source(&file).map_err(|error| unreadable(&file, &error))? else {
+        return Ok(None);
     };
-    sources.iter().map(|(_, source)| parse(source)).collect()
+    let mut relative_dir = relative.to_path_buf();
+    if linked {
+        let resolved = dir.canonicalize().map_err(|error| unreadable(&dir, &error))?;
+        let Ok(inside) = resolved.strip_prefix(root) else {
+            let message =
+                format!("package {} leads out of the workspace through a symlink", relative.display());
+            return Err(Problem::new(message)
+                .help("exclude it with a glob that starts with !, or move it into the workspace"));
+        };
+        if inside.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        relative_dir = inside.to_path_buf();
+    }
+    Ok(Some(Files { relative_dir, manifest: Some(manifest), config: read_config(&dir)? }))
 }
 
-fn index_names(packages: &[Package], sources: &[(PathBuf, Option<Source>)], problems: &mut Problems) -> FxHashMap<String, usize> {
+fn read_config(dir: &Path) -> Result<Option<Source>, Problem> {
+    for name in CONFIG_FILES {
+        let file = dir.join(name);
+        if let Some(source) = read_source(&file).map_err(|error| unreadable(&file, &error))? {
+            return Ok(Some(source));
+        }
+    }
+    Ok(None)
+}
+
+/// Maps in order; by several threads where there is much to do.
+fn in_threads<'a, T: Sync, R: Send>(items: &'a [T], map: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(8).min(items.len() / PACKAGES_PER_THREAD_MIN);
+    if threads < 2 {
+        return items.iter().map(map).collect();
+    }
+    let map = &map;
+    std::thread::scope(|scope| {
+        let chunks = items.chunks(items.len().div_ceil(threads));
+        let running: Vec<_> =
+            chunks.map(|chunk| scope.spawn(move || chunk.iter().map(map).collect::<Vec<R>>())).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<R>>| match thread.join() {
+            Ok(mapped) => mapped,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        running.into_iter().flat_map(join).collect()
+    })
+}
+
+fn index_names(packages: &[Package], files: &[Files], problems: &mut Problems) -> FxHashMap<String, usize> {
     let mut by_name: FxHashMap<String, usize> = FxHashMap::default();
     for (at, package) in packages.iter().enumerate() {
         let Some(name) = &package.name else { continue };
@@ -294,11 +361,17 @@ fn index_names(packages: &[Package], sources: &[(PathBuf, Option<Source>)], prob
         };
         let message = format!("two packages are named `{name}`");
         let other = packages[*first].manifest_file();
-        let problem = match sources[at].1.as_ref().and_then(|source| Some((source, manifest::value_range(source, &["name"])?))) {
+        let problem = match files[at]
+            .manifest
+            .as_ref()
+            .and_then(|source| Some((source, manifest::value_range(source, &["name"])?)))
+        {
             Some((source, range)) => source.problem(range, message),
             None => Problem::new(message),
         };
-        problems.0.push(problem.help(format!("the other is {}; give one of them another name", other.display())));
+        problems
+            .0
+            .push(problem.help(format!("the other is {}; give one of them another name", other.display())));
     }
     by_name
 }

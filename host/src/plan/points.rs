@@ -1,0 +1,310 @@
+//! From tasks to steps in order: one graph of points (the begin and the end of each task, and each
+//! command), in which calls stand for the tasks that they run. It is sorted; a cycle is an error
+//! that names its path.
+
+use super::graph::{Node, package_ref};
+use super::{PackageRef, Step};
+use crate::event::StepId;
+use crate::problem::{Problem, Problems};
+use crate::workspace::Workspace;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The steps of these tasks, each after all that it waits for.
+pub(super) fn steps(workspace: &Workspace, nodes: &[Node]) -> Result<Vec<Step>, Problems> {
+    let mut points = Points::of(nodes);
+    let calls = points.connect_calls(nodes);
+    let order = points.sort(workspace, nodes)?;
+    Ok(points.steps(workspace, nodes, &order, &calls))
+}
+
+/// A point in the course of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Point {
+    Begin(usize),
+    /// Node and item.
+    Item(usize, usize),
+    End(usize),
+}
+
+/// All points, and which others each waits for.
+struct Points {
+    points: Vec<Point>,
+    waits_for: Vec<Vec<usize>>,
+    /// Position of the begin of each node; its items and its end follow.
+    begins: Vec<usize>,
+}
+
+impl Points {
+    /// The points of all nodes, each waiting for the one before; calls are not connected yet.
+    fn of(nodes: &[Node]) -> Points {
+        let mut points =
+            Points { points: Vec::new(), waits_for: Vec::new(), begins: Vec::with_capacity(nodes.len()) };
+        for (at, node) in nodes.iter().enumerate() {
+            points.begins.push(points.points.len());
+            points.push(Point::Begin(at), Vec::new());
+            for item in 0..node.items.len() {
+                let before = points.points.len() - 1;
+                points.push(Point::Item(at, item), vec![before]);
+            }
+            let before = points.points.len() - 1;
+            points.push(Point::End(at), vec![before]);
+        }
+        for (at, node) in nodes.iter().enumerate() {
+            let ends: Vec<usize> = node.waits_for.iter().map(|other| points.end(nodes, *other)).collect();
+            points.waits_for[points.begins[at]].extend(ends);
+        }
+        points
+    }
+
+    fn push(&mut self, point: Point, waits_for: Vec<usize>) {
+        self.points.push(point);
+        self.waits_for.push(waits_for);
+    }
+
+    fn end(&self, nodes: &[Node], node: usize) -> usize {
+        self.begins[node] + nodes[node].items.len() + 1
+    }
+
+    /// Lets calls stand for their commands: the point of the call waits for the tasks, and those,
+    /// with all that they wait for, come after what was before the call. Where that would be a
+    /// circle (the task has run already, and is to run again), the command stays a command.
+    /// Returns the points that stay calls.
+    fn connect_calls(&mut self, nodes: &[Node]) -> FxHashSet<usize> {
+        let mut calls = FxHashSet::default();
+        for at in inner_calls_first(nodes) {
+            let node = &nodes[at];
+            for (item, call) in node.items.iter().enumerate().filter(|(_, item)| !item.calls.is_empty()) {
+                let point = self.begins[at] + 1 + item;
+                let before = point - 1;
+                if call.calls.iter().any(|called| *called == at)
+                    || self.closes_a_circle(nodes, before, &call.calls)
+                {
+                    // A call of itself never ends when run directly; it is left in, as a cycle.
+                    if call.calls.contains(&at) {
+                        let begin = self.begins[at];
+                        let end = self.end(nodes, at);
+                        self.waits_for[begin].push(end);
+                    }
+                    continue;
+                }
+                calls.insert(point);
+                self.connect_call(nodes, at, point, &call.calls);
+            }
+        }
+        calls
+    }
+
+    /// Puts called tasks in the place of the command at `point` of node `at`.
+    fn connect_call(&mut self, nodes: &[Node], at: usize, point: usize, called: &[usize]) {
+        let before = point - 1;
+        let mut after_what_was_before = true;
+        let begin_is_free =
+            matches!(self.points[before], Point::Begin(_)) && self.waits_for[before].is_empty();
+        if !begin_is_free {
+            for reached in closure(nodes, called, at) {
+                // What the commands before wait for cannot wait for them.
+                if self.reaches(before, self.end(nodes, reached)) {
+                    after_what_was_before &= !called.contains(&reached);
+                } else {
+                    self.waits_for[self.begins[reached]].push(before);
+                }
+            }
+        }
+        let ends: Vec<usize> = called.iter().map(|node| self.end(nodes, *node)).collect();
+        if after_what_was_before {
+            self.waits_for[point] = ends;
+        } else {
+            self.waits_for[point].extend(ends);
+        }
+    }
+
+    /// Whether a command before a call waits for one of the called tasks. A task that only
+    /// `dependsOn` has asked for before the first command need not run again.
+    fn closes_a_circle(&self, nodes: &[Node], before: usize, called: &[usize]) -> bool {
+        let first = matches!(self.points[before], Point::Begin(_));
+        !first && called.iter().any(|node| self.reaches(before, self.end(nodes, *node)))
+    }
+
+    fn reaches(&self, from: usize, to: usize) -> bool {
+        let mut seen = FxHashSet::default();
+        let mut open = vec![from];
+        while let Some(at) = open.pop() {
+            if at == to {
+                return true;
+            }
+            open.extend(self.waits_for[at].iter().copied().filter(|next| seen.insert(*next)));
+        }
+        false
+    }
+
+    /// The points in an order in which each comes after all that it waits for.
+    fn sort(&self, workspace: &Workspace, nodes: &[Node]) -> Result<Vec<usize>, Problems> {
+        #[derive(Clone, Copy, PartialEq)]
+        enum State {
+            New,
+            Open,
+            Done,
+        }
+        let mut states = vec![State::New; self.points.len()];
+        let mut order = Vec::with_capacity(self.points.len());
+        for start in 0..self.points.len() {
+            if states[start] != State::New {
+                continue;
+            }
+            states[start] = State::Open;
+            let mut way = vec![(start, 0)];
+            while let Some((at, next)) = way.last_mut() {
+                let at = *at;
+                let Some(other) = self.waits_for[at].get(*next).copied() else {
+                    states[at] = State::Done;
+                    order.push(at);
+                    way.pop();
+                    continue;
+                };
+                *next += 1;
+                match states[other] {
+                    State::Done => {}
+                    State::New => {
+                        states[other] = State::Open;
+                        way.push((other, 0));
+                    }
+                    State::Open => {
+                        let from = way.iter().position(|(at, _)| *at == other).unwrap_or(0);
+                        let points: Vec<usize> = way[from..].iter().map(|(at, _)| *at).collect();
+                        return Err(self.cycle(workspace, nodes, &points).into());
+                    }
+                }
+            }
+        }
+        Ok(order)
+    }
+
+    fn cycle(&self, workspace: &Workspace, nodes: &[Node], points: &[usize]) -> Problem {
+        let node_of = |point: &usize| match self.points[*point] {
+            Point::Begin(node) | Point::End(node) | Point::Item(node, _) => node,
+        };
+        let mut path: Vec<usize> = points.iter().map(node_of).collect();
+        path.dedup();
+        if path.len() > 1 && path.first() == path.last() {
+            path.pop();
+        }
+        // Always told from the same task, wherever the search came upon it.
+        let first = path.iter().enumerate().min_by_key(|(_, node)| **node).map_or(0, |(at, _)| at);
+        path.rotate_left(first);
+        path.push(path[0]);
+        let label = |node: &usize| workspace.task_label(nodes[*node].package, &nodes[*node].task);
+        let names: Vec<String> = path.iter().map(label).collect();
+        let packages: FxHashSet<usize> = path.iter().map(|node| nodes[*node].package).collect();
+        let tasks: FxHashSet<&str> = path.iter().map(|node| nodes[*node].task.as_str()).collect();
+        let help = if packages.len() > 1 && tasks.len() == 1 {
+            "these packages depend on each other: remove one of the dependencies from package.json, or run without order (--parallel)"
+        } else {
+            "each waits for the next: take one out of `dependsOn`, or out of the command that calls it"
+        };
+        Problem::new(format!("tasks wait for each other in a circle: {}", names.join(" → "))).help(help)
+    }
+
+    /// The steps: points that are commands, each with the commands that it waits for.
+    fn steps(
+        &self,
+        workspace: &Workspace,
+        nodes: &[Node],
+        order: &[usize],
+        calls: &FxHashSet<usize>,
+    ) -> Vec<Step> {
+        let mut steps: Vec<Step> = Vec::new();
+        // For each point the steps that must have ended when it is passed.
+        let mut passed: Vec<Vec<usize>> = vec![Vec::new(); self.points.len()];
+        let mut packages: FxHashMap<usize, Arc<PackageRef>> = FxHashMap::default();
+        let mut labels: FxHashMap<usize, Arc<str>> = FxHashMap::default();
+        for at in order {
+            let mut before: Vec<usize> =
+                self.waits_for[*at].iter().flat_map(|other| passed[*other].iter().copied()).collect();
+            before.sort_unstable();
+            before.dedup();
+            let Point::Item(node_at, item_at) = self.points[*at] else {
+                passed[*at] = before;
+                continue;
+            };
+            if calls.contains(at) {
+                passed[*at] = before;
+                continue;
+            }
+            let node = &nodes[node_at];
+            let item = &node.items[item_at];
+            let index = steps.len();
+            let first = self.begins[node_at] + 1;
+            let position = (first..*at).filter(|point| !calls.contains(point)).count();
+            let label = labels
+                .entry(node_at)
+                .or_insert_with(|| workspace.task_label(node.package, &node.task).into());
+            let package = packages
+                .entry(node.package)
+                .or_insert_with(|| Arc::new(package_ref(workspace, node.package)));
+            steps.push(Step {
+                id: Arc::new(StepId {
+                    index,
+                    task: label.clone(),
+                    position,
+                    command: item.part.text.as_str().into(),
+                    cwd: relative(&workspace.root, &item.part.cwd).into(),
+                }),
+                package: package.clone(),
+                task_name: item.script.clone(),
+                invocation: item.part.invocation.clone(),
+                cwd: item.part.cwd.clone(),
+                config: node.config.clone(),
+                origin: node.origin,
+                waits_for: before,
+            });
+            passed[*at] = vec![index];
+        }
+        steps
+    }
+}
+
+/// The nodes in an order in which those that a node calls come before it, so that what a call
+/// brings with it is known when the next one is looked at. Circles are cut anywhere: `sort` tells.
+fn inner_calls_first(nodes: &[Node]) -> Vec<usize> {
+    let mut seen = vec![false; nodes.len()];
+    let mut order = Vec::with_capacity(nodes.len());
+    for start in 0..nodes.len() {
+        let mut open = vec![(start, false)];
+        while let Some((at, done)) = open.pop() {
+            if done {
+                order.push(at);
+            } else if !std::mem::replace(&mut seen[at], true) {
+                open.push((at, true));
+                open.extend(
+                    nodes[at].items.iter().flat_map(|item| &item.calls).map(|called| (*called, false)),
+                );
+            }
+        }
+    }
+    order
+}
+
+/// These nodes and all that they wait for or call, but not this one.
+fn closure(nodes: &[Node], start: &[usize], without: usize) -> Vec<usize> {
+    let mut seen: FxHashSet<usize> = [without].into_iter().collect();
+    let mut open: Vec<usize> = start.to_vec();
+    let mut reached = Vec::new();
+    while let Some(at) = open.pop() {
+        if seen.insert(at) {
+            reached.push(at);
+            open.extend(&nodes[at].waits_for);
+            open.extend(nodes[at].items.iter().flat_map(|item| &item.calls));
+        }
+    }
+    reached
+}
+
+fn relative(root: &Path, dir: &Path) -> String {
+    match dir.strip_prefix(root) {
+        Ok(inside) if inside.as_os_str().is_empty() => ".".to_string(),
+        Ok(inside) => inside.display().to_string(),
+        Err(_) => dir.display().to_string(),
+    }
+}

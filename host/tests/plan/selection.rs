@@ -1,0 +1,166 @@
+//! Which tasks are meant.
+
+use super::*;
+
+/// root → nothing; web → @s/ui → @s/core; docs → @s/ui; lib-a apart.
+fn monorepo() -> Fixture {
+    let root = "{\"name\": \"root\", \"workspaces\": [\"apps/*\", \"libs/*\"], \"scripts\": {\"all\": \"pnpm -r build\"}}";
+    let fixture = Fixture::new(&[("package.json", root), ("docs/readme", "")]);
+    fixture.write("apps/web/package.json", &manifest("web", &["build", "dev"], &["@s/ui"]));
+    fixture.write("apps/site/package.json", &manifest("site", &["build"], &["@s/ui"]));
+    fixture.write("libs/ui/package.json", &manifest("@s/ui", &["build"], &["@s/core"]));
+    fixture.write("libs/core/package.json", &manifest("@s/core", &["build"], &[]));
+    fixture.write("libs/lib-a/package.json", &manifest("lib-a", &["build"], &[]));
+    fixture
+}
+
+fn selected(fixture: &Fixture, request: &Request) -> Vec<String> {
+    let mut names: Vec<String> =
+        tasks(&fixture.plan(request)).iter().map(|task| task.replace("#build", "")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn filters_select_as_pnpm_does() {
+    let cases: &[(&[&str], &str, &[&str])] = &[
+        (&["web"], "", &["web"]),
+        (&["@s/*"], "", &["@s/core", "@s/ui"]),
+        (&["ui"], "", &["@s/ui"]),
+        (&["web..."], "", &["@s/core", "@s/ui", "web"]),
+        (&["web^..."], "", &["@s/core", "@s/ui"]),
+        (&["...@s/ui"], "", &["@s/ui", "site", "web"]),
+        (&["...^@s/ui"], "", &["site", "web"]),
+        (&["...@s/ui..."], "", &["@s/core", "@s/ui", "site", "web"]),
+        (&["./apps/web"], "", &["web"]),
+        (&["./apps/*"], "", &["site", "web"]),
+        (&["./apps"], "", &["site", "web"]),
+        (&["."], "apps/web", &["web"]),
+        (&["{../site}"], "apps/web", &["site"]),
+        (&["{libs/**}"], "", &["@s/core", "@s/ui", "lib-a"]),
+        (&["{libs}..."], "", &["@s/core", "@s/ui", "lib-a"]),
+        (&["lib*{libs}"], "", &["lib-a"]),
+        (&["web", "lib-a"], "", &["lib-a", "web"]),
+        (&["./apps/*", "!web"], "", &["site"]),
+        (&["!./libs/*", "!site"], "", &["web"]),
+    ];
+    let fixture = monorepo();
+    for (filters, dir, expected) in cases {
+        let request = Request {
+            filters: filters.iter().map(|filter| filter.to_string()).collect(),
+            ..fixture.request("build", dir)
+        };
+        assert_eq!(selected(&fixture, &request), *expected, "{filters:?}");
+    }
+}
+
+#[test]
+fn a_filter_that_matches_nothing_is_a_warning_or_an_error() {
+    let fixture = monorepo();
+    let request = Request { filters: vec!["wbe".into(), "lib-a".into()], ..fixture.request("build", "") };
+    let plan = fixture.plan(&request);
+    assert_eq!(plan.warnings, ["the filter `wbe` matches no package: did you mean `web`?"]);
+    assert_eq!(plan.steps.len(), 1);
+    let strict = Request { fail_if_no_match: true, ..request };
+    assert_eq!(fixture.refused(&strict), "the filter `wbe` matches no package\n = help: did you mean `web`?");
+    let only = Request { filters: vec!["nothing".into()], ..fixture.request("build", "") };
+    assert!(fixture.plan(&only).steps.is_empty());
+}
+
+#[test]
+fn filters_that_cannot_be_read_or_are_not_there_yet_are_errors() {
+    let fixture = monorepo();
+    let refused = |filter: &str| {
+        fixture.refused(&Request { filters: vec![filter.into()], ..fixture.request("build", "") })
+    };
+    assert!(refused("a{b").starts_with("cannot read the filter `a{b`\n"));
+    assert!(
+        refused("[main]").starts_with(
+            "the filter `[main]` asks for what changed since `main`, which is not supported yet\n"
+        )
+    );
+}
+
+#[test]
+fn the_package_around_the_user_is_meant() {
+    let fixture = monorepo();
+    fixture.write("apps/web/src/x", "");
+    assert_eq!(selected(&fixture, &fixture.request("build", "apps/web/src")), ["web"]);
+    assert_eq!(selected(&fixture, &fixture.request("site#build,@s/ui#build", "apps/web")), ["@s/ui", "site"]);
+    let transitive = Request { transitive: true, ..fixture.request("build", "apps/web") };
+    assert_eq!(selected(&fixture, &transitive), ["@s/core", "@s/ui", "web"]);
+    let root = Request { workspace_root: true, ..fixture.request("all", "apps/web") };
+    assert_eq!(tasks(&fixture.plan(&root)), ["root#all"]);
+}
+
+#[test]
+fn a_root_task_that_runs_all_packages_itself_is_left_out_of_recursive() {
+    let fixture = monorepo();
+    let root = "{\"name\": \"root\", \"workspaces\": [\"apps/*\", \"libs/*\"], \"scripts\": {\"build\": \"overhear run -r build\"}}";
+    fixture.write("package.json", root);
+    let plan = fixture.plan(&Request { recursive: true, ..fixture.request("build", "") });
+    assert!(!tasks(&plan).contains(&"root#build".to_string()));
+    assert_eq!(
+        plan.warnings,
+        ["root#build runs tasks in many packages itself and is left out of --recursive"]
+    );
+}
+
+#[test]
+fn what_is_not_there_is_told_with_what_may_be_meant() {
+    let fixture = monorepo();
+    let refused = |tasks: &str, dir: &str| fixture.refused(&fixture.request(tasks, dir));
+    assert_eq!(
+        refused("biuld", "apps/web"),
+        "no task `biuld` in package `web`\n = help: did you mean `build`?"
+    );
+    assert_eq!(
+        refused("build", ""),
+        "no task `build` in package `root`\n = help: 5 other packages have it; run it there with -r"
+    );
+    assert_eq!(
+        refused("dev", ""),
+        "no task `dev` in package `root`\n = help: `web#dev` exists; or run it wherever it exists with -r"
+    );
+    assert_eq!(refused("wbe#build", ""), "no package `wbe` in this workspace\n = help: did you mean `web`?");
+    let recursive = Request { recursive: true, ..fixture.request("deploy", "") };
+    assert_eq!(
+        fixture.refused(&recursive),
+        "none of the 6 selected packages has a task `deploy`\n = help: `overhear list` shows the tasks"
+    );
+    let lone = Fixture::new(&[("package.json", "{}")]);
+    assert_eq!(
+        lone.refused(&lone.request("build", "")),
+        "no task `build` in package.json\n = help: there are no scripts in package.json, and no tasks in overhear.json"
+    );
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_named() {
+    let fixture = monorepo();
+    let base = fixture.request("build", "");
+    let cases = [
+        (
+            Request { recursive: true, transitive: true, ..base.clone() },
+            "--recursive and --transitive contradict each other",
+        ),
+        (
+            Request { recursive: true, filters: vec!["web".into()], ..base.clone() },
+            "--recursive and --filter contradict each other",
+        ),
+        (
+            Request { workspace_root: true, recursive: true, ..base.clone() },
+            "--recursive and --workspace-root contradict each other",
+        ),
+        (
+            Request { recursive: true, ..fixture.request("web#build", "") },
+            "`web#build` names its package, and --recursive selects packages",
+        ),
+    ];
+    for (request, message) in cases {
+        assert!(
+            fixture.refused(&request).starts_with(&format!("{message}\n = help: leave out ")),
+            "{message}"
+        );
+    }
+}
