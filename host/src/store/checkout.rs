@@ -98,6 +98,20 @@ impl Store {
         })
     }
 
+    /// Whether one of these steps is known to have left something below a folder.
+    pub fn left_below(&self, folder: &PortablePath, steps: &[Digest]) -> Result<bool, StoreError> {
+        let below = |next: u8| [folder.as_bytes(), &[next]].concat();
+        let sql = "SELECT EXISTS (SELECT 1 FROM left_files WHERE path > ?1 AND path < ?2 AND step = ?3)";
+        for step in steps {
+            // All that starts with the folder and a slash; `0` is the byte after the slash.
+            let found = self.checkout_row(sql, params![below(b'/'), below(b'0'), step.as_bytes()], |row| row.get(0))?;
+            if found == Some(true) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Notes what a step left, and that what it removed is gone, in one transaction.
     pub fn leave(&self, step: Digest, left: &[(PortablePath, Value, Option<Stamp>)], gone: &[PortablePath]) -> Result<(), StoreError> {
         let mut checkout = self.checkout();
