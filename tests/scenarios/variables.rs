@@ -54,3 +54,19 @@ fn a_variable_that_is_set_to_the_same_again_hits() {
     world.run("build").missed("env_removed", "VITE_X");
     world.run_with("build", &[("VITE_X", "1")]).is_hit();
 }
+
+#[test]
+fn a_prefix_that_only_running_the_config_tells_is_never_stale() {
+    let world = World::of("tests/fixtures/vue-vite6");
+    let config = "import vue from '@vitejs/plugin-vue'
+const prefix = ['MY', 'APP'].map((part) => part).join('') + '_'
+export default { plugins: [vue()], envPrefix: prefix }
+";
+    world.write("vite.config.js", config);
+    world.edit("src/App.vue", "import.meta.env.VITE_TITLE", "import.meta.env.MYAPP_TITLE");
+    for title in ["one title", "another title", "one title"] {
+        world.run_with("build", &[("MYAPP_TITLE", title)]);
+        let direct = world.built_directly("vite", &["build"], &[("MYAPP_TITLE", title)], "dist");
+        crate::tree::assert_same(&world.tree("dist"), &direct);
+    }
+}

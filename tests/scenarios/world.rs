@@ -214,11 +214,6 @@ impl Invocation {
         self
     }
 
-    pub fn cwd(mut self, dir: impl AsRef<Path>) -> Invocation {
-        self.command.current_dir(dir);
-        self
-    }
-
     /// The same run, started by another program, e.g. `strace -f -o FILE`.
     pub fn below(self, program: &str, args: &[&str]) -> Invocation {
         let mut command = Command::new(program);
@@ -275,6 +270,22 @@ impl Started {
             if plain.contains(text) {
                 return;
             }
+        }
+    }
+
+    /// Waits until a thread of the process waits in a system call, by its number in `/proc`.
+    pub fn wait_until_it_sleeps_in(&self, call: i64) {
+        let threads = format!("/proc/{}/task", self.pid());
+        let begun = std::time::Instant::now();
+        loop {
+            let mut calls = fs::read_dir(&threads).into_iter().flatten().flatten().filter_map(|thread| {
+                fs::read_to_string(thread.path().join("syscall")).ok()?.split(' ').next()?.parse().ok()
+            });
+            if calls.any(|found: i64| found == call) {
+                return;
+            }
+            assert!(begun.elapsed() < TOO_LONG, "it does not wait");
+            std::thread::yield_now();
         }
     }
 
@@ -352,6 +363,14 @@ impl Done {
         self
     }
 
+    /// Ends as one of these.
+    #[track_caller]
+    pub fn is_one_of(&self, statuses: &[&str]) -> &Done {
+        assert!(statuses.contains(&self.statuses()[0]), "{self:?}");
+        assert!(self.steps[0].get("not_stored").is_none(), "{self:?}");
+        self
+    }
+
     /// Of each step.
     pub fn statuses(&self) -> Vec<&str> {
         self.steps.iter().map(|step| step["status"].as_str().unwrap()).collect()
@@ -385,6 +404,29 @@ impl Done {
         assert_eq!(self.steps[0]["reason"]["by"], by, "{self:?}");
         self
     }
+}
+
+/// Something that happens on another thread.
+pub struct Happens(Receiver<String>);
+
+impl Happens {
+    /// Waits until it has happened, and gives what was read.
+    #[track_caller]
+    pub fn wait(self, what: &str) -> String {
+        self.0.recv_timeout(TOO_LONG).unwrap_or_else(|_| panic!("waited too long for {what}"))
+    }
+}
+
+/// Reads a FIFO until all that had opened it for writing have closed it or ended.
+pub fn read_to_end_of(fifo: &Path) -> Happens {
+    let (send, receive) = channel();
+    let fifo = fifo.to_path_buf();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        File::open(fifo).unwrap().read_to_string(&mut text).unwrap();
+        let _ = send.send(text);
+    });
+    Happens(receive)
 }
 
 /// Whether a program that a test needs is there. If not, the test says so and is counted as skipped by
