@@ -11,6 +11,7 @@ use crate::key::CacheKey;
 use crate::plan::env::{self, StepEnv, Surroundings};
 use crate::plan::{Run, Step, nested};
 use crate::process::find_program;
+use crate::store::Store;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ pub struct StepEnvironment {
     pub path: OsString,
     /// The folders of its PATH, absolute.
     pub search: Vec<PathBuf>,
+    /// Names of variables that overhear has and the step does not see.
+    pub left_out: Vec<String>,
     /// Tracked variables, by name.
     tracked: BTreeMap<String, Option<OsString>>,
 }
@@ -71,10 +74,13 @@ pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, Stri
 }
 
 /// The environment of a step that is cached.
-pub fn of_step(shared: &Shared, step: &Step, declaration: Option<&Declaration>, salt: [u8; 32]) -> StepEnvironment {
+pub fn of_step(shared: &Shared, step: &Step, declaration: Option<&Declaration>, store: &Store) -> StepEnvironment {
     let rules = declaration.map_or(&[][..], |declaration| &declaration.env);
-    let files: Vec<Vec<u8>> = env::named_files(step).iter().filter_map(|file| std::fs::read(file).ok()).collect();
-    let StepEnv { passed, tracked, .. } = env::of_step(surroundings(shared), step, rules, &files);
+    let mut texts: Vec<Vec<u8>> = env::named_files(step).iter().filter_map(|file| std::fs::read(file).ok()).collect();
+    // What earlier runs were found to have missed is passed as if the command named it.
+    let learned = store.learned_env(super::scope(&step.id.task, step.id.position)).unwrap_or_default();
+    texts.push(learned.join(" ").into_bytes());
+    let StepEnv { passed, tracked, left_out, .. } = env::of_step(surroundings(shared), step, rules, &texts);
     let path = lookup(&passed, "PATH");
     let mut search: Vec<PathBuf> = Vec::new();
     for folder in std::env::split_paths(&path).map(|folder| step.cwd.join(folder)) {
@@ -84,8 +90,8 @@ pub fn of_step(shared: &Shared, step: &Step, declaration: Option<&Declaration>, 
     }
     let whole = env::whole(surroundings(shared), step);
     let text = |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
-    let served = Environment::new(whole.iter().filter_map(text).collect(), salt);
-    StepEnvironment { command: command(step, &path), passed, served, path, search, tracked }
+    let served = Environment::new(whole.iter().filter_map(text).collect(), store.salt());
+    StepEnvironment { command: command(step, &path), passed, served, path, search, left_out, tracked }
 }
 
 /// What is started for a step that is not cached, and its whole environment.

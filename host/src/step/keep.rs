@@ -3,7 +3,7 @@
 //!
 //! What a run did with what it found is learned here too, also from a run that failed or is refused.
 
-use super::{Cached, Shared, facts};
+use super::{Cached, Shared, facts, hidden};
 use crate::access::Observed;
 use crate::digest::Digest;
 use crate::fingerprint::{Pathset, Query, Remembered, Value, Values};
@@ -140,6 +140,7 @@ fn settle_and_store(
             }
         }
     })?;
+    hidden::search(shared, cached, &run.observed, hints, &settled)?;
     let (mut pathset, mut values, mut remembered) = fingerprint(shared, cached, &settled)?;
     let outputs = outputs(shared, &settled);
     let packed = cached.store.pack(&outputs, places).map_err(|error| match error {

@@ -17,6 +17,7 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS left_files (
         path BLOB PRIMARY KEY, value BLOB NOT NULL, stamp BLOB NOT NULL, step BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS overlaps (step BLOB NOT NULL, path BLOB NOT NULL, PRIMARY KEY (step, path)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS learned_env (step BLOB NOT NULL, name TEXT NOT NULL, PRIMARY KEY (step, name)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS steps (
         step BLOB PRIMARY KEY, task TEXT NOT NULL, position INTEGER NOT NULL, key BLOB, fingerprint BLOB,
         report BLOB NOT NULL);
@@ -134,6 +135,22 @@ impl Store {
     /// Notes that a step reads and then changes a path.
     pub fn note_overlap(&self, step: Digest, path: &PortablePath) -> Result<(), StoreError> {
         self.checkout_write("INSERT OR IGNORE INTO overlaps VALUES (?1, ?2)", params![step.as_bytes(), path.as_bytes()])
+    }
+
+    /// Variables that earlier runs of a step were found to have missed, sorted.
+    pub fn learned_env(&self, step: Digest) -> Result<Vec<String>, StoreError> {
+        let checkout = self.checkout();
+        let read = || {
+            let mut statement = checkout.prepare_cached("SELECT name FROM learned_env WHERE step = ?1")?;
+            let rows = statement.query_map([step.as_bytes()], |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|source| self.checkout_failed(source))
+    }
+
+    /// Notes a variable that a run of a step was found to have missed.
+    pub fn learn_env(&self, step: Digest, name: &str) -> Result<(), StoreError> {
+        self.checkout_write("INSERT OR IGNORE INTO learned_env VALUES (?1, ?2)", params![step.as_bytes(), name])
     }
 
     /// How a step last ended.
