@@ -58,7 +58,7 @@ impl Store {
     }
 
     fn checkout_write(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
-        let checkout = self.checkout();
+        let checkout = self.checkout_to_write();
         let written = checkout.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
         written.map(drop).map_err(|source| self.checkout_failed(source))
     }
@@ -101,7 +101,7 @@ impl Store {
 
     /// Notes what a step left, and that what it removed is gone, in one transaction.
     pub fn leave(&self, step: Digest, left: &[(PortablePath, Value, Option<Stamp>)], gone: &[PortablePath]) -> Result<(), StoreError> {
-        let mut checkout = self.checkout();
+        let mut checkout = self.checkout_to_write();
         let mut write = || -> rusqlite::Result<()> {
             let transaction = checkout.transaction()?;
             {

@@ -84,7 +84,7 @@ impl Store {
     pub fn clean(&self, is_meant: &dyn Fn(&str) -> bool) -> Result<Stat, StoreError> {
         let tasks: FxHashSet<String> = self.list()?.into_iter().map(|listed| listed.task).filter(|task| is_meant(task)).collect();
         for task in tasks {
-            let removed = self.index().execute("DELETE FROM entries WHERE task = ?1", [task]);
+            let removed = self.index_to_write().execute("DELETE FROM entries WHERE task = ?1", [task]);
             removed.map_err(|source| self.index_failed(source))?;
         }
         self.remove_orphans()
@@ -101,7 +101,7 @@ impl Store {
             }
             let sql = "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries WHERE archive IS NOT NULL
                 ORDER BY used, rowid LIMIT max(1, (SELECT count(*) FROM entries) / 16))";
-            let gone = self.index().execute(sql, []).map_err(|source| self.index_failed(source))?;
+            let gone = self.index_to_write().execute(sql, []).map_err(|source| self.index_failed(source))?;
             let orphans = self.remove_orphans()?;
             removed.entries += gone as u64;
             removed.archives += orphans.archives;
