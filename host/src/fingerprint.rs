@@ -302,22 +302,9 @@ impl Disk<'_> {
         }
     }
 
-    /// The first executable file of that name in the folders searched, symlinks followed.
-    fn search(&self, name: &str) -> Option<(PathBuf, Stamp)> {
-        self.search.iter().find_map(|folder| {
-            let path = folder.join(name);
-            let stamp = if path.starts_with(&self.places.root) {
-                executable_at(&path)
-            } else {
-                self.digests.executable_outside(&path)
-            };
-            stamp.map(|stamp| (path, stamp))
-        })
-    }
-
     /// A program found by searching counts by its content, wherever it lies.
     fn program(&self, name: &str, known: Option<&(Option<Stamp>, Value)>, now: i64) -> (Option<Stamp>, Value) {
-        let Some((path, stamp)) = self.search(name) else { return (None, Value::ABSENT) };
+        let Some((path, stamp)) = self.digests.search(self.search, name, &self.places.root) else { return (None, Value::ABSENT) };
         match known {
             Some((Some(old), value)) if *old == stamp => (Some(stamp), *value),
             _ => match self.digests.of_file(&path, stamp) {
@@ -442,6 +429,15 @@ impl Digests {
     /// The digest of that state of the file, if it was computed in this session.
     pub fn known(&self, path: &Path, stamp: &Stamp) -> Option<Digest> {
         self.lock().get(path).filter(|(known, _)| known == stamp).map(|(_, digest)| *digest)
+    }
+
+    /// The first executable file of that name in these folders, symlinks followed.
+    pub fn search(&self, folders: &[PathBuf], name: &str, root: &Path) -> Option<(PathBuf, Stamp)> {
+        folders.iter().find_map(|folder| {
+            let path = folder.join(name);
+            let stamp = if path.starts_with(root) { executable_at(&path) } else { self.executable_outside(&path) };
+            stamp.map(|stamp| (path, stamp))
+        })
     }
 
     fn executable_outside(&self, path: &Path) -> Option<Stamp> {

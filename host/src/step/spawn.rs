@@ -15,6 +15,7 @@ use crate::stamp::{self, Stamp};
 use crate::store::LogRecorder;
 use crate::trace::Spec;
 use rustc_hash::FxHashMap;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,10 +118,10 @@ impl Command {
     /// What is started, with this environment; or the exit code and message of a shell that finds
     /// no such program.
     fn launch(&self, env: &[(std::ffi::OsString, std::ffi::OsString)]) -> Result<process::Launch, (i32, String)> {
-        let Some(program) = &self.program else {
-            let name = &self.name;
+        let name = &self.name;
+        let Some(program) = process::find_program(OsStr::new(name), &self.path, &self.cwd) else {
             return Err((127, format!("program `{name}` was not found in PATH; is it installed, and spelled right?")));
         };
-        Ok(process::Launch { program: program.clone(), args: self.args.clone(), cwd: self.cwd.clone(), env: env.to_vec() })
+        Ok(process::Launch { program, args: self.args.clone(), cwd: self.cwd.clone(), env: env.to_vec() })
     }
 }
