@@ -5,6 +5,7 @@ use super::{Point, Store, StoreError};
 use crate::digest::Digest;
 use crate::fingerprint::{Pathset, Values};
 use rusqlite::{Connection, OptionalExtension, params};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(super) const SCHEMA: &str = "
@@ -177,6 +178,7 @@ impl Store {
             transaction.commit()
         };
         write().map_err(|source| self.index_failed(source))?;
+        self.has_stored.store(true, Ordering::Relaxed);
         Point::EntryStored.reached();
         Ok(fingerprint)
     }

@@ -29,6 +29,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub struct Store {
     index: Mutex<Connection>,
     checkout: Mutex<Connection>,
     salt: [u8; 32],
+    /// Whether this session has stored an entry.
+    has_stored: AtomicBool,
 }
 
 impl Store {
@@ -93,13 +96,18 @@ impl Store {
         let index = open_database(&entries.join("index.db"), index::SCHEMA, &mut notices)?;
         let checkout = open_database(&folder.join("checkout.db"), checkout::SCHEMA, &mut notices)?;
         let salt = index::salt(&index).map_err(|source| StoreError::Database { path: entries.join("index.db"), source })?;
-        let store = Store { folder, archives, index: Mutex::new(index), checkout: Mutex::new(checkout), salt };
+        let store = Store { folder, archives, index: Mutex::new(index), checkout: Mutex::new(checkout), salt, has_stored: AtomicBool::new(false) };
         Ok((store, notices))
     }
 
     /// The salt under which values of variables are digested, one per cache.
     pub fn salt(&self) -> [u8; 32] {
         self.salt
+    }
+
+    /// Whether this session has stored an entry.
+    pub fn has_stored(&self) -> bool {
+        self.has_stored.load(Ordering::Relaxed)
     }
 
     /// The folder at the root.

@@ -112,6 +112,14 @@ impl Store {
         }
     }
 
+    /// To be called after something was stored: keeps archives below a size. Cheap while they are.
+    pub fn keep_below(&self, bytes_max: u64) -> Result<(), StoreError> {
+        let sql = "SELECT coalesce(sum(archive_bytes), 0) FROM (SELECT DISTINCT archive, archive_bytes FROM entries)";
+        let bytes = self.index().query_row(sql, [], |row| row.get::<_, i64>(0));
+        let bytes = bytes.map_err(|source| self.index_failed(source))?;
+        if bytes.max(0) as u64 > bytes_max { self.shrink(bytes_max).map(drop) } else { Ok(()) }
+    }
+
     /// Checks each entry and its archive; damaged ones are removed.
     pub fn verify(&self) -> Result<Verified, StoreError> {
         let mut verified = Verified::default();
