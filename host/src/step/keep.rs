@@ -3,7 +3,7 @@
 //!
 //! What a run did with what it found is learned here too, also from a run that failed or is refused.
 
-use super::{Cached, Shared, facts};
+use super::{Cached, Shared, facts, hidden};
 use crate::access::Observed;
 use crate::digest::Digest;
 use crate::fingerprint::{Pathset, Query, Remembered, Value, Values};
@@ -15,7 +15,8 @@ use crate::settle::{self, Evidence, Input, InputValue, Settled};
 use crate::stamp::{self, Found, Stamp};
 use crate::store::{ArchiveError, Habits, LastRun, Manifest, NewEntry, Packed, Recording, StoreError};
 use crate::zone::Zone;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -140,6 +141,7 @@ fn settle_and_store(
             }
         }
     })?;
+    hidden::search(shared, cached, &run.observed, hints, &settled)?;
     let (mut pathset, mut values, mut remembered) = fingerprint(shared, cached, &settled)?;
     let outputs = outputs(shared, &settled);
     let packed = cached.store.pack(&outputs, places).map_err(|error| match error {
@@ -181,6 +183,7 @@ fn fingerprint(shared: &Shared, cached: &Cached, settled: &Settled) -> Result<(P
         pathset.paths.push((path, query));
         remembered.push(member);
     }
+    still_so(shared, cached, settled, &pathset, &remembered)?;
     let rest = Pathset { paths: Vec::new(), ..pathset.clone() };
     let looked = cached.disk(shared).look(&rest, &Vec::new());
     let values = Values { paths: remembered.iter().map(|(_, value)| *value).collect(), ..looked.values };
@@ -188,22 +191,54 @@ fn fingerprint(shared: &Shared, cached: &Cached, settled: &Settled) -> Result<(P
     Ok((pathset, values, remembered))
 }
 
+/// What was listed, probed or followed must be as it was, unless the step itself or another step of a
+/// run changed it: then the earlier value stands.
+fn still_so(shared: &Shared, cached: &Cached, settled: &Settled, pathset: &Pathset, then: &Remembered) -> Result<(), Refusal> {
+    let places = &shared.zones.places;
+    let own: FxHashSet<&Path> = settled.outputs.iter().chain(&settled.removed).map(PathBuf::as_path).collect();
+    let is_known = |query: &Query| *query != Query::Content;
+    let members = pathset.paths.iter().zip(then).filter(|((_, query), _)| is_known(query));
+    let (members, then): (Vec<_>, Vec<_>) = members.map(|(member, (_, value))| (member.clone(), *value)).unzip();
+    let probed = Pathset { paths: members, ..Pathset::default() };
+    let looked = cached.disk(shared).look(&probed, &Vec::new());
+    for ((path, query), (then, now)) in probed.paths.iter().zip(then.iter().zip(&looked.values.paths)) {
+        let absolute = places.absolute(path);
+        if then == now || own.contains(absolute.as_path()) || is_of_another_step(cached, path) {
+            continue;
+        }
+        let explained = match query {
+            Query::Listing(except) => listing_of_others(shared, cached, &absolute, except) == Some(*then),
+            _ => false,
+        };
+        if !explained {
+            return Err(Refusal::InputChangedDuringRun(path.to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn is_of_another_step(cached: &Cached, path: &PortablePath) -> bool {
+    cached.store.is_left_by_another(path, cached.scope).unwrap_or(false)
+}
+
+/// A listing as it is now, without what other steps are known to have left.
+fn listing_of_others(shared: &Shared, cached: &Cached, folder: &Path, except: &[OsString]) -> Option<Value> {
+    let mut names = crate::fingerprint::list(folder).ok()?;
+    names.retain(|(name, _)| !is_of_another_step(cached, &shared.zones.places.portable(&folder.join(name))));
+    Some(Value::listing(&names, except))
+}
+
 fn input_value(shared: &Shared, input: &Input) -> Result<(Option<Stamp>, Value), Refusal> {
     let changed = || Refusal::InputChangedDuringRun(shared.zones.places.portable(&input.path).to_string());
     match input.value {
         InputValue::Known(value) => Ok((None, value)),
-        InputValue::File(then) => {
-            if let Some(digest) = shared.digests.known(&input.path, &then) {
-                return Ok((Some(then), Value::content(digest, then.is_executable())));
+        InputValue::File(then) => match Found::at(&input.path) {
+            Ok(Found::File(now)) if now == then => {
+                let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;
+                if read == then { Ok((Some(read), Value::content(digest, read.is_executable()))) } else { Err(changed()) }
             }
-            match Found::at(&input.path) {
-                Ok(Found::File(now)) if now == then => {
-                    let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;
-                    if read == then { Ok((Some(read), Value::content(digest, read.is_executable()))) } else { Err(changed()) }
-                }
-                _ => Err(changed()),
-            }
-        }
+            _ => Err(changed()),
+        },
         InputValue::AtEnd => match Found::at(&input.path) {
             Ok(Found::File(now)) => {
                 let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;

@@ -5,6 +5,7 @@
 
 mod environment;
 mod facts;
+mod hidden;
 mod keep;
 mod lookup;
 mod spawn;
@@ -175,7 +176,7 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
     if !by_default && step.config.cache != Some(true) && shared.mode != Mode::All {
         return disabled(DisabledBy::Default);
     }
-    let env = environment::of_step(shared, step, declaration.as_ref(), store.salt());
+    let env = environment::of_step(shared, step, declaration.as_ref(), store);
     let key = environment::key(shared, step, declaration.as_ref(), &env);
     let key_digest = key.digest();
     let scope = scope(&step.id.task, step.id.position);

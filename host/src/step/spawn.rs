@@ -15,6 +15,7 @@ use crate::stamp::{self, Stamp};
 use crate::store::LogRecorder;
 use crate::trace::Spec;
 use rustc_hash::FxHashMap;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,9 +131,9 @@ impl Command {
     /// What is started, with this environment; or the exit code and message of a shell that finds
     /// no such program.
     fn launch(&self, env: &[(std::ffi::OsString, std::ffi::OsString)]) -> Result<process::Launch, (i32, String)> {
-        let Some(program) = &self.program else {
+        let Some(program) = process::find_program(OsStr::new(&self.name), &self.path, &self.cwd) else {
             return Err(self.not_found());
         };
-        Ok(process::Launch { program: program.clone(), args: self.args.clone(), cwd: self.cwd.clone(), env: env.to_vec() })
+        Ok(process::Launch { program, args: self.args.clone(), cwd: self.cwd.clone(), env: env.to_vec() })
     }
 }

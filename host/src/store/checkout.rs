@@ -17,6 +17,7 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS left_files (
         path BLOB PRIMARY KEY, value BLOB NOT NULL, stamp BLOB NOT NULL, step BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS overlaps (step BLOB NOT NULL, path BLOB NOT NULL, PRIMARY KEY (step, path)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS learned_env (step BLOB NOT NULL, name TEXT NOT NULL, PRIMARY KEY (step, name)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS steps (
         step BLOB PRIMARY KEY, task TEXT NOT NULL, position INTEGER NOT NULL, key BLOB, fingerprint BLOB,
         report BLOB NOT NULL);
@@ -57,7 +58,7 @@ impl Store {
     }
 
     fn checkout_write(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
-        let checkout = self.checkout();
+        let checkout = self.checkout_to_write();
         let written = checkout.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
         written.map(drop).map_err(|source| self.checkout_failed(source))
     }
@@ -98,23 +99,20 @@ impl Store {
         })
     }
 
-    /// Whether one of these steps is known to have left something below a folder.
-    pub fn left_below(&self, folder: &PortablePath, steps: &[Digest]) -> Result<bool, StoreError> {
-        let below = |next: u8| [folder.as_bytes(), &[next]].concat();
-        let sql = "SELECT EXISTS (SELECT 1 FROM left_files WHERE path > ?1 AND path < ?2 AND step = ?3)";
-        for step in steps {
-            // All that starts with the folder and a slash; `0` is the byte after the slash.
-            let found = self.checkout_row(sql, params![below(b'/'), below(b'0'), step.as_bytes()], |row| row.get(0))?;
-            if found == Some(true) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    /// Whether another step is known to have left something at a path or below it.
+    pub fn is_left_by_another(&self, path: &PortablePath, step: Digest) -> Result<bool, StoreError> {
+        let below = [path.as_bytes(), b"/"].concat();
+        // `0` is the character after `/`.
+        let after = [path.as_bytes(), b"0"].concat();
+        let sql = "SELECT EXISTS (SELECT 1 FROM left_files WHERE path = ?1 AND step <> ?4)
+            OR EXISTS (SELECT 1 FROM left_files WHERE path > ?2 AND path < ?3 AND step <> ?4)";
+        let found = self.checkout_row(sql, params![path.as_bytes(), below, after, step.as_bytes()], |row| row.get(0))?;
+        Ok(found.unwrap_or(false))
     }
 
     /// Notes what a step left, and that what it removed is gone, in one transaction.
     pub fn leave(&self, step: Digest, left: &[(PortablePath, Value, Option<Stamp>)], gone: &[PortablePath]) -> Result<(), StoreError> {
-        let mut checkout = self.checkout();
+        let mut checkout = self.checkout_to_write();
         let mut write = || -> rusqlite::Result<()> {
             let transaction = checkout.transaction()?;
             {
@@ -148,6 +146,22 @@ impl Store {
     /// Notes that a step reads and then changes a path.
     pub fn note_overlap(&self, step: Digest, path: &PortablePath) -> Result<(), StoreError> {
         self.checkout_write("INSERT OR IGNORE INTO overlaps VALUES (?1, ?2)", params![step.as_bytes(), path.as_bytes()])
+    }
+
+    /// Variables that earlier runs of a step were found to have missed, sorted.
+    pub fn learned_env(&self, step: Digest) -> Result<Vec<String>, StoreError> {
+        let checkout = self.checkout();
+        let read = || {
+            let mut statement = checkout.prepare_cached("SELECT name FROM learned_env WHERE step = ?1")?;
+            let rows = statement.query_map([step.as_bytes()], |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|source| self.checkout_failed(source))
+    }
+
+    /// Notes a variable that a run of a step was found to have missed.
+    pub fn learn_env(&self, step: Digest, name: &str) -> Result<(), StoreError> {
+        self.checkout_write("INSERT OR IGNORE INTO learned_env VALUES (?1, ?2)", params![step.as_bytes(), name])
     }
 
     /// How a step last ended.

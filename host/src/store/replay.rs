@@ -199,12 +199,8 @@ impl Store {
         if place.later.is_empty() {
             return Ok(false);
         }
-        let path = place.zones.places.portable(path);
-        match self.left(&path)? {
-            Some(left) => Ok(place.later.contains(&left.step)),
-            // Folders are not noted by themselves.
-            None => self.left_below(&path, place.later),
-        }
+        let left = self.left(&place.zones.places.portable(path))?;
+        Ok(left.is_some_and(|left| place.later.contains(&left.step)))
     }
 
     fn put(&self, entry: &Entry, place: &Place, survey: Survey) -> Result<(), ArchiveError> {
