@@ -44,7 +44,7 @@ pub fn keep(shared: &Shared, cached: &Cached, run: Run) -> Result<Kept, Refusal>
     let (fingerprint, report) = match &kept {
         Ok((fingerprint, _, report)) => (Some(*fingerprint), report.clone()),
         Err(refusal) => {
-            note_left(shared, cached, &ends);
+            note_left(shared, cached, &run.observed, &ends);
             (None, facts::document(cached, &shared.zones.places, &run.observed, Err(refusal)))
         }
     };
@@ -61,7 +61,7 @@ pub fn keep(shared: &Shared, cached: &Cached, run: Run) -> Result<Kept, Refusal>
 pub fn learn_from_failure(shared: &Shared, cached: &Cached, observed: &Observed) {
     let ends = ends(observed);
     learn(shared, cached, observed, &ends);
-    note_left(shared, cached, &ends);
+    note_left(shared, cached, observed, &ends);
 }
 
 /// What lies now at each path that the step asked to change.
@@ -85,7 +85,7 @@ fn learn(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap
 }
 
 /// Notes what a run that is not kept left behind, so that a later hit may replace it.
-fn note_left(shared: &Shared, cached: &Cached, ends: &FxHashMap<PathBuf, Found>) {
+fn note_left(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap<PathBuf, Found>) {
     let places = &shared.zones.places;
     let (mut left, mut gone) = (Vec::new(), Vec::new());
     for (path, found) in ends.iter().filter(|(path, _)| shared.zones.of(path) == Zone::Workspace) {
@@ -98,11 +98,16 @@ fn note_left(shared: &Shared, cached: &Cached, ends: &FxHashMap<PathBuf, Found>)
                 }
             }
             Found::Link(text) => left.push((places.portable(path), Value::link(text), None)),
+            Found::Folder(_) if was_absent(observed, path) => left.push((places.portable(path), Value::FOLDER, None)),
             Found::Folder(_) | Found::Other => {}
         }
     }
     // As above: not knowing costs a run, later.
     let _ = cached.store.leave(cached.scope, &left, &gone);
+}
+
+fn was_absent(observed: &Observed, path: &Path) -> bool {
+    observed.seen(path).and_then(|seen| seen.change.as_ref()).is_some_and(|change| change.found == Found::Absent)
 }
 
 fn settle_and_store(
@@ -250,13 +255,12 @@ fn input_value(shared: &Shared, input: &Input) -> Result<(Option<Stamp>, Value),
     }
 }
 
-/// Outputs as they are stored: of folders only the empty ones, the others are made for what is in them.
+/// Outputs as they are stored: of folders only those without an output in them, the others are made for
+/// what is in them.
 fn outputs(shared: &Shared, settled: &Settled) -> Vec<PortablePath> {
-    let is_kept = |path: &&PathBuf| match Found::at(path) {
-        Ok(Found::Folder(_)) => std::fs::read_dir(path).is_ok_and(|mut names| names.next().is_none()),
-        _ => true,
-    };
-    let mut outputs: Vec<_> = settled.outputs.iter().filter(is_kept).map(|path| shared.zones.places.portable(path)).collect();
+    let holds_next = |(index, path): &(usize, &PathBuf)| settled.outputs.get(index + 1).is_some_and(|next| next.starts_with(path));
+    let kept = settled.outputs.iter().enumerate().filter(|output| !holds_next(output)).map(|(_, path)| path);
+    let mut outputs: Vec<_> = kept.map(|path| shared.zones.places.portable(path)).collect();
     outputs.sort();
     outputs
 }
@@ -294,7 +298,10 @@ fn store(
     let stamps: Vec<Option<Stamp>> = packed.stamps.iter().map(|stamp| stamp.filter(|stamp| stamp.is_settled(now))).collect();
     cached.store.remember_placed(fingerprint, &stamps)?;
     let left = manifest.outputs.iter().zip(&stamps);
-    let left: Vec<_> = left.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp)).collect();
+    let left = left.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp));
+    let is_folder = |path: &&PathBuf| matches!(Found::at(path), Ok(Found::Folder(_)));
+    let folders = settled.outputs.iter().filter(is_folder).map(|path| (places.portable(path), Value::FOLDER, None));
+    let left: Vec<_> = folders.chain(left).collect();
     cached.store.leave(cached.scope, &left, &manifest.removed)?;
     let inputs = pathset.paths.len() + pathset.programs.len() + pathset.envs.len();
     let archive = packed.archive.map(|(digest, _)| digest.to_string());
