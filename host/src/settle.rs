@@ -14,6 +14,7 @@ use crate::hint::{EnvSelect, Hint};
 use crate::outcome::Refusal;
 use crate::rules::Rules;
 use crate::stamp::{Found, Stamp};
+use crate::tree::Bases;
 use crate::zone::{Zone, Zones};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,13 @@ pub struct Evidence<'a> {
     pub made_before: &'a dyn Fn(&Path) -> bool,
     /// The digest of that earlier state of a file, where somebody computed it in time.
     pub digest_before: &'a dyn Fn(&Path, &Stamp) -> Option<Digest>,
+}
+
+impl Evidence<'_> {
+    /// The folders that patterns of the declaration are relative to.
+    pub fn bases(&self) -> Bases<'_> {
+        Bases { root: &self.zones.places.root, package_dir: self.package_dir, cwd: self.cwd }
+    }
 }
 
 /// Where a fact comes from.
@@ -193,7 +201,7 @@ impl<'a> Fate<'a> {
     }
 
     fn is_before_change(&self, first: &First) -> bool {
-        self.change.is_none_or(|change| first.order < change.order)
+        self.change.is_none_or(|change| first.order <= change.order)
     }
 }
 
@@ -212,6 +220,10 @@ fn settle_path(
     if let Some(change) = fate.change {
         settle_change(evidence, rules, path, zone, seen, &fate, change, settled)?;
     }
+    if is_own_folder(evidence, rules, path, seen, &fate) {
+        settled.outputs.push(path.to_path_buf());
+        return Ok(());
+    }
     let reads_count = match zone {
         Zone::Git => Zones::is_git_stamp(path),
         Zone::Scratch => evidence.zones.is_above(path) && fate.change.is_none(),
@@ -221,6 +233,19 @@ fn settle_path(
         settle_reads(evidence, rules, path, seen, &fate, settled);
     }
     Ok(())
+}
+
+/// A folder that a run of this step had made counts as absent, and as made by this run too: `mkdir -p`
+/// of it did nothing, and deleting it is no change of an input.
+fn is_own_folder(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate) -> bool {
+    let first = [&seen.kind, &seen.stat].into_iter().flatten().chain(seen.list.as_ref().map(|(first, _)| first)).next();
+    let is_folder = first.is_some_and(|first| matches!(first.found, Found::Folder(_)));
+    is_folder
+        && fate.change.is_none()
+        && evidence.zones.of(path) == Zone::Workspace
+        && (evidence.made_before)(path)
+        && rules.ignores_write(path).is_none()
+        && rules.output_counts(path)
 }
 
 /// What the step did to a path: output, removal, or a reason to refuse.
@@ -236,11 +261,34 @@ fn settle_change(
     settled: &mut Settled,
 ) -> Result<(), Refusal> {
     let is_gone = *fate.end == Found::Absent;
-    if (is_gone && change.found == Found::Absent) || matches!(zone, Zone::Scratch | Zone::Git) {
+    let is_temporary = is_gone && change.found == Found::Absent;
+    if matches!(zone, Zone::Scratch | Zone::Git) || (is_temporary && zone != Zone::Workspace) {
         return Ok(());
     }
+    let overlap = || Refusal::ReadWriteOverlap {
+        path: evidence.zones.places.portable(path).to_string(),
+        process: evidence.observed.process(change.pid).to_owned(),
+    };
+    let overlaps = first_content_read(seen).filter(|read| fate.is_before_change(read)).is_some_and(|read| {
+        let known = matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
+        // An adapter's word counts as far as it may hide the read.
+        let hidden = || rules.ignores_read(path).is_some_and(|rule| rule.may_hide(evidence, path, &read.found));
+        matches!(read.found, Found::File(_)) && !known && !hidden()
+    });
     if let Some(rule) = rules.ignores_write(path) {
+        if overlaps && rule.is_declared() {
+            return Err(overlap());
+        }
         settled.ignored.push(rule.ignored(path, false));
+        return Ok(());
+    }
+    if is_temporary {
+        // Neither input nor output; but what lies there at a hit would not have outlived a run. Below a
+        // folder that is gone nothing lies.
+        let above_is_gone = path.parent().and_then(|above| evidence.ends.get(above)) == Some(&Found::Absent);
+        if seen.removed && !above_is_gone {
+            settled.removed.push(path.to_path_buf());
+        }
         return Ok(());
     }
     if zone == Zone::Outside {
@@ -250,14 +298,8 @@ fn settle_change(
             _ => Err(Refusal::WroteOutside(evidence.zones.places.portable(path).to_string())),
         };
     }
-    if let Some(read) = first_content_read(seen).filter(|read| fate.is_before_change(read)) {
-        let known = matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
-        if matches!(read.found, Found::File(_)) && !known && rules.ignores_read(path).is_none() {
-            return Err(Refusal::ReadWriteOverlap {
-                path: evidence.zones.places.portable(path).to_string(),
-                process: evidence.observed.process(change.pid).to_owned(),
-            });
-        }
+    if overlaps {
+        return Err(overlap());
     }
     if is_gone {
         settled.removed.push(path.to_path_buf());
@@ -282,16 +324,18 @@ pub fn overlaps<'a>(evidence: &'a Evidence) -> impl Iterator<Item = &'a Path> {
     })
 }
 
+/// A change that lets old content through (permissions or times set) is a read as well.
 fn first_content_read(seen: &Seen) -> Option<&First> {
-    [seen.read.as_ref(), seen.exec.as_ref()].into_iter().flatten().min_by_key(|first| first.order)
+    let change = seen.change.as_ref().filter(|_| !seen.change_is_blind);
+    [seen.read.as_ref(), seen.exec.as_ref(), change].into_iter().flatten().min_by_key(|first| first.order)
 }
 
 /// What the step learned from a path: content, absence, kind, link. Listings come later, when all
 /// outputs are known.
 fn settle_reads(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate, settled: &mut Settled) {
-    let firsts = [&seen.read, &seen.exec, &seen.stat, &seen.kind, &seen.link];
+    let firsts = [first_content_read(seen), seen.stat.as_ref(), seen.kind.as_ref(), seen.link.as_ref()];
     let list = seen.list.as_ref().map(|(first, _)| first);
-    let Some(earliest) = firsts.into_iter().flatten().chain(list).min_by_key(|first| first.order) else { return };
+    let Some(earliest) = firsts.into_iter().chain([list]).flatten().min_by_key(|first| first.order) else { return };
     if !fate.is_before_change(earliest) {
         return;
     }
@@ -377,8 +421,10 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
         }
         let is_own = |name: &OsString| {
             let child = path.join(name);
-            let is_touched = touched.range::<&Path, _>(child.as_path()..).next().is_some_and(|next| next.starts_with(&child));
-            is_touched || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some()
+            let mut below = touched.range::<&Path, _>(child.as_path()..).take_while(|next| next.starts_with(&child));
+            // A name that was there before counts, unless a run of this step had left it: a person's file
+            // that the step replaces was seen in the listing, and may be missing next time.
+            below.any(|next| (evidence.made_before)(next)) || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some()
         };
         let own_now: BTreeSet<OsString> =
             touched.range::<&Path, _>(path.as_path()..).skip_while(|next| *next == path).take_while(|next| next.starts_with(path))
@@ -391,7 +437,7 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
         if nothing_else && !own_now.is_empty() {
             continue;
         }
-        except.extend(own_now);
+        except.extend(own_now.into_iter().filter(|name| names.binary_search_by(|(other, _)| other.cmp(name)).is_err()));
         let except: Vec<OsString> = except.into_iter().collect();
         let value = InputValue::Known(Value::listing(names, &except));
         inputs.push(input(evidence, path, Query::Listing(except), value, first));

@@ -135,7 +135,7 @@ fn plain_command(random: &mut Random) -> String {
         0 => "rm -rf dist".to_owned(),
         1 => "mkdir -p dist".to_owned(),
         2 => "mkdir -p dist/sub gen".to_owned(),
-        3 => format!("cp {input} made"),
+        3 => format!("cp --remove-destination {input} made"),
         4 => format!("cat {input} top"),
         5 => "echo $FOO".to_owned(),
         6 => format!("sh -c 'mkdir -p dist/sub gen; cat {input} > {output}'"),

@@ -2,9 +2,15 @@
 //! still fails.
 
 use crate::case::{Action, Case};
+use std::time::{Duration, Instant};
+
+/// What is not shorter by then stays as it is.
+const SECONDS_MAX: Duration = Duration::from_secs(20);
 
 /// The smallest sequence found for which `fails` still holds.
 pub fn shrink(mut case: Case, fails: impl Fn(&Case) -> bool) -> Case {
+    let began = Instant::now();
+    let fails = |case: &Case| began.elapsed() < SECONDS_MAX && fails(case);
     loop {
         let before = size(&case);
         for candidate in [actions, lines, steps] {

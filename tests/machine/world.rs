@@ -55,13 +55,25 @@ pub struct World<'a> {
     tool: PathBuf,
     keys: Vec<usize>,
     env: [Option<usize>; 2],
-    /// What each step left, as the direct runs show it.
-    left: BTreeMap<PathBuf, (StepName, Node)>,
-    /// The last run: which task, the tree after it, and whether another should hit.
-    last: Option<(usize, Tree, bool)>,
+    /// What each step left, as the direct runs show it; and whether it made that from nothing.
+    left: BTreeMap<PathBuf, (StepName, Node, bool)>,
+    /// The last run, unless something but outputs was changed since.
+    last: Option<Last>,
     /// How to repeat it by hand.
     pub script: Vec<String>,
     pub counts: Counts,
+}
+
+/// What is remembered of a run to judge whether the next should hit.
+struct Last {
+    task: usize,
+    tree: Tree,
+    /// Every step hit or was stored, and none rewrote or removed what it had not made.
+    should_hit: bool,
+    /// Tasks made things in the same folder: what one does with the other's is learned by a second run.
+    is_shared: bool,
+    /// It was itself a repetition.
+    is_repetition: bool,
 }
 
 /// What one step came to, by `--summarize`.
@@ -293,32 +305,44 @@ impl<'a> World<'a> {
                 return Err(format!("running t{task} was no direct run: {wrong}\n{}", told(&reported)));
             }
             // The documented limit: a step's own unchanged outputs count as absent.
-            let (wanted, wanted_tree, others) = self.run_directly(&before, &chain, &hits);
-            if difference(&got, &after, &wanted, &wanted_tree).is_some() {
+            let allowed = subsets(&hits).into_iter().find_map(|absent| {
+                let (wanted, mut tree, others) = self.run_directly(&before, &chain, &absent);
+                let is_same = difference(&got, &after, &wanted, &tree).is_none();
+                // What other entries of the step left, and a direct run leaves as well, stays.
+                let stays = self.left.iter().filter(|(path, (_, node, _))| wanted_tree.get(*path) == Some(node));
+                stays.for_each(|(path, (_, node, _))| drop(tree.entry(path.clone()).or_insert(node.clone())));
+                (is_same || difference(&got, &after, &wanted, &tree).is_none()).then_some(others)
+            });
+            let Some(others) = allowed else {
                 return Err(format!("a hit of t{task} was wrong: {wrong}\n{}", told(&reported)));
-            }
+            };
             changes = others;
             *self.counts.limits.entry("own outputs count as absent").or_default() += 1;
         }
-        self.learn_left(changes);
-        self.judge_hits(task, force, got.code, &after, &reported)
+        let judged = self.judge_hits(task, force, got.code, &before, &after, &changes, &reported);
+        self.learn_left(&before, changes);
+        judged
     }
 
     /// Whether a person would have expected hits, and there were.
+    #[allow(clippy::too_many_arguments, reason = "all that is known of one run")]
     fn judge_hits(
         &mut self,
         task: usize,
         force: bool,
         code: i32,
+        before: &Tree,
         after: &Tree,
+        changes: &Changes,
         reported: &BTreeMap<StepName, Reported>,
     ) -> Result<(), String> {
-        if let Some((last, tree, should_hit)) = &self.last
-            && *last == task
-            && *should_hit
-            && !force
-            && code == 0
-            && tree == after
+        let is_repetition = self.last.as_ref().is_some_and(|last| last.task == task && last.tree == *after) && code == 0;
+        // What one task changes and another changes back is no state that a person would call unchanged.
+        let by_task = |path: &PathBuf| changes.iter().filter(|(_, other, _)| other == path).map(|(step, ..)| step.0).collect::<BTreeSet<_>>();
+        let is_steady = changes.iter().all(|(_, path, node)| node.is_some() && by_task(path).len() == 1);
+        let mut wrong = Ok(());
+        if let Some(last) = self.last.as_ref().filter(|last| last.should_hit && is_repetition && is_steady && !force)
+            && (last.is_repetition || !last.is_shared)
         {
             for (step, reported) in reported {
                 self.counts.expected += 1;
@@ -326,15 +350,25 @@ impl<'a> World<'a> {
                     self.counts.hits += 1;
                 } else {
                     *self.counts.missed.entry(reported.reason.clone()).or_default() += 1;
-                    if std::env::var_os("OVERHEAR_MACHINE_STRICT").is_some() {
-                        return Err(format!("t{} step {} should have hit: {}", step.0, step.1, reported.reason));
-                    }
+                    wrong = Err(format!("t{} step {} should have hit: {}", step.0, step.1, reported.reason));
                 }
             }
         }
         let is_kept = code == 0 && reported.values().all(|reported| reported.is_hit || reported.is_kept);
-        self.last = Some((task, after.clone(), is_kept));
-        Ok(())
+        let only_made = changes.iter().all(|(step, path, node)| {
+            let was_own = self.left.get(path).is_some_and(|(by, _, made)| by.0 == step.0 && *made);
+            node.is_some() && (!before.contains_key(path) || was_own)
+        });
+        let mut folders: BTreeMap<&Path, BTreeSet<usize>> = BTreeMap::new();
+        let own = self.left.iter().map(|(path, (step, ..))| (path.as_path(), step.0));
+        for (path, task) in own.chain(changes.iter().map(|(step, path, _)| (path.as_path(), step.0))) {
+            folders.entry(path.parent().unwrap_or(path)).or_default().insert(task);
+            folders.entry(path).or_default().insert(task);
+        }
+        let is_shared = folders.iter().any(|(path, tasks)| *path != Path::new("") && tasks.len() > 1);
+        let should_hit = is_kept && only_made;
+        self.last = Some(Last { task, tree: after.clone(), should_hit, is_shared, is_repetition });
+        if std::env::var_os("OVERHEAR_MACHINE_STRICT").is_some() { wrong } else { Ok(()) }
     }
 
     fn environment(&self, command: &mut Command) {
@@ -426,23 +460,35 @@ impl<'a> World<'a> {
     }
 
     fn remove_own(&self, ws: &Path, step: StepName) {
-        for (path, (by, node)) in self.left.iter().rev() {
+        for (path, (by, node, made)) in self.left.iter().rev() {
             let absolute = ws.join(path);
-            if *by == step && read_node(&absolute).as_ref() == Some(node) {
+            // Names that a later step of the same task made count as absent too.
+            if *made && by.0 == step.0 && by.1 >= step.1 && read_node(&absolute).as_ref() == Some(node) {
                 let _ = if *node == Node::Folder { fs::remove_dir(&absolute) } else { fs::remove_file(&absolute) };
             }
         }
     }
 
     /// Remembers what the steps left, as the direct runs of them showed it.
-    fn learn_left(&mut self, changes: Changes) {
+    fn learn_left(&mut self, before: &Tree, changes: Changes) {
+        let known = std::mem::take(&mut self.left);
+        self.left = known.clone();
         for (step, path, node) in changes {
+            let was_own = known.get(&path).is_some_and(|(by, _, made)| by.0 == step.0 && *made);
+            let made = was_own || !before.contains_key(&path);
             match node {
-                Some(node) => drop(self.left.insert(path, (step, node))),
+                Some(node) => drop(self.left.insert(path, (step, node, made))),
                 None => drop(self.left.remove(&path)),
             }
         }
     }
+}
+
+/// All ways to choose some of these, except none; the whole first. Of many only the first are used.
+fn subsets(steps: &[StepName]) -> Vec<Vec<StepName>> {
+    let steps = &steps[..steps.len().min(6)];
+    let choose = |bits: usize| steps.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, step)| *step).collect();
+    (1..1_usize << steps.len()).rev().map(choose).collect()
 }
 
 /// What is another in a tree than it was.

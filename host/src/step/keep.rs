@@ -14,6 +14,7 @@ use crate::path::PortablePath;
 use crate::settle::{self, Evidence, Input, InputValue, Settled};
 use crate::stamp::{self, Found, Stamp};
 use crate::store::{ArchiveError, Habits, LastRun, Manifest, NewEntry, Packed, Recording, StoreError};
+use crate::tool_state::is_in_hidden_folder;
 use crate::zone::Zone;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::ffi::OsString;
@@ -44,10 +45,11 @@ pub fn keep(shared: &Shared, cached: &Cached, run: Run) -> Result<Kept, Refusal>
     let (fingerprint, report) = match &kept {
         Ok((fingerprint, _, report)) => (Some(*fingerprint), report.clone()),
         Err(refusal) => {
-            note_left(shared, cached, &ends);
+            note_left(shared, cached, &run.observed, &ends);
             (None, facts::document(cached, &shared.zones.places, &run.observed, Err(refusal)))
         }
     };
+    note_tool_files(shared, cached, &run.observed, &ends);
     let report = zstd::encode_all(report.to_string().as_bytes(), 1).unwrap_or_default();
     let last = LastRun { key: Some(cached.key.clone()), fingerprint, report };
     let noted = cached.store.note_run(cached.scope, &cached.step.id.task, cached.step.id.position, &last);
@@ -61,7 +63,29 @@ pub fn keep(shared: &Shared, cached: &Cached, run: Run) -> Result<Kept, Refusal>
 pub fn learn_from_failure(shared: &Shared, cached: &Cached, observed: &Observed) {
     let ends = ends(observed);
     learn(shared, cached, observed, &ends);
-    note_left(shared, cached, &ends);
+    note_left(shared, cached, observed, &ends);
+    note_tool_files(shared, cached, observed, &ends);
+}
+
+/// Notes which files of its own state the tool made, so that its reading them again is no news. A file
+/// that was there before is believed to be state only in a hidden folder.
+fn note_tool_files(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap<PathBuf, Found>) {
+    let Some(keeper) = cached.keeper() else { return };
+    let places = &shared.zones.places;
+    let (mut kept, mut gone) = (Vec::new(), Vec::new());
+    for (path, found) in ends.iter().filter(|(path, _)| cached.tool.is_kept(path)) {
+        let change = observed.paths.get(path).and_then(|seen| seen.change.as_ref());
+        let is_new = change.is_some_and(|change| change.found == Found::Absent);
+        match found {
+            Found::Absent => gone.push(places.portable(path)),
+            Found::File(_) | Found::Link(_) if is_new || is_in_hidden_folder(&places.root, path) => {
+                kept.push(places.portable(path));
+            }
+            _ => {}
+        }
+    }
+    // Without the note those reads count, and cost a miss.
+    let _ = cached.store.keep_tool_files(keeper, &kept, &gone);
 }
 
 /// What lies now at each path that the step asked to change.
@@ -75,7 +99,7 @@ fn learn(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap
         let Ok(names) = std::fs::read_dir(folder) else { return false };
         names.flatten().any(|name| {
             let path = name.path();
-            shared.zones.of(&path) == Zone::Workspace && !is_changed(&path)
+            shared.zones.of(&path) == Zone::Workspace && !cached.tool.is_own(&path) && !is_changed(&path)
         })
     };
     let habits = habit::learn(observed, ends, &shared.zones.places, &others);
@@ -85,7 +109,7 @@ fn learn(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap
 }
 
 /// Notes what a run that is not kept left behind, so that a later hit may replace it.
-fn note_left(shared: &Shared, cached: &Cached, ends: &FxHashMap<PathBuf, Found>) {
+fn note_left(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap<PathBuf, Found>) {
     let places = &shared.zones.places;
     let (mut left, mut gone) = (Vec::new(), Vec::new());
     for (path, found) in ends.iter().filter(|(path, _)| shared.zones.of(path) == Zone::Workspace) {
@@ -98,11 +122,16 @@ fn note_left(shared: &Shared, cached: &Cached, ends: &FxHashMap<PathBuf, Found>)
                 }
             }
             Found::Link(text) => left.push((places.portable(path), Value::link(text), None)),
+            Found::Folder(_) if was_absent(observed, path) => left.push((places.portable(path), Value::FOLDER, None)),
             Found::Folder(_) | Found::Other => {}
         }
     }
     // As above: not knowing costs a run, later.
     let _ = cached.store.leave(cached.scope, &left, &gone);
+}
+
+fn was_absent(observed: &Observed, path: &Path) -> bool {
+    observed.seen(path).and_then(|seen| seen.change.as_ref()).is_some_and(|change| change.found == Found::Absent)
 }
 
 fn settle_and_store(
@@ -127,13 +156,18 @@ fn settle_and_store(
         package_dir: &cached.step.package.dir,
         cwd: &cached.step.cwd,
         search: &cached.env.search,
-        made_before: &|path| cached.store.was_made_by(cached.scope, &places.portable(path)),
+        made_before: &|path| {
+            let portable = places.portable(path);
+            cached.store.was_made_by(cached.scope, &portable)
+                || (cached.tool.is_kept(path)
+                    && cached.keeper().is_some_and(|keeper| cached.store.is_tool_file(keeper, &portable)))
+        },
         digest_before: &|path, stamp| match run.before.get(path) {
             Some((before, digest)) if before == stamp => Some(*digest),
             _ => shared.digests.known(path, stamp),
         },
     };
-    let settled = settle::settle(&evidence).inspect_err(|refusal| {
+    let mut settled = settle::settle(&evidence).inspect_err(|refusal| {
         if let Refusal::ReadWriteOverlap { .. } = refusal {
             for path in settle::overlaps(&evidence) {
                 // Without the note the next run is refused like this one.
@@ -142,6 +176,7 @@ fn settle_and_store(
         }
     })?;
     hidden::search(shared, cached, &run.observed, hints, &settled)?;
+    add_generated(shared, cached, &mut settled);
     let (mut pathset, mut values, mut remembered) = fingerprint(shared, cached, &settled)?;
     let outputs = outputs(shared, &settled);
     let packed = cached.store.pack(&outputs, places).map_err(|error| match error {
@@ -157,6 +192,27 @@ fn settle_and_store(
     remembered.truncate(pathset.paths.len() + pathset.programs.len());
     store(shared, cached, run, &pathset, &values, &remembered, &settled, packed, habits, &logs.bytes)
         .map_err(|error| Refusal::StoreFailed(error.to_string()))
+}
+
+/// Files that the tool keeps for others to read, and that earlier runs of this step left as they still
+/// are, although this run had no need to write them: whoever gets its outputs needs those too.
+fn add_generated(shared: &Shared, cached: &Cached, settled: &mut Settled) {
+    if !cached.tool.has_generated() {
+        return;
+    }
+    let settled_before: FxHashSet<PathBuf> = settled.outputs.iter().chain(&settled.removed).cloned().collect();
+    // Without knowing, the entry has less to put back; what it has is right.
+    for portable in cached.store.left_by(cached.scope).unwrap_or_default() {
+        let path = shared.zones.places.absolute(&portable);
+        if !cached.tool.is_generated(&path) || settled_before.contains(&path) {
+            continue;
+        }
+        let Ok(found) = Found::at(&path) else { continue };
+        if cached.store.is_left(&path, &found, shared.zones, shared.digests).unwrap_or(false) {
+            settled.outputs.push(path);
+        }
+    }
+    settled.outputs.sort();
 }
 
 /// Digests of what settled as input. An input that is not as it was when it was read is a Refusal.
@@ -250,13 +306,12 @@ fn input_value(shared: &Shared, input: &Input) -> Result<(Option<Stamp>, Value),
     }
 }
 
-/// Outputs as they are stored: of folders only the empty ones, the others are made for what is in them.
+/// Outputs as they are stored: of folders only those without an output in them, the others are made for
+/// what is in them.
 fn outputs(shared: &Shared, settled: &Settled) -> Vec<PortablePath> {
-    let is_kept = |path: &&PathBuf| match Found::at(path) {
-        Ok(Found::Folder(_)) => std::fs::read_dir(path).is_ok_and(|mut names| names.next().is_none()),
-        _ => true,
-    };
-    let mut outputs: Vec<_> = settled.outputs.iter().filter(is_kept).map(|path| shared.zones.places.portable(path)).collect();
+    let holds_next = |(index, path): &(usize, &PathBuf)| settled.outputs.get(index + 1).is_some_and(|next| next.starts_with(path));
+    let kept = settled.outputs.iter().enumerate().filter(|output| !holds_next(output)).map(|(_, path)| path);
+    let mut outputs: Vec<_> = kept.map(|path| shared.zones.places.portable(path)).collect();
     outputs.sort();
     outputs
 }
@@ -294,7 +349,10 @@ fn store(
     let stamps: Vec<Option<Stamp>> = packed.stamps.iter().map(|stamp| stamp.filter(|stamp| stamp.is_settled(now))).collect();
     cached.store.remember_placed(fingerprint, &stamps)?;
     let left = manifest.outputs.iter().zip(&stamps);
-    let left: Vec<_> = left.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp)).collect();
+    let left = left.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp));
+    let is_folder = |path: &&PathBuf| matches!(Found::at(path), Ok(Found::Folder(_)));
+    let folders = settled.outputs.iter().filter(is_folder).map(|path| (places.portable(path), Value::FOLDER, None));
+    let left: Vec<_> = folders.chain(left).collect();
     cached.store.leave(cached.scope, &left, &manifest.removed)?;
     let inputs = pathset.paths.len() + pathset.programs.len() + pathset.envs.len();
     let archive = packed.archive.map(|(digest, _)| digest.to_string());
