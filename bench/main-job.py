@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What overhear costs and saves on the example app, whole processes, in one run.
 
-    python3 bench/main-job.py [--rounds 15] [--json FILE] [--strace]
+    python3 bench/main-job.py [--rounds 15] [--overhear FILE] [--json FILE] [--strace]
 
 Builds overhear, installs the app of examples/react-app below target/bench, and measures in rounds.
 In a round every case runs once (the short ones five times), in an order that rotates, so that what
@@ -175,12 +175,13 @@ def system_calls(overhear, env):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--overhear", type=Path, help="measure this program instead of building one")
     parser.add_argument("--json", type=Path, help="write all samples to this file")
     parser.add_argument("--strace", action="store_true", help="count the system calls of the warm run as well")
     options = parser.parse_args()
     if options.rounds < 2:
         parser.error("a spread needs two rounds")
-    overhear = build()
+    overhear = options.overhear.resolve() if options.overhear else build()
     install()
     os.chdir(APP)
     env = environment()
