@@ -411,9 +411,12 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
         let is_own = |name: &OsString| {
             let child = path.join(name);
             let mut below = touched.range::<&Path, _>(child.as_path()..).take_while(|next| next.starts_with(&child));
+            let change = evidence.observed.seen(&child).and_then(|seen| seen.change.as_ref());
+            let is_new = change.is_some_and(|change| change.found == Found::Absent);
             // A name that was there before counts, unless a run of this step had left it: a person's file
             // that the step replaces was seen in the listing, and may be missing next time.
-            below.any(|next| (evidence.made_before)(next)) || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some()
+            let is_left = below.any(|next| (evidence.made_before)(next));
+            is_new || is_left || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some()
         };
         let own_now: BTreeSet<OsString> =
             touched.range::<&Path, _>(path.as_path()..).skip_while(|next| *next == path).take_while(|next| next.starts_with(path))

@@ -198,6 +198,15 @@ fn a_listing_counts_without_what_the_step_makes_there() {
 }
 
 #[test]
+fn a_name_that_the_step_made_before_it_listed_is_its_own() {
+    let scene = Scene::new()
+        .saw(AccessKind::Create, "p/dist", Found::Absent)
+        .saw(AccessKind::List(names(&[("dist", b'd'), ("src", b'd')])), "p", folder())
+        .ends("p/dist", folder());
+    scene.check(&["listing p without dist", "+ p/dist"]);
+}
+
+#[test]
 fn a_listing_counts_with_what_somebody_else_made_and_the_step_replaces() {
     let scene = || {
         let scene = Scene::new().saw(AccessKind::List(names(&[("a", b'f'), ("h", b'f')])), "gen", folder());
