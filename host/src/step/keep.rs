@@ -102,10 +102,18 @@ fn learn(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap
             shared.zones.of(&path) == Zone::Workspace && !cached.tool.is_own(&path) && !is_changed(&path)
         })
     };
-    let habits = habit::learn(observed, ends, &shared.zones.places, &others);
+    let places = &shared.zones.places;
+    let is_own = |folder: &Path| shared.zones.of(folder) == Zone::Workspace && made_folder(cached, &places.portable(folder));
+    let habits = habit::learn(observed, ends, places, &is_own, &others);
     // Without it a later hit is blocked and costs a run; that is no reason to fail this one.
     let _ = cached.store.learn(&[cached.key_digest, cached.scope], &habits);
     habits
+}
+
+/// Whether a run of this step is known to have made a folder there.
+fn made_folder(cached: &Cached, path: &PortablePath) -> bool {
+    let left = cached.store.left(path).ok().flatten();
+    left.is_some_and(|left| left.step == cached.scope && left.value == Value::FOLDER)
 }
 
 /// Notes what a run that is not kept left behind, so that a later hit may replace it.
@@ -162,6 +170,7 @@ fn settle_and_store(
                 || (cached.tool.is_kept(path)
                     && cached.keeper().is_some_and(|keeper| cached.store.is_tool_file(keeper, &portable)))
         },
+        folder_made_before: &|path| made_folder(cached, &places.portable(path)),
         digest_before: &|path, stamp| match run.before.get(path) {
             Some((before, digest)) if before == stamp => Some(*digest),
             _ => shared.digests.known(path, stamp),

@@ -118,7 +118,10 @@ impl Store {
                 }
                 continue;
             }
-            if found != Found::Absent && !may_replace(entry, place, output, &found) {
+            let may_replace = found == Found::Absent
+                || may_replace(entry, place, output, &found)
+                || self.is_rewritten_later(&path, &found, place)?;
+            if !may_replace {
                 return Ok(Verdict::Blocked(output.path.clone()));
             }
             survey.put.push(index);
@@ -225,6 +228,16 @@ impl Store {
             Found::Link(text) => Value::link(text) == left.value,
             Found::Absent | Found::Folder(_) | Found::Other => false,
         })
+    }
+
+    /// Whether a later step of the same task left what lies there: it rewrites what this one makes.
+    fn is_rewritten_later(&self, path: &Path, found: &Found, place: &Place) -> Result<bool, StoreError> {
+        if place.later.is_empty() {
+            return Ok(false);
+        }
+        let left = self.left(&place.zones.places.portable(path))?;
+        let is_theirs = left.is_some_and(|left| place.later.contains(&left.step));
+        Ok(is_theirs && self.is_left(path, found, place.zones, place.digests)?)
     }
 
     /// Whether a run of this step is known to have left what lies, or lay, at a path.
