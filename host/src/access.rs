@@ -4,7 +4,7 @@
 //! Plain types that know nothing of how tracing works (`trace`) or what the facts mean (`settle`).
 
 use crate::stamp::Found;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -123,6 +123,8 @@ pub struct Observed {
     pub searched: BTreeMap<String, PathBuf>,
     /// Environment variables that a program asked for by name: found or not.
     pub env: BTreeMap<String, bool>,
+    /// Environment variables that a program asked for and did not get, because of `strictEnv`.
+    pub hidden: BTreeSet<String>,
     /// Connections opened.
     pub connections: Vec<Connection>,
     /// Names of processes by pid.

@@ -35,6 +35,7 @@ pub mod outcome;
 pub mod path;
 pub mod problem;
 pub mod protocol;
+pub mod shipped;
 pub mod stamp;
 pub mod wildcard;
 pub mod zone;
