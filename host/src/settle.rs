@@ -182,7 +182,7 @@ impl<'a> Fate<'a> {
     /// kernel was asked, but nothing came of it.
     fn of(seen: &'a Seen, end: Option<&'a Found>) -> Fate<'a> {
         let end = end.unwrap_or(&Found::Absent);
-        let change = seen.change.as_ref().filter(|change| match (&change.found, end) {
+        let change = seen.change.as_deref().filter(|change| match (&change.found, end) {
             (Found::File(before), Found::File(after)) => before != after,
             (Found::Folder(_), Found::Folder(_)) => seen.removed,
             (Found::Link(before), Found::Link(after)) => before != after || seen.removed,
@@ -283,15 +283,15 @@ pub fn overlaps<'a>(evidence: &'a Evidence) -> impl Iterator<Item = &'a Path> {
 }
 
 fn first_content_read(seen: &Seen) -> Option<&First> {
-    [seen.read.as_ref(), seen.exec.as_ref()].into_iter().flatten().min_by_key(|first| first.order)
+    [seen.read.as_deref(), seen.exec.as_deref()].into_iter().flatten().min_by_key(|first| first.order)
 }
 
 /// What the step learned from a path: content, absence, kind, link. Listings come later, when all
 /// outputs are known.
 fn settle_reads(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate, settled: &mut Settled) {
     let firsts = [&seen.read, &seen.exec, &seen.stat, &seen.kind, &seen.link];
-    let list = seen.list.as_ref().map(|(first, _)| first);
-    let Some(earliest) = firsts.into_iter().flatten().chain(list).min_by_key(|first| first.order) else { return };
+    let list = seen.list.as_deref().map(|(first, _)| first);
+    let Some(earliest) = firsts.into_iter().flatten().map(|first| &**first).chain(list).min_by_key(|first| first.order) else { return };
     if !fate.is_before_change(earliest) {
         return;
     }
@@ -305,10 +305,10 @@ fn settle_reads(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fa
     }
     let read = first_content_read(seen).filter(|first| fate.is_before_change(first));
     // What the step itself replaces, creates or removes was merely probed, unless its content was read.
-    let stat = seen.stat.as_ref().filter(|_| fate.change.is_none());
-    let kind = seen.kind.as_ref().filter(|_| fate.change.is_none());
+    let stat = seen.stat.as_deref().filter(|_| fate.change.is_none());
+    let kind = seen.kind.as_deref().filter(|_| fate.change.is_none());
     let listed = list.filter(|first| fate.change.is_none() && !matches!(first.found, Found::Folder(_)));
-    let link = seen.link.as_ref().filter(|first| fate.is_before_change(first));
+    let link = seen.link.as_deref().filter(|first| fate.is_before_change(first));
     for first in [read, stat, listed].into_iter().flatten() {
         let (query, value) = match &first.found {
             Found::File(stamp) => (Query::Content, file_value(evidence, path, stamp, fate)),
@@ -364,7 +364,7 @@ fn is_searched_program(evidence: &Evidence, path: &Path) -> bool {
 /// where the step made, removed or replaced the folder or everything that was in it.
 fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>, inputs: &mut Vec<Input>) {
     for (path, seen) in &evidence.observed.paths {
-        let Some((first, names)) = &seen.list else { continue };
+        let Some((first, names)) = seen.list.as_deref() else { continue };
         let fate = Fate::of(seen, evidence.ends.get(path));
         let zone = evidence.zones.of(path);
         let counts = matches!(zone, Zone::Workspace | Zone::Outside) || (zone == Zone::Git && Zones::is_git_stamp(path));

@@ -175,6 +175,9 @@ fn a_program_started_in_any_way_is_overheard() {
         assert_eq!(heard.lines().first(), Some(&SERVED), "{way}: {}", heard.err);
         assert_eq!(heard.asked("API_URL"), Some(true), "{way}");
     }
+    for way in ["system", "popen"] {
+        assert_eq!(Case::new().c(&[way]).lines(), [SERVED, "0"], "{way}");
+    }
     assert_eq!(Case::new().c(&["execle-short"]).out, "");
     assert_eq!(Case::new().c(&["failing"]).lines(), [SERVED]);
 }

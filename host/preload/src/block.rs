@@ -81,13 +81,11 @@ pub fn find(name: &[u8]) -> Search {
 }
 
 /// Takes the handle out of the block, and this library out of the loader's variable; the text of the
-/// handle, and the path of this library.
+/// handle, and the path of this library. A block without a handle stays as it is.
 pub fn take_own() -> Option<(&'static [u8], &'static [u8])> {
-    let (mut handle, mut library) = (None, None);
+    let Search::Value(handle) = find(ENV_HANDLE.as_bytes()) else { return None };
+    let mut library = None;
     let mut from = current();
-    if from.is_null() {
-        return None;
-    }
     let mut to = from;
     // SAFETY: the block is a list of writable texts that ends with null; what is kept moves down, and
     // what is behind it becomes null: the kernel's list that follows is found by its own address.
@@ -95,8 +93,7 @@ pub fn take_own() -> Option<(&'static [u8], &'static [u8])> {
         while !(*from).is_null() {
             let text = *from;
             from = from.add(1);
-            if let Some(value) = value_of(text, ENV_HANDLE.as_bytes()) {
-                handle = Some(bytes(value));
+            if value_of(text, ENV_HANDLE.as_bytes()).is_some() {
                 continue;
             }
             if let Some(value) = value_of(text, ENV_LOADER.as_bytes()) {
@@ -113,8 +110,8 @@ pub fn take_own() -> Option<(&'static [u8], &'static [u8])> {
             *to = core::ptr::null_mut();
             to = to.add(1);
         }
+        Some((bytes(handle), library?))
     }
-    Some((handle?, library?))
 }
 
 /// Cuts this library out of a list of libraries, of which overhear always makes it the last; its path,

@@ -3,6 +3,7 @@
 //! from nothing means it.
 
 use crate::sys::{self, Texts};
+use crate::text::Writer;
 use crate::{block, memory, next};
 use core::arch::naked_asm;
 use core::ffi::{c_char, c_int, c_void};
@@ -44,7 +45,7 @@ unsafe fn with_own(env: Texts, run: &dyn Fn(Texts) -> c_int) -> c_int {
         for at in 0..outgoing.count {
             *pointers.add(at) = *env.add(at);
         }
-        let mut end = Writer { at: pointers.add(outgoing.count + 3).cast() };
+        let mut end = Writer::at(pointers.add(outgoing.count + 3).cast());
         let mut count = outgoing.count;
         let loader = end.start();
         end.add(ENV_LOADER.as_bytes());
@@ -74,29 +75,6 @@ unsafe fn with_own(env: Texts, run: &dyn Fn(Texts) -> c_int) -> c_int {
         unsafe { sys::unmap(room, words * WORD) };
     }
     result
-}
-
-/// Texts one after another.
-struct Writer {
-    at: *mut u8,
-}
-
-impl Writer {
-    fn start(&self) -> *const c_char {
-        self.at.cast()
-    }
-
-    /// # Safety
-    /// There is room.
-    unsafe fn add(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            // SAFETY: promised.
-            unsafe {
-                *self.at = *byte;
-                self.at = self.at.add(1);
-            }
-        }
-    }
 }
 
 fn own_env() -> Texts {

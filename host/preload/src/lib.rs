@@ -7,8 +7,8 @@
 //! compiler could not prove that), no thread-locals, no library that it needs, nothing printed. What
 //! fails leaves the program as it would be without us, and overhear is told.
 //!
-//! `block`: the environment block. `memory`: what is shared with overhear. `ask`, `change`, `exec`: the
-//! functions that programs call.
+//! `block`: the environment block. `memory`: what is shared with overhear. `ask`, `change`,
+//! `exec`, `shell`: the functions that programs call.
 #![cfg_attr(panic = "abort", no_std)]
 #![allow(unsafe_code, reason = "stands in for functions of the C library")]
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -19,7 +19,9 @@ mod change;
 mod exec;
 mod memory;
 mod next;
+mod shell;
 mod sys;
+mod text;
 
 #[used]
 #[unsafe(link_section = ".init_array")]

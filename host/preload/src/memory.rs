@@ -162,10 +162,16 @@ impl Memory {
         for probe in 0..PROBES_MAX {
             let at = (name_hash.wrapping_add(probe)) as usize % self.log.slots.len();
             let Some(slot) = self.log.slots.get(at) else { break };
-            match slot.hash.compare_exchange(0, name_hash, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return self.write_name(slot, name),
-                Err(other) if other == name_hash => return,
-                Err(_) => {}
+            // Most names were noted before: then the place is only read, and stays in every cache.
+            let mut there = slot.hash.load(Ordering::Acquire);
+            if there == 0 {
+                match slot.hash.compare_exchange(0, name_hash, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => return self.write_name(slot, name),
+                    Err(other) => there = other,
+                }
+            }
+            if there == name_hash {
+                return;
             }
         }
         self.log.is_full.store(1, Ordering::Relaxed);

@@ -70,6 +70,8 @@ functions! {
     FEXECVE "fexecve"
     POSIX_SPAWN "posix_spawn"
     POSIX_SPAWNP "posix_spawnp"
+    SYSTEM "system"
+    POPEN "popen"
 }
 
 fn dlsym() -> Option<Dlsym> {

@@ -86,7 +86,7 @@ fn place() -> Result<Placed, String> {
     if is(super::SWITCH, "off") {
         return Err("tracing is turned off by OVERHEAR_TRACE".to_owned());
     }
-    if std::env::var_os(ENV_MARK).is_some() {
+    if std::env::var_os(ENV_MARK).is_some() && is_overheard_itself() {
         return Err("an outer overhear does it".to_owned());
     }
     if !is_supported() {
@@ -100,8 +100,16 @@ fn place() -> Result<Placed, String> {
     let path = LIBRARY.place_in(private.path()).map_err(|error| error.to_string())?;
     match loadable(path) {
         Some(path) => Ok(Placed { path, _private: Some(private) }),
-        None => Err("no folder to load a library from: set XDG_CACHE_HOME to one whose path has no space or colon and that is not mounted noexec".to_owned()),
+        None => Err("no folder to load a library from: set XDG_CACHE_HOME to one whose path has no space, colon or quote and that is not mounted noexec".to_owned()),
     }
+}
+
+/// Whether this program runs as part of a step whose environment is overheard. The library took that out
+/// of the block, but not out of what the kernel shows.
+fn is_overheard_itself() -> bool {
+    let Ok(block) = std::fs::read("/proc/self/environ") else { return false };
+    let is_handle = |text: &[u8]| text.strip_prefix(ENV_HANDLE.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
+    block.split(|byte| *byte == 0).any(is_handle)
 }
 
 /// The library finds the C library's own functions with `dlsym`, which used to be apart.
@@ -121,7 +129,7 @@ fn is_supported() -> bool {
 /// The path, resolved, if the loader takes it: its list has separators, and signs with a meaning.
 fn loadable(path: PathBuf) -> Option<PathBuf> {
     let path = path.canonicalize().ok()?;
-    let has_sign = path.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b':' | b';' | b'$') || byte.is_ascii_whitespace());
+    let has_sign = path.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b':' | b';' | b'$' | b'\'') || byte.is_ascii_whitespace());
     let is_executable = rustix::fs::statvfs(&path)
         .is_ok_and(|place| !place.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC));
     (!has_sign && is_executable).then_some(path)

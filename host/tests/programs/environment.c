@@ -62,6 +62,18 @@ static void execute(const char *way) {
         }
         wait_for(pid);
     }
+    char command[8192];
+    snprintf(command, sizeof command, "%s get API_URL; env | grep -c LD_PRELOAD", self);
+    if (!strcmp(way, "system")) {
+        fflush(stdout);
+        system(command);
+    }
+    if (!strcmp(way, "popen")) {
+        char line[4096];
+        FILE *stream = popen(command, "r");
+        while (fgets(line, sizeof line, stream)) fputs(line, stdout);
+        pclose(stream);
+    }
     if (!strcmp(way, "selected")) {
         char path[4096];
         snprintf(path, sizeof path, "PATH=%s", getenv("PATH"));
