@@ -193,7 +193,7 @@ impl<'a> Fate<'a> {
     }
 
     fn is_before_change(&self, first: &First) -> bool {
-        self.change.is_none_or(|change| first.order < change.order)
+        self.change.is_none_or(|change| first.order <= change.order)
     }
 }
 
@@ -212,6 +212,10 @@ fn settle_path(
     if let Some(change) = fate.change {
         settle_change(evidence, rules, path, zone, seen, &fate, change, settled)?;
     }
+    if is_own_folder(evidence, rules, path, seen, &fate) {
+        settled.outputs.push(path.to_path_buf());
+        return Ok(());
+    }
     let reads_count = match zone {
         Zone::Git => Zones::is_git_stamp(path),
         Zone::Scratch => evidence.zones.is_above(path) && fate.change.is_none(),
@@ -221,6 +225,19 @@ fn settle_path(
         settle_reads(evidence, rules, path, seen, &fate, settled);
     }
     Ok(())
+}
+
+/// A folder that a run of this step had made counts as absent, and as made by this run too: `mkdir -p`
+/// of it did nothing, and deleting it is no change of an input.
+fn is_own_folder(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate) -> bool {
+    let first = [&seen.kind, &seen.stat].into_iter().flatten().chain(seen.list.as_ref().map(|(first, _)| first)).next();
+    let is_folder = first.is_some_and(|first| matches!(first.found, Found::Folder(_)));
+    is_folder
+        && fate.change.is_none()
+        && evidence.zones.of(path) == Zone::Workspace
+        && (evidence.made_before)(path)
+        && rules.ignores_write(path).is_none()
+        && rules.output_counts(path)
 }
 
 /// What the step did to a path: output, removal, or a reason to refuse.
@@ -236,11 +253,21 @@ fn settle_change(
     settled: &mut Settled,
 ) -> Result<(), Refusal> {
     let is_gone = *fate.end == Found::Absent;
-    if (is_gone && change.found == Found::Absent) || matches!(zone, Zone::Scratch | Zone::Git) {
+    let is_temporary = is_gone && change.found == Found::Absent;
+    if matches!(zone, Zone::Scratch | Zone::Git) || (is_temporary && zone != Zone::Workspace) {
         return Ok(());
     }
     if let Some(rule) = rules.ignores_write(path) {
         settled.ignored.push(rule.ignored(path, false));
+        return Ok(());
+    }
+    if is_temporary {
+        // Neither input nor output; but what lies there at a hit would not have outlived a run. Below a
+        // folder that is gone nothing lies.
+        let above_is_gone = path.parent().and_then(|above| evidence.ends.get(above)) == Some(&Found::Absent);
+        if seen.removed && !above_is_gone {
+            settled.removed.push(path.to_path_buf());
+        }
         return Ok(());
     }
     if zone == Zone::Outside {
@@ -282,16 +309,18 @@ pub fn overlaps<'a>(evidence: &'a Evidence) -> impl Iterator<Item = &'a Path> {
     })
 }
 
+/// A change that lets old content through (permissions or times set) is a read as well.
 fn first_content_read(seen: &Seen) -> Option<&First> {
-    [seen.read.as_deref(), seen.exec.as_deref()].into_iter().flatten().min_by_key(|first| first.order)
+    let change = seen.change.as_deref().filter(|_| !seen.change_is_blind);
+    [seen.read.as_deref(), seen.exec.as_deref(), change].into_iter().flatten().min_by_key(|first| first.order)
 }
 
 /// What the step learned from a path: content, absence, kind, link. Listings come later, when all
 /// outputs are known.
 fn settle_reads(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate, settled: &mut Settled) {
-    let firsts = [&seen.read, &seen.exec, &seen.stat, &seen.kind, &seen.link];
+    let firsts = [first_content_read(seen), seen.stat.as_deref(), seen.kind.as_deref(), seen.link.as_deref()];
     let list = seen.list.as_deref().map(|(first, _)| first);
-    let Some(earliest) = firsts.into_iter().flatten().map(|first| &**first).chain(list).min_by_key(|first| first.order) else { return };
+    let Some(earliest) = firsts.into_iter().chain([list]).flatten().min_by_key(|first| first.order) else { return };
     if !fate.is_before_change(earliest) {
         return;
     }
@@ -377,8 +406,10 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
         }
         let is_own = |name: &OsString| {
             let child = path.join(name);
-            let is_touched = touched.range::<&Path, _>(child.as_path()..).next().is_some_and(|next| next.starts_with(&child));
-            is_touched || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some()
+            let mut below = touched.range::<&Path, _>(child.as_path()..).take_while(|next| next.starts_with(&child));
+            // A name that was there before counts, unless a run of this step had left it: a person's file
+            // that the step replaces was seen in the listing, and may be missing next time.
+            below.any(|next| (evidence.made_before)(next)) || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some()
         };
         let own_now: BTreeSet<OsString> =
             touched.range::<&Path, _>(path.as_path()..).skip_while(|next| *next == path).take_while(|next| next.starts_with(path))
@@ -391,7 +422,7 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
         if nothing_else && !own_now.is_empty() {
             continue;
         }
-        except.extend(own_now);
+        except.extend(own_now.into_iter().filter(|name| names.binary_search_by(|(other, _)| other.cmp(name)).is_err()));
         let except: Vec<OsString> = except.into_iter().collect();
         let value = InputValue::Known(Value::listing(names, &except));
         inputs.push(input(evidence, path, Query::Listing(except), value, first));

@@ -20,10 +20,10 @@ use std::path::PathBuf;
 
 /// What is started.
 pub struct Command {
-    /// As written.
+    /// As written; searched when it is started.
     pub name: String,
-    /// What the search found.
-    pub program: Option<PathBuf>,
+    /// Where it is searched.
+    pub path: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Where it starts.
@@ -63,7 +63,13 @@ pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, Stri
     let Run::Program { program, args } = &seen.run else { return Ok(None) };
     let whole = env::whole(surroundings(shared), step);
     let path = lookup(&whole, "PATH");
-    let Some(found) = find_program(OsStr::new(program), &path, &step.cwd) else { return Ok(None) };
+    let root = &shared.zones.places.root;
+    let found = if program.contains('/') {
+        find_program(OsStr::new(program), &path, &step.cwd)
+    } else {
+        shared.digests.search(&search_folders(&path, step), program, root).map(|(found, _)| found)
+    };
+    let Some(found) = found else { return Ok(None) };
     let name = program.rsplit('/').next().unwrap_or(program);
     let value = |name: &str| {
         whole.iter().find(|(other, _)| other.to_str() == Some(name)).and_then(|(_, value)| value.to_str().map(str::to_owned))
@@ -74,7 +80,7 @@ pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, Stri
         args,
         cwd: &step.cwd,
         package_dir: &step.package.dir,
-        root: &shared.zones.places.root,
+        root,
         env: &value,
     };
     shared.adapters.declare(call).map_err(|fault| fault.to_string())
@@ -89,12 +95,7 @@ pub fn of_step(shared: &Shared, step: &Step, declaration: Option<&Declaration>, 
     texts.push(learned.join(" ").into_bytes());
     let StepEnv { passed, tracked, left_out, .. } = env::of_step(surroundings(shared), step, rules, &texts);
     let path = lookup(&passed, "PATH");
-    let mut search: Vec<PathBuf> = Vec::new();
-    for folder in std::env::split_paths(&path).map(|folder| step.cwd.join(folder)) {
-        if !search.contains(&folder) {
-            search.push(folder);
-        }
-    }
+    let search = search_folders(&path, step);
     let whole = env::whole(surroundings(shared), step);
     let text = |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
     let served = Environment::new(whole.iter().filter_map(text).collect(), store.salt());
@@ -126,8 +127,18 @@ fn command(step: &Step, path: &OsStr) -> Command {
         Run::Program { program, args } => (program.clone(), args.iter().map(OsString::from).collect()),
         Run::Shell(text) => ("sh".to_owned(), vec![OsString::from("-c"), OsString::from(text)]),
     };
-    let program = find_program(OsStr::new(&name), path, &step.cwd);
-    Command { name, program, args, cwd: step.cwd.clone() }
+    Command { name, path: path.to_owned(), args, cwd: step.cwd.clone() }
+}
+
+/// The folders of a PATH, absolute, each once.
+fn search_folders(path: &OsStr, step: &Step) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for folder in std::env::split_paths(path).map(|folder| step.cwd.join(folder)) {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    folders
 }
 
 fn lookup(env: &[(OsString, OsString)], name: &str) -> OsString {

@@ -15,6 +15,7 @@ use crate::stamp::{self, Stamp};
 use crate::store::LogRecorder;
 use crate::trace::Spec;
 use rustc_hash::FxHashMap;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,13 +120,25 @@ fn spawn_exit_code(error: &SpawnError) -> i32 {
 }
 
 impl Command {
+    /// As a shell ends when it finds no program of that name.
+    fn not_found(&self) -> (i32, String) {
+        let name = &self.name;
+        if !name.contains('/') {
+            return (127, format!("program `{name}` was not found in PATH; is it installed, and spelled right?"));
+        }
+        match std::fs::metadata(self.cwd.join(name)) {
+            Ok(there) if there.is_dir() => (126, format!("`{name}` is a folder, not a program")),
+            Ok(_) => (126, format!("`{name}` may not be executed; chmod +x it, or start it with the program that reads it")),
+            Err(error) => (127, format!("cannot start `{name}`: {error}")),
+        }
+    }
+
     /// What is started, with this environment; or the exit code and message of a shell that finds
     /// no such program.
     fn launch(&self, env: &[(std::ffi::OsString, std::ffi::OsString)]) -> Result<process::Launch, (i32, String)> {
-        let Some(program) = &self.program else {
-            let name = &self.name;
-            return Err((127, format!("program `{name}` was not found in PATH; is it installed, and spelled right?")));
+        let Some(program) = process::find_program(OsStr::new(&self.name), &self.path, &self.cwd) else {
+            return Err(self.not_found());
         };
-        Ok(process::Launch { program: program.clone(), args: self.args.clone(), cwd: self.cwd.clone(), env: env.to_vec() })
+        Ok(process::Launch { program, args: self.args.clone(), cwd: self.cwd.clone(), env: env.to_vec() })
     }
 }
