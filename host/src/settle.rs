@@ -230,7 +230,8 @@ fn settle_path(
 /// A folder that a run of this step had made counts as absent, and as made by this run too: `mkdir -p`
 /// of it did nothing, and deleting it is no change of an input.
 fn is_own_folder(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate) -> bool {
-    let first = [&seen.kind, &seen.stat].into_iter().flatten().chain(seen.list.as_ref().map(|(first, _)| first)).next();
+    let listed = seen.list.as_deref().map(|(first, _)| first);
+    let first = [seen.kind.as_deref(), seen.stat.as_deref(), listed].into_iter().flatten().next();
     let is_folder = first.is_some_and(|first| matches!(first.found, Found::Folder(_)));
     is_folder
         && fate.change.is_none()

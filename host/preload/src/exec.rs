@@ -12,8 +12,8 @@ use overhear_trace_abi::handle::TEXT_BYTES_MAX;
 use overhear_trace_abi::{ENV_HANDLE, ENV_LOADER};
 
 const ENOSYS: c_int = 38;
-/// Room for blocks of this many bytes is on the stack; larger ones get memory of their own.
-const STACK_WORDS: usize = 1024;
+/// Room for blocks of this many words is on the stack; larger ones get memory of their own.
+const STACK_WORDS: usize = 512;
 const WORD: usize = size_of::<usize>();
 
 /// Hands a block on, with what is ours in it if it is to have that. `run` returns only where nothing
