@@ -194,7 +194,7 @@ impl<'a> Fate<'a> {
     /// kernel was asked, but nothing came of it.
     fn of(seen: &'a Seen, end: Option<&'a Found>) -> Fate<'a> {
         let end = end.unwrap_or(&Found::Absent);
-        let change = seen.change.as_ref().filter(|change| match (&change.found, end) {
+        let change = seen.change.as_deref().filter(|change| match (&change.found, end) {
             (Found::File(before), Found::File(after)) => before != after,
             (Found::Folder(_), Found::Folder(_)) => seen.removed,
             (Found::Link(before), Found::Link(after)) => before != after || seen.removed,
@@ -242,7 +242,8 @@ fn settle_path(
 /// A folder that a run of this step had made counts as absent, and as made by this run too: `mkdir -p`
 /// of it did nothing, and deleting it is no change of an input.
 fn is_own_folder(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate) -> bool {
-    let first = [&seen.kind, &seen.stat].into_iter().flatten().chain(seen.list.as_ref().map(|(first, _)| first)).next();
+    let listed = seen.list.as_deref().map(|(first, _)| first);
+    let first = [seen.kind.as_deref(), seen.stat.as_deref(), listed].into_iter().flatten().next();
     let is_folder = first.is_some_and(|first| matches!(first.found, Found::Folder(_)));
     is_folder
         && fate.change.is_none()
@@ -330,15 +331,15 @@ pub fn overlaps<'a>(evidence: &'a Evidence) -> impl Iterator<Item = &'a Path> {
 
 /// A change that lets old content through (permissions or times set) is a read as well.
 fn first_content_read(seen: &Seen) -> Option<&First> {
-    let change = seen.change.as_ref().filter(|_| !seen.change_is_blind);
-    [seen.read.as_ref(), seen.exec.as_ref(), change].into_iter().flatten().min_by_key(|first| first.order)
+    let change = seen.change.as_deref().filter(|_| !seen.change_is_blind);
+    [seen.read.as_deref(), seen.exec.as_deref(), change].into_iter().flatten().min_by_key(|first| first.order)
 }
 
 /// What the step learned from a path: content, absence, kind, link. Listings come later, when all
 /// outputs are known.
 fn settle_reads(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate, settled: &mut Settled) {
-    let firsts = [first_content_read(seen), seen.stat.as_ref(), seen.kind.as_ref(), seen.link.as_ref()];
-    let list = seen.list.as_ref().map(|(first, _)| first);
+    let firsts = [first_content_read(seen), seen.stat.as_deref(), seen.kind.as_deref(), seen.link.as_deref()];
+    let list = seen.list.as_deref().map(|(first, _)| first);
     let Some(earliest) = firsts.into_iter().chain([list]).flatten().min_by_key(|first| first.order) else { return };
     if !fate.is_before_change(earliest) {
         return;
@@ -353,10 +354,10 @@ fn settle_reads(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fa
     }
     let read = first_content_read(seen).filter(|first| fate.is_before_change(first));
     // What the step itself replaces, creates or removes was merely probed, unless its content was read.
-    let stat = seen.stat.as_ref().filter(|_| fate.change.is_none());
-    let kind = seen.kind.as_ref().filter(|_| fate.change.is_none());
+    let stat = seen.stat.as_deref().filter(|_| fate.change.is_none());
+    let kind = seen.kind.as_deref().filter(|_| fate.change.is_none());
     let listed = list.filter(|first| fate.change.is_none() && !matches!(first.found, Found::Folder(_)));
-    let link = seen.link.as_ref().filter(|first| fate.is_before_change(first));
+    let link = seen.link.as_deref().filter(|first| fate.is_before_change(first));
     for first in [read, stat, listed].into_iter().flatten() {
         let (query, value) = match &first.found {
             Found::File(stamp) => (Query::Content, file_value(evidence, path, stamp, fate)),
@@ -412,7 +413,7 @@ fn is_searched_program(evidence: &Evidence, path: &Path) -> bool {
 /// removed the folder or everything that was in it.
 fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>, inputs: &mut Vec<Input>) {
     for (path, seen) in &evidence.observed.paths {
-        let Some((first, names)) = &seen.list else { continue };
+        let Some((first, names)) = seen.list.as_deref() else { continue };
         let fate = Fate::of(seen, evidence.ends.get(path));
         let zone = evidence.zones.of(path);
         let counts = matches!(zone, Zone::Workspace | Zone::Outside) || (zone == Zone::Git && Zones::is_git_stamp(path));

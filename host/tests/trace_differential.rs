@@ -131,6 +131,8 @@ fn environment() -> Vec<(OsString, OsString)> {
         ("HOME", "/nonexistent".into()),
         ("TMPDIR", "/tmp".into()),
         ("PYTHONDONTWRITEBYTECODE", "1".into()),
+        ("GIT_AUTHOR_DATE", "2026-01-01T00:00:00Z".into()),
+        ("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z".into()),
     ]
     .map(|(name, value)| (name.into(), value))
     .to_vec()

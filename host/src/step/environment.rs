@@ -1,7 +1,8 @@
 //! What a step is given before it runs: its program, its environment, what an adapter says of it, and
 //! so its CacheKey.
 
-use super::Shared;
+use super::{Cached, Shared};
+use crate::access::Observed;
 use crate::adapter::Call;
 use crate::config::{Selection, TaskConfig};
 use crate::declaration::{Declaration, EnvMode};
@@ -12,6 +13,7 @@ use crate::plan::env::{self, StepEnv, Surroundings};
 use crate::plan::{Run, Step, nested};
 use crate::process::find_program;
 use crate::store::Store;
+use crate::trace::{LeftOut, preload};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -47,7 +49,12 @@ pub struct StepEnvironment {
 }
 
 fn surroundings<'a>(shared: &'a Shared) -> Surroundings<'a> {
-    Surroundings { runner: shared.env, root: &shared.zones.places.root, from_dir: shared.from_dir }
+    Surroundings {
+        runner: shared.env,
+        root: &shared.zones.places.root,
+        from_dir: shared.from_dir,
+        is_overheard: preload::trouble().is_none(),
+    }
 }
 
 /// What the adapters say of a step; a fault as one line.
@@ -93,6 +100,20 @@ pub fn of_step(shared: &Shared, step: &Step, declaration: Option<&Declaration>, 
     let text = |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
     let served = Environment::new(whole.iter().filter_map(text).collect(), store.salt());
     StepEnvironment { command: command(step, &path), passed, served, path, search, left_out, tracked }
+}
+
+/// What is left out of the environment of a step, to be served when it is asked for by name.
+pub fn left_out(shared: &Shared, cached: &Cached) -> LeftOut {
+    let is_left_out = |name: &OsStr| name.to_str().is_some_and(|name| cached.env.left_out.iter().any(|own| own == name));
+    let variables = shared.env.iter().filter(|(name, _)| is_left_out(name)).cloned().collect();
+    LeftOut { variables, is_strict: cached.step.config.strict_env }
+}
+
+/// Of all that a run asked for by name, what it depends on: neither what is passed untracked, nor what
+/// is overhear's own.
+pub fn keep_what_counts(cached: &Cached, observed: &mut Observed) {
+    let rules = cached.declaration.as_ref().map_or(&[][..], |declaration| &declaration.env);
+    observed.env.retain(|name, _| env::counts_when_asked(name, &cached.step.config, rules));
 }
 
 /// What is started for a step that is not cached, and its whole environment.

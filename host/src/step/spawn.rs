@@ -1,7 +1,7 @@
 //! Starting the command of a step: overheard (traced, with an IPC server, its output recorded), or
 //! left alone when it will not be stored anyway.
 
-use super::environment::Command;
+use super::environment::{self, Command};
 use super::keep::{self, Run};
 use super::{Cached, Emit, Shared};
 use crate::digest::Digest;
@@ -56,7 +56,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         recorder.add(stream, bytes);
         emit(Event::Printed { step: Arc::clone(&cached.step.id), stream, bytes: bytes.to_vec(), replayed: false });
     };
-    let spec = Spec::new(cached.env.path.clone(), own);
+    let spec = Spec::new(cached.env.path.clone(), own).overhearing(environment::left_out(shared, cached));
     let ended = match process::run(&launch, Mode::Traced(spec), shared.running, &mut output) {
         Ok(ended) => ended,
         Err(error) => {
@@ -65,7 +65,12 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         }
     };
     let hints = server.map_err(|error| error.to_string()).and_then(Server::finish);
-    let observed = ended.observed.unwrap_or_default();
+    let mut observed = ended.observed.unwrap_or_default();
+    environment::keep_what_counts(cached, &mut observed);
+    for name in &observed.hidden {
+        let text = format!("{} asked for {name}, which is hidden; add it to \"env\"", cached.step.id.task);
+        super::notice(shared, cached.step, text, emit);
+    }
     if ended.exit_code != 0 {
         keep::learn_from_failure(shared, cached, &observed);
         return Ended::Failed { exit_code: ended.exit_code, error: None, took: ended.took };
