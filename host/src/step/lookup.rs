@@ -1,29 +1,33 @@
 //! Looking a step up: CacheKey, then its pathsets newest first, then the fingerprint of the workspace
 //! as it is now. The reason for a miss comes from the same walk as the decision.
 
+use super::foresee::Ahead;
 use super::{Cached, Shared};
 use crate::fingerprint::{self, Difference, Pathset, Value, Values};
 use crate::key::env_reason;
-use crate::outcome::MissReason;
-use crate::store::{ArchiveError, Entry, Replayed, StoreError};
+use crate::outcome::{Miss, MissReason};
+use crate::store::{ArchiveError, Entry, Habits, Replayed, StoreError};
 
 /// What a look-up found.
 pub enum Lookup {
     /// An entry for the workspace as it is.
     Hit(Entry),
     /// None, and why.
-    Miss(MissReason),
+    Miss(Miss),
 }
 
-/// Looks a step up.
-pub fn look_up(shared: &Shared, cached: &Cached) -> Result<Lookup, StoreError> {
+/// Looks a step up. With `ahead` the disk is taken as the hits before this step would leave it, and
+/// nothing is written.
+pub fn look_up(shared: &Shared, cached: &Cached, ahead: Option<&Ahead>) -> Result<Lookup, StoreError> {
     let disk = cached.disk(shared);
     let mut closest: Option<Vec<MissReason>> = None;
     for (digest, pathset) in cached.store.pathsets(cached.key_digest)? {
         let known = cached.store.remembered(digest)?;
-        let looked = disk.look(&pathset, &known);
-        if looked.is_news {
-            cached.store.remember(digest, &looked.remembered)?;
+        let mut looked = disk.look(&pathset, &known);
+        match ahead {
+            Some(ahead) => ahead.apply(&shared.zones.places, &pathset, &mut looked.values),
+            None if looked.is_news => cached.store.remember(digest, &looked.remembered)?,
+            None => {}
         }
         let fingerprint = looked.values.fingerprint(cached.key_digest, digest);
         if let Some(mut entry) = cached.store.entry(fingerprint)? {
@@ -37,18 +41,33 @@ pub fn look_up(shared: &Shared, cached: &Cached) -> Result<Lookup, StoreError> {
             }
         }
     }
-    let reason = closest.and_then(|reasons| reasons.into_iter().next());
-    Ok(Lookup::Miss(match reason {
-        Some(reason) => reason,
-        None => key_reason(cached)?,
+    Ok(Lookup::Miss(match closest.and_then(Miss::of) {
+        Some(miss) => miss,
+        None => key_miss(shared, cached, ahead)?,
     }))
 }
 
-/// No run with this key is known: what of the key differs from the last run of the same step?
-fn key_reason(cached: &Cached) -> Result<MissReason, StoreError> {
-    let last = cached.store.last_run(cached.scope)?.and_then(|last| last.key);
-    let reason = last.and_then(|then| cached.key.differences(&then).into_iter().next());
-    Ok(reason.unwrap_or(MissReason::NotFound))
+/// No run with this key is known: what of the key differs from the last run of the same step, and what
+/// of the disk from its entry?
+fn key_miss(shared: &Shared, cached: &Cached, ahead: Option<&Ahead>) -> Result<Miss, StoreError> {
+    let Some(then) = cached.store.last_run(cached.scope)?.and_then(|last| last.key) else {
+        return Ok(MissReason::NotFound.into());
+    };
+    let mut reasons = cached.key.differences(&then);
+    if reasons.is_empty() {
+        return Ok(MissReason::NotFound.into());
+    }
+    let disk = cached.disk(shared);
+    if let Some((digest, pathset)) = cached.store.pathsets(then.digest())?.into_iter().next() {
+        let mut now = disk.look(&pathset, &cached.store.remembered(digest)?).values;
+        if let Some(ahead) = ahead {
+            ahead.apply(&shared.zones.places, &pathset, &mut now);
+        }
+        let entries = cached.store.values(then.digest(), digest)?;
+        let closest = entries.iter().map(|then| self::reasons(&pathset, then, &now)).min_by_key(Vec::len);
+        reasons.extend(closest.unwrap_or_default());
+    }
+    Ok(Miss::of(reasons).unwrap_or_else(|| MissReason::NotFound.into()))
 }
 
 /// Everything that differs, most telling first: what a person edits, then what follows from it.
@@ -82,9 +101,20 @@ fn reason(difference: Difference) -> MissReason {
 
 /// Puts the outputs of a hit in place.
 pub fn replay(shared: &Shared, cached: &Cached, entry: &Entry) -> Result<Replayed, ArchiveError> {
+    let habits = habits(cached)?;
+    cached.store.replay(entry, &cached.place(shared, &habits))
+}
+
+/// What putting the outputs of a hit in place would come to.
+pub fn foresee_replay(shared: &Shared, cached: &Cached, entry: &Entry) -> Result<Replayed, StoreError> {
+    let habits = habits(cached)?;
+    cached.store.foresee(entry, &cached.place(shared, &habits))
+}
+
+fn habits(cached: &Cached) -> Result<Vec<Habits>, StoreError> {
     let mut habits = Vec::new();
     for scope in [cached.key_digest, cached.scope] {
         habits.extend(cached.store.habits(scope)?);
     }
-    cached.store.replay(entry, &cached.place(shared, &habits))
+    Ok(habits)
 }

@@ -5,6 +5,7 @@
 
 mod environment;
 mod facts;
+mod foresee;
 mod hidden;
 mod keep;
 mod lookup;
@@ -16,11 +17,12 @@ use crate::declaration::{Declaration, Verdict};
 use crate::digest::{Digest, Fields};
 use crate::event::Event;
 use crate::fingerprint::{Digests, Disk};
-use crate::outcome::{DisabledBy, Hit, Kept, MissReason, Outcome};
-use crate::plan::{Origin, Step};
+use crate::outcome::{DisabledBy, Hit, Kept, Miss, MissReason, Outcome};
+use crate::plan::{Origin, Plan, Step};
 use crate::process::Running;
 use crate::store::{Entry, Frames, Place, Replayed, Store};
 use crate::zone::Zones;
+pub use foresee::foresee;
 use lookup::Lookup;
 use spawn::Ended;
 use std::ffi::OsString;
@@ -97,20 +99,21 @@ pub fn run(shared: &Shared, step: &Step, later: &[Digest], emit: Emit) -> Outcom
         Decision::Cached(cached) => cached,
     };
     let started = Instant::now();
-    let mut why = match look_up(shared, &cached, emit) {
+    let mut miss = match look_up(shared, &cached, emit) {
         Ok((entry, is_fresh)) => return hit(&cached, &entry, is_fresh, started, emit),
-        Err(why) => why,
+        Err(miss) => miss,
     };
     // Another overhear may be running this very step: what it stores is then a hit for this one.
     // Without a lock both run it, which is what running the command twice would do.
     let lock = cached.store.lock(cached.scope).ok();
     if lock.as_ref().is_some_and(|lock| lock.had_to_wait) {
-        why = match look_up(shared, &cached, emit) {
+        miss = match look_up(shared, &cached, emit) {
             Ok((entry, is_fresh)) => return hit(&cached, &entry, is_fresh, started, emit),
-            Err(why) => why,
+            Err(miss) => miss,
         };
     }
-    emit(Event::Started { step: Arc::clone(&step.id), why: why.clone() });
+    let Miss { why, others } = miss;
+    emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others });
     match spawn::overheard(shared, &cached, emit) {
         Ended::Failed { exit_code, error, took } => Outcome::Failed { why, exit_code, error, took },
         Ended::Succeeded(run) => {
@@ -126,6 +129,16 @@ pub fn run(shared: &Shared, step: &Step, later: &[Digest], emit: Emit) -> Outcom
 /// Identity of a step in its workspace.
 pub fn scope(task: &str, position: usize) -> Digest {
     Fields::new("step").bytes(task.as_bytes()).number(position as u64).digest()
+}
+
+/// For each step the later steps of its task, by their scope.
+pub fn later_steps(plan: &Plan) -> Vec<Vec<Digest>> {
+    let of = |index: usize| {
+        let id = &plan.steps[index].id;
+        let later = plan.steps.iter().filter(|other| other.id.task == id.task && other.id.position > id.position);
+        later.map(|other| scope(&other.id.task, other.id.position)).collect()
+    };
+    (0..plan.steps.len()).map(of).collect()
 }
 
 /// What is known of a run, from what the store kept of it: one step of `inspect --json`.
@@ -185,27 +198,27 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
 
 /// Finds an entry and puts its outputs in place; or tells why the command must run. A fault of the
 /// store is told, and the command runs.
-fn look_up(shared: &Shared, cached: &Cached, emit: Emit) -> Result<(Entry, bool), MissReason> {
+fn look_up(shared: &Shared, cached: &Cached, emit: Emit) -> Result<(Entry, bool), Miss> {
     if shared.mode == Mode::Force {
-        return Err(MissReason::Forced);
+        return Err(MissReason::Forced.into());
     }
-    let found = lookup::look_up(shared, cached).unwrap_or_else(|fault| {
+    let found = lookup::look_up(shared, cached, None).unwrap_or_else(|fault| {
         notice(shared, cached.step, format!("cache not used: {fault}"), emit);
-        Lookup::Miss(MissReason::EntryDamaged(fault.to_string()))
+        Lookup::Miss(MissReason::EntryDamaged(fault.to_string()).into())
     });
     let entry = match found {
-        Lookup::Miss(why) => return Err(why),
+        Lookup::Miss(miss) => return Err(miss),
         Lookup::Hit(entry) => entry,
     };
     match lookup::replay(shared, cached, &entry) {
         Ok(Replayed::Fresh) => Ok((entry, true)),
         Ok(Replayed::Restored) => Ok((entry, false)),
-        Ok(Replayed::Blocked(path)) => Err(MissReason::OutputChanged(path.to_string())),
+        Ok(Replayed::Blocked(path)) => Err(MissReason::OutputChanged(path.to_string()).into()),
         Err(fault) => {
             notice(shared, cached.step, format!("cache entry not used: {fault}"), emit);
             // The run that follows stores it anew.
             let _ = cached.store.remove_entry(entry.fingerprint);
-            Err(MissReason::EntryDamaged(fault.to_string()))
+            Err(MissReason::EntryDamaged(fault.to_string()).into())
         }
     }
 }
