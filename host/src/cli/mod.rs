@@ -3,10 +3,13 @@
 
 mod cache;
 mod doctor;
+mod graph;
 mod inspect;
 mod list;
 mod run;
+mod setup;
 mod tell;
+mod why;
 
 use crate::problem::{Problem, Problems};
 use crate::report;
@@ -34,6 +37,8 @@ enum Command {
     Exec(run::ExecArgs),
     /// List the tasks by package
     List(list::ListArgs),
+    /// Say whether a task would hit now, and what differs if not
+    Why(why::WhyArgs),
     /// Show what the last run of a task depended on and made, and who says so
     Inspect(inspect::InspectArgs),
     /// Look at the cache, or clean it
@@ -77,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Exec(args) => run::exec(&args),
         Command::List(args) => list::list(&args),
+        Command::Why(args) => why::why(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Cache(args) => cache::cache(&args),
         Command::Tell(args) => tell::tell(&args),
