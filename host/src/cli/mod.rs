@@ -2,11 +2,14 @@
 //! code. One file per command.
 
 mod cache;
+mod complete;
 mod doctor;
 mod graph;
+mod init;
 mod inspect;
 mod list;
 mod run;
+mod schema;
 mod setup;
 mod tell;
 mod why;
@@ -45,8 +48,17 @@ enum Command {
     Cache(cache::CacheArgs),
     /// Tell the runner something, from inside a task
     Tell(tell::TellArgs),
+    /// Say what would be cached here, and write an overhear.json where one is needed
+    Init(init::InitArgs),
     /// Say what works on this machine, what does not and why
     Doctor,
+    /// Print the JSON schema of overhear.json
+    Schema,
+    /// Print a script that completes commands, flags and names of tasks
+    #[command(after_help = "bash: source <(overhear completions bash)\nfish: overhear completions fish | source")]
+    Completions(complete::CompletionsArgs),
+    #[command(hide = true)]
+    Complete(complete::CompleteArgs),
 }
 
 /// Flags of every command that looks at a workspace.
@@ -86,7 +98,11 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Cache(args) => cache::cache(&args),
         Command::Tell(args) => tell::tell(&args),
+        Command::Init(args) => init::init(&args),
         Command::Doctor => doctor::doctor(),
+        Command::Schema => schema::schema(),
+        Command::Completions(args) => complete::completions(&args),
+        Command::Complete(args) => complete::complete(&args),
     };
     match done {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),

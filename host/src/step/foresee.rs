@@ -10,7 +10,7 @@ use crate::access::Listing;
 use crate::fingerprint::{self, Pathset, Query, Value, Values};
 use crate::outcome::{Foreseen, Hit, Kept, MissReason};
 use crate::path::{Places, PortablePath};
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::store::{Entry, Manifest, OutputKind, Replayed, StoreError};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -51,6 +51,14 @@ pub fn foresee(shared: &Shared, plan: &Plan) -> Vec<Foreseen> {
         });
     }
     foreseen
+}
+
+/// Whether a step is cached: the adapter that knows it, if one does; or why it is not.
+pub fn caching(shared: &Shared, step: &Step) -> Result<Option<String>, MissReason> {
+    match decide(shared, step, &[], &|_| {}) {
+        Decision::Cached(cached) => Ok(cached.declaration.map(|declaration| declaration.adapter.id)),
+        Decision::Uncached(why) => Err(why),
+    }
 }
 
 fn one(shared: &Shared, cached: &Cached, ahead: &Ahead) -> (Foreseen, Option<Manifest>) {

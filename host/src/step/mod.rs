@@ -22,7 +22,7 @@ use crate::plan::{Origin, Plan, Step};
 use crate::process::Running;
 use crate::store::{Entry, Frames, Place, Replayed, Store};
 use crate::zone::Zones;
-pub use foresee::foresee;
+pub use foresee::{caching, foresee};
 use lookup::Lookup;
 use spawn::Ended;
 use std::ffi::OsString;
