@@ -42,6 +42,8 @@ pub enum Event {
         step: Arc<StepId>,
         /// Why it has to run.
         why: MissReason,
+        /// Whatever else differs from the closest entry, most telling first.
+        others: Vec<MissReason>,
     },
     /// A command printed, or a hit repeats what it printed.
     Printed {

@@ -61,6 +61,47 @@ pub struct Kept {
     pub archive: Option<String>,
 }
 
+/// Why there is no entry for the workspace as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Miss {
+    /// The most telling reason.
+    pub why: MissReason,
+    /// Whatever else differs from the closest entry, most telling first.
+    pub others: Vec<MissReason>,
+}
+
+impl From<MissReason> for Miss {
+    fn from(why: MissReason) -> Miss {
+        Miss { why, others: Vec::new() }
+    }
+}
+
+impl Miss {
+    /// The first of these, with the others; `None` where there is none.
+    pub fn of(reasons: Vec<MissReason>) -> Option<Miss> {
+        let mut reasons = reasons.into_iter();
+        reasons.next().map(|why| Miss { why, others: reasons.collect() })
+    }
+}
+
+/// What would become of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Foreseen {
+    /// A hit; outputs are in place.
+    Fresh(Hit),
+    /// A hit; outputs would be put back.
+    Restored(Hit),
+    /// It would run.
+    Run(Miss),
+    /// It waits for a step that must run, and what that one will leave is not known.
+    Unknown {
+        /// The task of that step.
+        after: std::sync::Arc<str>,
+        /// What would become of it if that step changed nothing.
+        as_it_stands: Box<Foreseen>,
+    },
+}
+
 /// Why nothing could be replayed: the first thing that differs. Paths are as stored: relative to
 /// the root, or `~/…`, or absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]

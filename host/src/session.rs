@@ -7,7 +7,7 @@ use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::step::{self, Shared};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
 
 /// How the steps of a plan are run.
@@ -18,6 +18,9 @@ pub struct Options {
     /// Go on with what does not depend on a failed step.
     pub keep_going: bool,
 }
+
+/// So many events may wait to be shown, each of at most one read of a pipe.
+const WAITING_MAX: usize = 64;
 
 /// What can wake the loop.
 enum Wake {
@@ -32,10 +35,11 @@ enum Wake {
 pub fn run(plan: &Plan, shared: &Shared, options: Options, reporter: &mut dyn Reporter) -> i32 {
     reporter.event(&Event::Begun { steps: plan.steps.len() });
     let mut progress = Progress::new(plan, options.keep_going);
-    let (wake, woken) = mpsc::channel();
+    // A command that prints faster than the terminal takes it waits, as it would for the terminal.
+    let (wake, woken) = mpsc::sync_channel(WAITING_MAX);
     let (work, jobs) = mpsc::channel();
     let jobs = Mutex::new(jobs);
-    let later = later_steps(plan);
+    let later = step::later_steps(plan);
     std::thread::scope(|scope| {
         for _ in 0..options.concurrency.clamp(1, plan.steps.len().max(1)) {
             let (wake, jobs, later) = (wake.clone(), &jobs, &later);
@@ -73,7 +77,7 @@ pub fn run(plan: &Plan, shared: &Shared, options: Options, reporter: &mut dyn Re
     exit_code
 }
 
-fn work_off(plan: &Plan, shared: &Shared, later: &[Vec<Digest>], jobs: &Mutex<Receiver<usize>>, wake: &Sender<Wake>) {
+fn work_off(plan: &Plan, shared: &Shared, later: &[Vec<Digest>], jobs: &Mutex<Receiver<usize>>, wake: &SyncSender<Wake>) {
     // A reporter that is gone has nobody to tell; the step still runs to its end.
     let emit = |event| drop(wake.send(Wake::Event(event)));
     loop {
@@ -82,16 +86,6 @@ fn work_off(plan: &Plan, shared: &Shared, later: &[Vec<Digest>], jobs: &Mutex<Re
         let outcome = step::run(shared, &plan.steps[index], &later[index], &emit);
         let _ = wake.send(Wake::Ended(index, outcome));
     }
-}
-
-/// For each step the later steps of its task, by their scope.
-fn later_steps(plan: &Plan) -> Vec<Vec<Digest>> {
-    let of = |index: usize| {
-        let id = &plan.steps[index].id;
-        let later = plan.steps.iter().filter(|other| other.id.task == id.task && other.id.position > id.position);
-        later.map(|other| step::scope(&other.id.task, other.id.position)).collect()
-    };
-    (0..plan.steps.len()).map(of).collect()
 }
 
 /// Where a step stands.

@@ -1,6 +1,6 @@
 //! `overhear cache`: looking at what is kept, and removing it.
 
-use super::{WhereArgs, run};
+use super::{WhereArgs, setup};
 use crate::problem::{Problem, Problems};
 use crate::report;
 use crate::store::{Store, StoreError};
@@ -47,7 +47,7 @@ pub fn cache(args: &CacheArgs) -> Result<i32, Problems> {
     let from_dir = args.place.from_dir()?;
     let workspace = Workspace::load(&from_dir).map_err(|problems| problems.seen_from(&from_dir))?;
     let settings = workspace.settings();
-    let dir = run::cache_dir(&workspace, &settings.cache);
+    let dir = setup::cache_dir(&workspace, &settings.cache);
     if let What::Path = args.what {
         let folder = dir.unwrap_or_else(|| workspace.root.join(crate::store::FOLDER));
         report::print(&format!("{}\n", folder.display()));

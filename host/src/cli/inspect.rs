@@ -1,6 +1,6 @@
 //! `overhear inspect`: what the last run of a task depended on and made, each fact with its source.
 
-use super::{WhereArgs, run};
+use super::{WhereArgs, setup};
 use crate::plan::{self, Request, TaskSpec};
 use crate::problem::{Problem, Problems};
 use crate::report;
@@ -37,7 +37,7 @@ pub fn inspect(args: &InspectArgs) -> Result<i32, Problems> {
     };
     let plan = plan::make(&workspace, &request).map_err(|problems| problems.seen_from(&from_dir))?;
     let cache = workspace.settings().cache;
-    let opened = Store::open(&workspace.root, run::cache_dir(&workspace, &cache).as_deref());
+    let opened = Store::open(&workspace.root, setup::cache_dir(&workspace, &cache).as_deref());
     let (store, _) = opened.map_err(|error| Problem::new(error.to_string()))?;
     let mut steps = Vec::new();
     for planned in &plan.steps {

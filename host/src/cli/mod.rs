@@ -2,11 +2,17 @@
 //! code. One file per command.
 
 mod cache;
+mod complete;
 mod doctor;
+mod graph;
+mod init;
 mod inspect;
 mod list;
 mod run;
+mod schema;
+mod setup;
 mod tell;
+mod why;
 
 use crate::problem::{Problem, Problems};
 use crate::report;
@@ -34,14 +40,25 @@ enum Command {
     Exec(run::ExecArgs),
     /// List the tasks by package
     List(list::ListArgs),
+    /// Say whether a task would hit now, and what differs if not
+    Why(why::WhyArgs),
     /// Show what the last run of a task depended on and made, and who says so
     Inspect(inspect::InspectArgs),
     /// Look at the cache, or clean it
     Cache(cache::CacheArgs),
     /// Tell the runner something, from inside a task
     Tell(tell::TellArgs),
+    /// Say what would be cached here, and write an overhear.json where one is needed
+    Init(init::InitArgs),
     /// Say what works on this machine, what does not and why
     Doctor,
+    /// Print the JSON schema of overhear.json
+    Schema,
+    /// Print a script that completes commands, flags and names of tasks
+    #[command(after_help = "bash: source <(overhear completions bash)\nfish: overhear completions fish | source")]
+    Completions(complete::CompletionsArgs),
+    #[command(hide = true)]
+    Complete(complete::CompleteArgs),
 }
 
 /// Flags of every command that looks at a workspace.
@@ -77,10 +94,15 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Exec(args) => run::exec(&args),
         Command::List(args) => list::list(&args),
+        Command::Why(args) => why::why(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Cache(args) => cache::cache(&args),
         Command::Tell(args) => tell::tell(&args),
+        Command::Init(args) => init::init(&args),
         Command::Doctor => doctor::doctor(),
+        Command::Schema => schema::schema(),
+        Command::Completions(args) => complete::completions(&args),
+        Command::Complete(args) => complete::complete(&args),
     };
     match done {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),

@@ -1,24 +1,18 @@
 //! `overhear run` and `overhear exec`.
 
-use super::{WhereArgs, list};
-use crate::adapter::{Adapters, Memo};
-use crate::config::CacheDefaults;
-use crate::digest::Digest;
-use crate::fingerprint::Digests;
-use crate::path::Places;
+use super::setup::Setup;
+use super::{WhereArgs, graph, list};
+use crate::event::Stream;
 use crate::plan::{self, Plan, Request, TaskSpec};
 use crate::problem::{Problem, Problems};
-use crate::process::Running;
-use crate::report::{All, Lines, Reporter, Summary};
+use crate::report::{self, All, Detail, Lines, Profile, Reporter, Style, Summary, Told};
 use crate::session::{self, Options};
-use crate::step::{Mode, Shared};
-use crate::store::Store;
+use crate::step::{self, Mode};
 use crate::workspace::Workspace;
-use crate::zone::Zones;
 use clap::Args;
+use serde_json::{Value, json};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 /// Shown below `overhear run --help`.
 pub const EXAMPLES: &str = "\
@@ -26,7 +20,14 @@ Examples:
   overhear run build                 the task `build` of the package you are in
   overhear run web#build             of another package
   overhear run -r build,test         of all packages, dependencies first
+  overhear run -F 'web...' build     of web and all that it depends on
+  overhear run --dry-run -r build    what would run, and why; nothing is run
   overhear run build --mode staging  what comes after the task goes to it, untouched";
+
+/// Headings of `--help`.
+const SELECTION: &str = "Which packages";
+const CACHING: &str = "Caching";
+const SHOWING: &str = "What is shown";
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -35,26 +36,33 @@ pub struct RunArgs {
     #[command(flatten)]
     how: HowArgs,
     /// In all packages, dependencies first
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = SELECTION)]
     recursive: bool,
     /// In this package and those it depends on
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = SELECTION)]
     transitive: bool,
     /// In the package at the workspace root
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = SELECTION)]
     workspace_root: bool,
     /// In the packages that match, e.g. `web`, `@acme/*`, `./apps/*`, `web...`, `!docs`
-    #[arg(short = 'F', long, value_name = "PATTERN")]
+    #[arg(short = 'F', long, value_name = "PATTERN", help_heading = SELECTION)]
     filter: Vec<String>,
     /// Packages in no order
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     parallel: bool,
     /// Without the tasks named in `dependsOn`
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     ignore_depends_on: bool,
     /// A filter that matches no package is an error
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     fail_if_no_match: bool,
+    /// Print the steps and what each waits for, and run nothing
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "dot",
+          value_parser = ["dot", "json"], conflicts_with_all = ["dry_run", "json"])]
+    graph: Option<String>,
+    /// Show how the last run went, and run nothing
+    #[arg(long, conflicts_with_all = ["dry_run", "graph", "words"])]
+    last_details: bool,
     /// The task, or several with commas between, and arguments for it
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "[PKG#]TASK[,TASK…] [ARGS…]")]
     words: Vec<String>,
@@ -75,28 +83,43 @@ pub struct ExecArgs {
 #[derive(Args)]
 struct HowArgs {
     /// Cache every script, also one that nothing is known of
-    #[arg(long, conflicts_with_all = ["no_cache"])]
+    #[arg(long, conflicts_with_all = ["no_cache", "force"], help_heading = CACHING)]
     cache: bool,
     /// Run everything, and keep nothing
-    #[arg(long, conflicts_with_all = ["force"])]
+    #[arg(long, conflicts_with_all = ["force"], help_heading = CACHING)]
     no_cache: bool,
     /// Run everything, and keep it
-    #[arg(long)]
+    #[arg(long, help_heading = CACHING)]
     force: bool,
+    /// Say what would run and why; run and write nothing
+    #[arg(long)]
+    dry_run: bool,
     /// At most so many steps at once
     #[arg(long, alias = "concurrency-limit", value_name = "N", env = "OVERHEAR_CONCURRENCY", hide_env_values = true)]
     concurrency: Option<NonZeroUsize>,
     /// Go on with what does not depend on a failed task
     #[arg(long = "continue")]
     keep_going: bool,
+    /// How what commands print is shown: interleaved, or grouped in GitHub Actions
+    #[arg(long, value_name = "FORM", value_parser = ["interleaved", "labeled", "grouped"], help_heading = SHOWING)]
+    log: Option<String>,
+    /// Write what happened to standard output, as JSON; what commands print goes to standard error
+    #[arg(long, help_heading = SHOWING)]
+    json: bool,
     /// Write what happened to this file, as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = SHOWING)]
     summarize: Option<PathBuf>,
+    /// Write when each step ran to this file, for chrome://tracing and Perfetto
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run", help_heading = SHOWING)]
+    trace_profile: Option<PathBuf>,
+    /// Every difference, and what can be done
+    #[arg(short, long, conflicts_with = "quiet", help_heading = SHOWING)]
+    verbose: bool,
     /// Show only what commands print, and failures
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = SHOWING)]
     quiet: bool,
     /// Colours: by default where the output is a terminal
-    #[arg(long, value_name = "WHEN", value_parser = ["always", "never", "auto"], default_value = "auto")]
+    #[arg(long, value_name = "WHEN", value_parser = ["always", "never", "auto"], default_value = "auto", help_heading = SHOWING)]
     color: String,
 }
 
@@ -117,12 +140,45 @@ impl HowArgs {
             _ => None,
         }
     }
+
+    fn detail(&self) -> Detail {
+        match (self.quiet, self.verbose) {
+            (true, _) => Detail::Quiet,
+            (_, true) => Detail::Verbose,
+            _ => Detail::Normal,
+        }
+    }
+
+    /// A single step has no other to be told apart from, and is shown as it comes unless asked.
+    fn style(&self, steps: usize) -> Style {
+        let in_actions = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+        match (self.log.as_deref(), in_actions) {
+            (Some("labeled"), _) => Style::Labeled,
+            (Some("grouped"), true) => Style::GroupedForActions,
+            (Some("grouped"), false) => Style::Grouped,
+            (None, true) if steps > 1 => Style::GroupedForActions,
+            _ => Style::Interleaved,
+        }
+    }
+
+    /// Where everything that is shown goes, if not where commands print it. GitHub Actions reads two
+    /// pipes in no order, and groups only hold what comes in order.
+    fn only(&self, style: Style) -> Option<Stream> {
+        match style {
+            _ if self.json => Some(Stream::Err),
+            Style::GroupedForActions => Some(Stream::Out),
+            _ => None,
+        }
+    }
 }
 
 /// `overhear run`.
 pub fn run(args: &RunArgs) -> Result<i32, Problems> {
     let from_dir = args.place.from_dir()?;
     let workspace = Workspace::load(&from_dir).map_err(|problems| problems.seen_from(&from_dir))?;
+    if args.last_details {
+        return last_details(&workspace, &args.how);
+    }
     let Some((tasks, rest)) = args.words.split_first() else {
         return list::show(&workspace);
     };
@@ -142,7 +198,15 @@ pub fn run(args: &RunArgs) -> Result<i32, Problems> {
         from_dir: from_dir.clone(),
     };
     let plan = plan::make(&workspace, &request).map_err(|problems| problems.seen_from(&from_dir))?;
-    start(&workspace, &plan, &from_dir, &args.how)
+    if let Some(format) = &args.graph {
+        report::print(&graph::print(&plan, format));
+        return Ok(0);
+    }
+    let code = start(&workspace, &plan, &from_dir, &args.how)?;
+    if code != 0 {
+        tell_of_misplaced_flags(tasks, rest);
+    }
+    Ok(code)
 }
 
 /// `overhear exec`.
@@ -164,44 +228,29 @@ fn unknown_flag(flag: &str) -> Problems {
     Problem::new(format!("unknown flag {flag}")).help(help).into()
 }
 
-/// What the store remembers of adapters, where there is a store.
-struct StoreMemo(Option<Arc<Store>>);
-
-impl Memo for StoreMemo {
-    fn get(&self, key: Digest) -> Option<Vec<u8>> {
-        self.0.as_ref()?.memo(key)
-    }
-
-    fn put(&self, key: Digest, value: &[u8]) {
-        if let Some(store) = &self.0 {
-            store.put_memo(key, value);
-        }
+/// A flag after the task name is the task's. A task that then failed may have failed on it.
+fn tell_of_misplaced_flags(task: &str, rest: &[String]) {
+    let known = super::Cli::flags_of("run");
+    let is_ours = |word: &&String| known.iter().any(|flag| word.split('=').next() == Some(flag));
+    let ours: Vec<&str> = rest.iter().filter(is_ours).map(String::as_str).collect();
+    if let Some(first) = ours.first() {
+        let flags = ours.join(" ");
+        report::tell(&format!("{first} came after the task name, so it went to {task}; if it was meant for overhear: overhear run {flags} {task}"));
     }
 }
 
+/// Runs the plan, or says what it would come to.
 fn start(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> Result<i32, Problems> {
-    let settings = workspace.settings();
-    let mut lines = Lines::new(how.quiet, how.color());
+    if how.dry_run {
+        return foresee(workspace, plan, from_dir, how);
+    }
+    let style = how.style(plan.steps.len());
+    let mut lines = Lines::new(how.detail(), how.color(), style, how.only(style));
     plan.warnings.iter().for_each(|warning| lines.notice(warning));
-    let opened = if how.mode() == Mode::Off { Err(String::new()) } else { open_store(workspace, &settings.cache, &mut lines) };
-    let store = opened.as_ref().ok().cloned();
-    let env: Vec<_> = std::env::vars_os().collect();
-    let running = Running::new();
+    let (setup, notices) = Setup::to_run(workspace, from_dir, how.mode());
+    notices.iter().for_each(|notice| lines.notice(notice));
     // Without it a signal ends overhear at once, and the guard ends what it started.
-    let _ = running.watch_signals(|_, _| {});
-    let shared = Shared {
-        store: opened.as_deref().map_err(Clone::clone),
-        adapters: &Adapters::built_in(Arc::new(StoreMemo(store))),
-        zones: &zones(workspace, &settings.cache),
-        env: &env,
-        from_dir,
-        defaults: &settings.cache,
-        mode: how.mode(),
-        digests: &Digests::default(),
-        running: &running,
-        is_alone: plan.steps.len() == 1,
-        told: Mutex::default(),
-    };
+    let _ = setup.running.watch_signals(|_, _| {});
     let cores = || match plan.steps.len() {
         // Asking takes a dozen system calls.
         0 | 1 => 1,
@@ -209,62 +258,87 @@ fn start(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> 
     };
     let concurrency = how.concurrency.map_or_else(cores, NonZeroUsize::get);
     let options = Options { concurrency, keep_going: how.keep_going };
-    let mut summary = Summary::default();
+    let (mut summary, mut profile) = (Summary::default(), Profile::default());
     let code = {
-        let mut reporters: Vec<&mut dyn Reporter> = vec![&mut lines];
-        if how.summarize.is_some() {
-            reporters.push(&mut summary);
+        let mut reporters: Vec<&mut dyn Reporter> = vec![&mut lines, &mut summary];
+        if how.trace_profile.is_some() {
+            reporters.push(&mut profile);
         }
-        session::run(plan, &shared, options, &mut All(reporters))
+        let is_alone = plan.steps.len() == 1 && !how.json;
+        session::run(plan, &setup.shared(how.mode(), is_alone), options, &mut All(reporters))
     };
     crate::trace::guard::stop();
-    if let Ok(store) = &shared.store
-        && store.has_stored()
-        && let Err(error) = store.keep_below(settings.cache.max_size)
-    {
+    if let Some(error) = setup.keep_below() {
         lines.notice(&format!("the cache could not be kept below its size: {error}"));
     }
-    if let Some(file) = &how.summarize {
-        write_summary(file, summary)?;
+    let summary = summary.document();
+    keep_for_details(workspace, &summary);
+    if let Some(file) = &how.trace_profile {
+        write_document(file, "the profile", &profile.document())?;
     }
+    hand_out(how, &summary)?;
     Ok(code)
 }
 
-/// Opens the cache; where that fails tasks run without it, and one line says so.
-fn open_store(workspace: &Workspace, cache: &CacheDefaults, lines: &mut Lines) -> Result<Arc<Store>, String> {
-    match Store::open(&workspace.root, cache_dir(workspace, cache).as_deref()) {
-        Ok((store, notices)) => {
-            notices.iter().for_each(|notice| lines.notice(notice));
-            Ok(Arc::new(store))
-        }
-        Err(error) => Err(error.to_string()),
+fn foresee(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> Result<i32, Problems> {
+    plan.warnings.iter().for_each(|warning| report::tell(warning));
+    let setup = Setup::to_look(workspace, from_dir);
+    let foreseen = step::foresee(&setup.shared(how.mode(), false), plan);
+    let told: Vec<Told> = plan
+        .steps
+        .iter()
+        .zip(&foreseen)
+        .map(|(step, foreseen)| Told { step: &step.id, foreseen, whose: None, not_stored: None })
+        .collect();
+    let tasks: Vec<Value> = told.iter().map(report::foreseen_document).collect();
+    let document = json!({ "version": 1, "overhear": env!("CARGO_PKG_VERSION"), "dry_run": true, "tasks": tasks });
+    hand_out(how, &document)?;
+    if !how.json {
+        let text: String = told.iter().map(|told| report::foreseen_text(told, how.verbose)).collect();
+        report::print_colored(&text, how.color());
     }
+    Ok(0)
 }
 
-/// Where entries go, if not into `.overhear` at the root.
-pub(super) fn cache_dir(workspace: &Workspace, cache: &CacheDefaults) -> Option<PathBuf> {
-    let from_env = std::env::var_os("OVERHEAR_CACHE_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    from_env.or_else(|| cache.dir.as_ref().map(PathBuf::from)).map(|dir| workspace.root.join(dir))
-}
-
-pub(super) fn zones(workspace: &Workspace, cache: &CacheDefaults) -> Zones {
-    let resolved = |path: PathBuf| path.canonicalize().ok();
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()).and_then(resolved);
-    let temp = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
-    let mut own = vec![workspace.root.join(crate::store::FOLDER)];
-    own.extend(cache_dir(workspace, cache).and_then(resolved));
-    Zones {
-        places: Places { root: workspace.root.clone(), home },
-        temp: temp.into_iter().filter_map(resolved).collect(),
-        own,
+fn hand_out(how: &HowArgs, document: &Value) -> Result<(), Problems> {
+    if how.json {
+        report::print(&format!("{document:#}\n"));
     }
+    how.summarize.as_ref().map_or(Ok(()), |file| write_document(file, "the summary", document))
 }
 
-fn write_summary(file: &Path, summary: Summary) -> Result<(), Problems> {
-    let text = format!("{:#}\n", summary.document());
-    std::fs::write(file, text).map_err(|error| {
-        Problem::new(format!("cannot write the summary to `{}`: {error}", file.display())).into()
+fn write_document(file: &Path, what: &str, document: &Value) -> Result<(), Problems> {
+    std::fs::write(file, format!("{document:#}\n")).map_err(|error| {
+        Problem::new(format!("cannot write {what} to `{}`: {error}", file.display())).into()
     })
+}
+
+/// The file with how the last run went.
+fn last_run_file(workspace: &Workspace) -> PathBuf {
+    workspace.root.join(crate::store::FOLDER).join("last-run.json")
+}
+
+/// Without it `--last-details` has nothing newer to show: no reason to fail a run.
+fn keep_for_details(workspace: &Workspace, summary: &Value) {
+    let file = last_run_file(workspace);
+    let beside = file.with_extension(format!("json.{}", std::process::id()));
+    if std::fs::write(&beside, summary.to_string()).is_ok() {
+        let _ = std::fs::rename(&beside, &file);
+    }
+}
+
+/// `overhear run --last-details`.
+fn last_details(workspace: &Workspace, how: &HowArgs) -> Result<i32, Problems> {
+    let file = last_run_file(workspace);
+    let text = std::fs::read(&file).ok();
+    let Some(summary) = text.and_then(|text| serde_json::from_slice::<Value>(&text).ok()) else {
+        return Err(Problem::new("no run is known here").help("run something first: overhear run build").into());
+    };
+    hand_out(how, &summary)?;
+    if !how.json {
+        report::print_colored(&report::details(&summary), how.color());
+    }
+    Ok(0)
 }
 
 impl super::Cli {
@@ -273,7 +347,10 @@ impl super::Cli {
         use clap::CommandFactory;
         let cli = super::Cli::command();
         let found = cli.find_subcommand(command);
-        let longs = found.into_iter().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long);
-        longs.map(|long| format!("--{long}")).collect()
+        let flags = found.into_iter().flat_map(clap::Command::get_arguments).flat_map(|flag| {
+            let long = flag.get_long().map(|long| format!("--{long}"));
+            long.into_iter().chain(flag.get_short().map(|short| format!("-{short}")))
+        });
+        flags.collect()
     }
 }

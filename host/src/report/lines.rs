@@ -1,23 +1,35 @@
-//! One line per step, and what commands print as it comes. What commands print goes where they
-//! printed it; overhear's own lines go to standard error, so that a pipe gets what running the
-//! command directly would have given it.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "reporters print")]
+//! One line per step, and what commands print in the form that is asked for. What commands print goes
+//! where they printed it; overhear's own lines go to standard error, so that a pipe gets what running
+//! the command directly would have given it.
 
-use super::{Reporter, words};
+use super::output::{Output, Style};
+use super::terminal::Terminal;
+use super::{Reporter, name, words};
 use crate::event::{Event, StepId, Stream};
 use crate::outcome::{MissReason, Outcome};
-use anstream::{AutoStream, ColorChoice};
-use std::io::{IsTerminal, Stderr, Stdout, Write};
+use rustc_hash::FxHashMap;
 use std::time::Duration;
+
+/// How much is shown of what overhear itself has to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Only what commands print, and failures.
+    Quiet,
+    /// One line per step.
+    #[default]
+    Normal,
+    /// Every difference, and what can be done.
+    Verbose,
+}
 
 /// Shows lines.
 pub struct Lines {
-    out: AutoStream<Stdout>,
-    err: AutoStream<Stderr>,
-    quiet: bool,
+    terminal: Terminal,
+    output: Output,
+    detail: Detail,
     tally: Tally,
-    /// The terminal stands in the middle of a line that a command began.
-    is_midline: bool,
+    /// Of a group that is not shown yet: the line that it begins with.
+    heads: FxHashMap<usize, String>,
 }
 
 #[derive(Default)]
@@ -33,79 +45,108 @@ struct Tally {
 }
 
 impl Lines {
-    /// Shows lines on standard output and error; `color` decides for both where it is given.
-    /// `quiet` shows only what commands print, and failures.
-    pub fn new(quiet: bool, color: Option<bool>) -> Lines {
-        let choice = |is_terminal: bool| match color.or_else(wanted_by_environment) {
-            Some(true) => ColorChoice::AlwaysAnsi,
-            Some(false) => ColorChoice::Never,
-            None if is_terminal => ColorChoice::AlwaysAnsi,
-            None => ColorChoice::Never,
-        };
+    /// Shows lines on standard output and error; `color` decides for both where it is given. `only`
+    /// sends everything to one of the two.
+    pub fn new(detail: Detail, color: Option<bool>, style: Style, only: Option<Stream>) -> Lines {
         Lines {
-            out: AutoStream::new(std::io::stdout(), choice(std::io::stdout().is_terminal())),
-            err: AutoStream::new(std::io::stderr(), choice(std::io::stderr().is_terminal())),
-            quiet,
+            terminal: Terminal::new(color, only),
+            output: Output::new(style),
+            detail,
             tally: Tally::default(),
-            is_midline: false,
+            heads: FxHashMap::default(),
         }
     }
 
     /// Shows one line that is about no step.
     pub fn notice(&mut self, text: &str) {
-        self.line(None, text);
+        self.terminal.line(text);
     }
 
-    fn line(&mut self, step: Option<&StepId>, text: &str) {
-        // A reader that went away must not end the run: there is nobody left to tell.
-        if self.is_midline {
-            let _ = writeln!(self.err);
-            self.is_midline = false;
+    fn is_grouped(&self) -> bool {
+        matches!(self.output.style(), Style::Grouped | Style::GroupedForActions)
+    }
+
+    fn line(&mut self, step: &StepId, text: &str) {
+        self.terminal.line(&format!("\x1b[36m{}\x1b[0m  {text}", name(step)));
+    }
+
+    fn line_unless_quiet(&mut self, step: &StepId, text: &str) {
+        if self.detail != Detail::Quiet {
+            self.line(step, text);
         }
-        let line = match step {
-            Some(step) => format!("\x1b[36m{}\x1b[0m  {text}\n", name(step)),
-            None => format!("{text}\n"),
-        };
-        // In one piece, so that lines of several processes on one terminal stay whole.
-        let _ = match self.err.current_choice() {
-            ColorChoice::Never => self.err.as_inner().write_all(anstream::adapter::strip_str(&line).to_string().as_bytes()),
-            _ => self.err.write_all(line.as_bytes()),
-        };
     }
 
-    fn printed(&mut self, stream: Stream, bytes: &[u8]) {
-        let _ = match stream {
-            Stream::Out => self.out.write_all(bytes).and_then(|()| self.out.flush()),
-            Stream::Err => self.err.write_all(bytes).and_then(|()| self.err.flush()),
-        };
-        if let Some(last) = bytes.last() {
-            self.is_midline = *last != b'\n';
+    fn started(&mut self, step: &StepId, why: &MissReason, others: &[MissReason]) {
+        self.output.started(step);
+        if self.detail == Detail::Quiet {
+            return;
+        }
+        let mut text = words::started(why);
+        if self.detail == Detail::Verbose {
+            for other in others {
+                text.push_str(&format!("\n  also: {}", words::miss(other)));
+            }
+            text.push_str(&format!("\n  $ {}", step.command));
+        }
+        if self.is_grouped() {
+            self.heads.insert(step.index, text);
+        } else {
+            self.line(step, &text);
+        }
+    }
+
+    /// Shows what was held back of a step.
+    fn release(&mut self, step: &StepId) {
+        let head = self.heads.remove(&step.index);
+        let has_output = self.output.holds(step);
+        let folds = self.output.style() == Style::GroupedForActions && has_output;
+        match head {
+            Some(head) if folds => {
+                let (first, rest) = head.split_once('\n').map_or((head.as_str(), None), |(first, rest)| (first, Some(rest)));
+                self.terminal.line(&format!("::group::{}  {first}", name(step)));
+                rest.into_iter().for_each(|rest| self.terminal.line(rest));
+            }
+            Some(head) => self.line(step, &head),
+            None if folds => self.terminal.line(&format!("::group::{}", name(step))),
+            None => {}
+        }
+        self.output.ended(&mut self.terminal, step);
+        if folds {
+            self.terminal.line("::endgroup::");
         }
     }
 
     fn ended(&mut self, step: &StepId, outcome: &Outcome) {
+        self.release(step);
         match outcome {
             Outcome::Fresh(hit) => {
                 self.tally.fresh += 1;
                 self.tally.saved += hit.saved;
-                self.line_unless_quiet(step, &format!("\x1b[32mfresh\x1b[0m, {} saved", duration(hit.saved)));
+                self.line_unless_quiet(step, &words::hit("fresh", hit.saved));
             }
             Outcome::Restored(hit) => {
                 self.tally.restored += 1;
                 self.tally.saved += hit.saved;
-                self.line_unless_quiet(step, &format!("\x1b[32mrestored\x1b[0m, {} saved", duration(hit.saved)));
+                self.line_unless_quiet(step, &words::hit("restored", hit.saved));
             }
             Outcome::Ran { refusal, .. } => {
                 self.tally.ran += 1;
                 if let Some(refusal) = refusal {
                     self.tally.not_stored += 1;
-                    self.line_unless_quiet(step, &format!("\x1b[33mnot stored\x1b[0m: {}", words::refusal(refusal)));
+                    let mut text = words::not_stored(refusal);
+                    if self.detail == Detail::Verbose {
+                        text.push_str(&format!("\n  {}", words::advice_for_refusal(refusal)));
+                    }
+                    self.line_unless_quiet(step, &text);
                 }
             }
             Outcome::Failed { exit_code, error, .. } => {
                 self.tally.failed += 1;
                 let why = error.clone().unwrap_or_else(|| format!("exit code {exit_code}"));
-                self.line(Some(step), &format!("\x1b[31mfailed\x1b[0m: {why}"));
+                self.line(step, &format!("\x1b[31mfailed\x1b[0m: {why}"));
+                if self.output.style() == Style::GroupedForActions {
+                    self.terminal.line(&annotation(step, &why));
+                }
             }
             Outcome::Skipped { because } => {
                 self.tally.skipped += 1;
@@ -115,15 +156,9 @@ impl Lines {
         }
     }
 
-    fn line_unless_quiet(&mut self, step: &StepId, text: &str) {
-        if !self.quiet {
-            self.line(Some(step), text);
-        }
-    }
-
     fn finished(&mut self) {
         let tally = &self.tally;
-        if self.quiet || tally.steps < 2 {
+        if self.detail == Detail::Quiet || tally.steps < 2 {
             return;
         }
         let counts = [
@@ -137,9 +172,9 @@ impl Lines {
         let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
         let mut text = format!("{} steps: {}", tally.steps, counts.collect::<Vec<_>>().join(", "));
         if !tally.saved.is_zero() {
-            text.push_str(&format!("; {} saved", duration(tally.saved)));
+            text.push_str(&format!("; {} saved", words::duration(tally.saved)));
         }
-        self.line(None, &text);
+        self.terminal.line(&text);
     }
 }
 
@@ -147,44 +182,23 @@ impl Reporter for Lines {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Begun { steps } => self.tally.steps = *steps,
-            Event::Started { step, why } => {
-                let text = match why {
-                    MissReason::CacheDisabled(_) => format!("not cached: {}", words::miss(why)),
-                    _ => format!("\x1b[33mmiss\x1b[0m: {}", words::miss(why)),
-                };
-                self.line_unless_quiet(step, &text);
+            Event::Started { step, why, others } => self.started(step, why, others),
+            Event::Printed { step, stream, bytes, .. } => {
+                self.output.printed(&mut self.terminal, step, *stream, bytes);
             }
-            Event::Printed { stream, bytes, .. } => self.printed(*stream, bytes),
             Event::Ended { step, outcome } => self.ended(step, outcome),
-            Event::Notice { step, text } => self.line(step.as_deref(), text),
+            Event::Notice { step: Some(step), text } => self.line(step, text),
+            Event::Notice { step: None, text } => self.terminal.line(text),
             Event::Finished { .. } => self.finished(),
         }
     }
 }
 
-/// A task with several steps is told apart by the position of the step.
-fn name(step: &StepId) -> String {
-    match step.position {
-        0 => step.task.to_string(),
-        position => format!("{}.{}", step.task, position + 1),
-    }
-}
-
-fn wanted_by_environment() -> Option<bool> {
-    let is_set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    if is_set("NO_COLOR").is_some() {
-        return Some(false);
-    }
-    is_set("FORCE_COLOR").map(|value| value != "0")
-}
-
-/// `812 ms`, `2.3 s`, `4 min 10 s`.
-pub(super) fn duration(duration: Duration) -> String {
-    match duration.as_millis() {
-        millis @ 0..1000 => format!("{millis} ms"),
-        millis @ 1000..60_000 => format!("{:.1} s", millis as f64 / 1000.0),
-        millis => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1000),
-    }
+/// A failure as GitHub Actions marks it on the page of the run.
+fn annotation(step: &StepId, why: &str) -> String {
+    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+    format!("::error title={}::{}", property(&name(step)), data(&format!("{} failed: {why}", step.command)))
 }
 
 #[cfg(test)]
@@ -192,9 +206,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_well() {
-        for (millis, text) in [(0, "0 ms"), (812, "812 ms"), (2_310, "2.3 s"), (250_000, "4 min 10 s")] {
-            assert_eq!(duration(Duration::from_millis(millis)), text);
-        }
+    fn an_annotation_escapes_what_would_end_it() {
+        let step = StepId {
+            index: 0,
+            task: "@a/b#x:y".into(),
+            position: 0,
+            command: "echo 100%\nagain".into(),
+            cwd: ".".into(),
+        };
+        let expected = "::error title=@a/b#x%3Ay::echo 100%25%0Aagain failed: exit code 1";
+        assert_eq!(annotation(&step, "exit code 1"), expected);
     }
 }

@@ -1,14 +1,25 @@
 //! What a user is shown. The only place that prints: everything else sends events.
 
+mod foreseen;
 mod lines;
+mod output;
+mod profile;
+mod reasons;
 mod summary;
+mod terminal;
+#[cfg(test)]
+mod tests;
 mod words;
 
-pub use lines::Lines;
-pub use summary::{Summary, not_stored};
-pub use words::{miss, refusal};
+pub use foreseen::{Told, foreseen_document, foreseen_text};
+pub use lines::{Detail, Lines};
+pub use output::Style;
+pub use profile::Profile;
+pub use reasons::{miss, not_stored, read_miss, read_refusal};
+pub use summary::{Summary, details};
+pub use words::{Whose, miss as miss_in_words};
 
-use crate::event::Event;
+use crate::event::{Event, StepId};
 use crate::problem::Problems;
 use std::io::Write;
 use std::process::ExitCode;
@@ -35,6 +46,24 @@ impl Reporter for All<'_> {
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints text with colours, which are left out where the output is no terminal or `color` says so.
+pub fn print_colored(text: &str, color: Option<bool>) {
+    terminal::Terminal::new(color, Some(crate::event::Stream::Out)).print(&"".into(), crate::event::Stream::Out, text.as_bytes());
+}
+
+/// How lines name a step: a task with several is told apart by the position of the step.
+fn name(step: &StepId) -> String {
+    match step.position {
+        0 => step.task.to_string(),
+        position => format!("{}.{}", step.task, position + 1),
+    }
+}
+
+/// Tells one line, on standard error.
+pub fn tell(line: &str) {
+    terminal::Terminal::new(None, None).line(line);
 }
 
 /// Prints what is wrong with what a person wrote.

@@ -1,11 +1,13 @@
 //! `--summarize FILE`: the whole session as one JSON document, version 1.
 
 use super::Reporter;
+use super::reasons::{miss, not_stored, read_miss, read_refusal};
+use super::words;
 use crate::event::{Event, StepId};
-use crate::outcome::{DisabledBy, Hit, Kept, MissReason, Outcome, Refusal};
+use crate::outcome::{Hit, Kept, MissReason, Outcome};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Collects what is told of each step.
 pub struct Summary {
@@ -69,12 +71,36 @@ impl Reporter for Summary {
     }
 }
 
+/// A document again as lines: `run --last-details`.
+pub fn details(document: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let duration = |value: &Value| words::duration(Duration::from_millis(value.as_u64().unwrap_or(0)));
+    let mut lines = Vec::new();
+    for task in document["tasks"].as_array().into_iter().flatten() {
+        let name = match task["step"].as_u64() {
+            None | Some(0) => text(&task["task"]),
+            Some(position) => format!("{}.{}", text(&task["task"]), position + 1),
+        };
+        let status = text(&task["status"]);
+        let mut line = format!("\x1b[36m{name}\x1b[0m  {status}");
+        match status.as_str() {
+            "fresh" | "restored" => line.push_str(&format!(", {} saved", duration(&task["saved_ms"]))),
+            "ran" | "failed" => line.push_str(&format!(" in {}", duration(&task["duration_ms"]))),
+            _ => {}
+        }
+        lines.push(line);
+        lines.push(format!("  $ {}", text(&task["command"])));
+        lines.extend(read_miss(&task["reason"]).map(|reason| format!("  {}", words::started(&reason))));
+        lines.extend(read_refusal(&task["not_stored"]).map(|refusal| format!("  {}", words::not_stored(&refusal))));
+        lines.extend(task["because"].as_str().map(|because| format!("  because {because} failed")));
+    }
+    let exit = &document["exit_code"];
+    lines.push(format!("{}, {}, exit code {exit}", text(&document["started_at"]), duration(&document["duration_ms"])));
+    lines.join("\n") + "\n"
+}
+
 fn task(step: &StepId, outcome: &Outcome) -> Value {
-    let mut task = Map::new();
-    task.insert("task".into(), json!(&*step.task));
-    task.insert("step".into(), json!(step.position));
-    task.insert("command".into(), json!(&*step.command));
-    task.insert("cwd".into(), json!(&*step.cwd));
+    let mut task = identity(step);
     match outcome {
         Outcome::Fresh(hit) => add_hit(&mut task, "fresh", hit),
         Outcome::Restored(hit) => add_hit(&mut task, "restored", hit),
@@ -109,7 +135,17 @@ fn task(step: &StepId, outcome: &Outcome) -> Value {
     Value::Object(task)
 }
 
-fn add_hit(task: &mut Map<String, Value>, status: &str, hit: &Hit) {
+/// What every document says of a step first.
+pub(super) fn identity(step: &StepId) -> Map<String, Value> {
+    let mut task = Map::new();
+    task.insert("task".into(), json!(&*step.task));
+    task.insert("step".into(), json!(step.position));
+    task.insert("command".into(), json!(&*step.command));
+    task.insert("cwd".into(), json!(&*step.cwd));
+    task
+}
+
+pub(super) fn add_hit(task: &mut Map<String, Value>, status: &str, hit: &Hit) {
     task.insert("status".into(), json!(status));
     task.insert("cacheable".into(), json!(true));
     task.insert("exit_code".into(), json!(0));
@@ -123,52 +159,6 @@ fn add_kept(task: &mut Map<String, Value>, kept: &Kept) {
     task.insert("outputs".into(), json!(kept.outputs));
     if let Some(archive) = &kept.archive {
         task.insert("archive".into(), json!(format!("archives/{}/{archive}.tar.zst", &archive[..2])));
-    }
-}
-
-/// A reason as the document has it: its kind, and what it names.
-pub(super) fn miss(reason: &MissReason) -> Value {
-    let kind = reason.kind();
-    match reason {
-        MissReason::InputModified(path) | MissReason::InputAdded(path) | MissReason::InputRemoved(path) => {
-            json!({ "kind": kind, "path": path })
-        }
-        MissReason::OutputChanged(path) => json!({ "kind": kind, "path": path }),
-        MissReason::EnvChanged(name) | MissReason::EnvAdded(name) | MissReason::EnvRemoved(name) => {
-            json!({ "kind": kind, "name": name })
-        }
-        MissReason::ProgramChanged(name) => json!({ "kind": kind, "name": name }),
-        MissReason::DeclarationChanged(adapter) => json!({ "kind": kind, "adapter": adapter }),
-        MissReason::EntryDamaged(why) => json!({ "kind": kind, "why": why }),
-        MissReason::CacheDisabled(by) => disabled(kind, by),
-        _ => json!({ "kind": kind }),
-    }
-}
-
-fn disabled(kind: &str, by: &DisabledBy) -> Value {
-    match by {
-        DisabledBy::Config => json!({ "kind": kind, "by": "config" }),
-        DisabledBy::Flag => json!({ "kind": kind, "by": "flag" }),
-        DisabledBy::Default => json!({ "kind": kind, "by": "default" }),
-        DisabledBy::Adapter(adapter, why) => json!({ "kind": kind, "by": "adapter", "adapter": adapter, "why": why }),
-        DisabledBy::Persistent => json!({ "kind": kind, "by": "persistent" }),
-        DisabledBy::Fault(why) => json!({ "kind": kind, "by": "fault", "why": why }),
-    }
-}
-
-/// A refusal as the documents have it: its kind, and what it names.
-pub fn not_stored(refusal: &Refusal) -> Value {
-    let kind = refusal.kind();
-    match refusal {
-        Refusal::ReadWriteOverlap { path, process } => json!({ "kind": kind, "path": path, "process": process }),
-        Refusal::TraceIncomplete(why) | Refusal::IpcFailed(why) => json!({ "kind": kind, "why": why }),
-        Refusal::InputChangedDuringRun(path) | Refusal::WroteOutside(path) => json!({ "kind": kind, "path": path }),
-        Refusal::OutsideService { address, process } => json!({ "kind": kind, "address": address, "process": process }),
-        Refusal::HiddenEnv { name, file } => json!({ "kind": kind, "name": name, "file": file }),
-        Refusal::Detached(process) => json!({ "kind": kind, "process": process }),
-        Refusal::StoreFailed(error) => json!({ "kind": kind, "error": error }),
-        Refusal::TooLarge(what) => json!({ "kind": kind, "what": what }),
-        Refusal::ToolAsked | Refusal::ReadTerminal | Refusal::Interrupted => json!({ "kind": kind }),
     }
 }
 
@@ -192,7 +182,6 @@ fn rfc3339(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn times_are_written_in_utc() {

@@ -1,6 +1,8 @@
-//! The wording of reasons and refusals: one short clause each, in words that a newcomer understands.
+//! The wording of reasons and refusals: one short clause each, in words that a newcomer understands,
+//! and for each what a person can do about it ([`remedy_for_miss`], [`remedy_for_refusal`]).
 
 use crate::outcome::{DisabledBy, MissReason, Refusal};
+use std::time::Duration;
 
 /// Why nothing could be replayed, e.g. `src/main.tsx changed`.
 pub fn miss(reason: &MissReason) -> String {
@@ -32,34 +34,187 @@ fn disabled(by: &DisabledBy) -> String {
     match by {
         DisabledBy::Config => "\"cache\": false in the config".to_owned(),
         DisabledBy::Flag => "--no-cache".to_owned(),
-        DisabledBy::Default => {
-            "no adapter knows it; to cache it, add \"cache\": {\"scripts\": true} to overhear.json".to_owned()
-        }
+        DisabledBy::Default => "no adapter knows this command (`overhear why` helps)".to_owned(),
         DisabledBy::Adapter(adapter, why) => format!("{why} ({adapter})"),
         DisabledBy::Persistent => "it needs the terminal or does not end".to_owned(),
         DisabledBy::Fault(why) => why.clone(),
     }
 }
 
-/// Why a good run was not stored, with what to do about it where that is known.
+/// A miss or an uncached step as a line has it: `miss: src/main.tsx changed`.
+pub fn started(reason: &MissReason) -> String {
+    match reason {
+        MissReason::CacheDisabled(_) => format!("not cached: {}", miss(reason)),
+        _ => format!("\x1b[33mmiss\x1b[0m: {}", miss(reason)),
+    }
+}
+
+/// A hit as a line has it: `fresh, 2.3 s saved`.
+pub fn hit(word: &str, saved: Duration) -> String {
+    format!("\x1b[32m{word}\x1b[0m, {} saved", duration(saved))
+}
+
+/// A refusal as a line has it: `not stored: it was interrupted`.
+pub fn not_stored(why: &Refusal) -> String {
+    format!("\x1b[33mnot stored\x1b[0m: {}", refusal(why))
+}
+
+/// `812 ms`, `2.3 s`, `4 min 10 s`.
+pub fn duration(duration: Duration) -> String {
+    match duration.as_millis() {
+        millis @ 0..1000 => format!("{millis} ms"),
+        millis @ 1000..60_000 => format!("{:.1} s", millis as f64 / 1000.0),
+        millis => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1000),
+    }
+}
+
+/// Why a good run was not stored.
 pub fn refusal(refusal: &Refusal) -> String {
     match refusal {
-        Refusal::ReadWriteOverlap { path, process } => {
-            format!("{process} changed {path} after it was read; the next run can be kept if it changes nothing")
-        }
+        Refusal::ReadWriteOverlap { path, process } => format!("{process} changed {path} after it was read"),
         Refusal::ToolAsked => "the tool asked for that".to_owned(),
         Refusal::TraceIncomplete(why) => format!("not everything could be traced: {why}"),
         Refusal::IpcFailed(cause) => format!("something that the tool said may be lost: {cause}"),
         Refusal::InputChangedDuringRun(path) => format!("{path} changed while it ran"),
         Refusal::WroteOutside(path) => format!("it wrote {path}, outside the workspace"),
-        Refusal::OutsideService { address, process } => {
-            format!("{process} talked to another program of this machine at {address}")
-        }
-        Refusal::HiddenEnv { name, file } => format!("{file} names {name}, which was not passed; the next run has it"),
+        Refusal::OutsideService { address, process } => format!("{process} talked to a program at {address}"),
+        Refusal::HiddenEnv { name, file } => format!("{file} names {name}, which was not passed"),
         Refusal::Detached(process) => format!("{process} goes on after the command ended"),
         Refusal::ReadTerminal => "it asked for the terminal".to_owned(),
         Refusal::Interrupted => "it was interrupted".to_owned(),
         Refusal::StoreFailed(error) => error.clone(),
         Refusal::TooLarge(what) => format!("{what} is larger than the cache takes"),
+    }
+}
+
+/// Whose config a remedy is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whose {
+    /// The name of the script or task.
+    pub task: String,
+    /// `scripts` or `tasks`: where it stands in an overhear.json.
+    pub section: &'static str,
+    /// The folder of its package relative to the root; empty for the root.
+    pub package: String,
+}
+
+/// What a person can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remedy {
+    /// When it is right, as the beginning of a sentence.
+    pub when: String,
+    /// The file, relative to the root.
+    pub file: String,
+    /// What stands in it.
+    pub line: String,
+}
+
+impl Whose {
+    fn keys(&self, when: &str, keys: &str) -> Option<Remedy> {
+        let file = match self.package.as_str() {
+            "" => "overhear.json".to_owned(),
+            package => format!("{package}/overhear.json"),
+        };
+        let task = serde_json::json!(self.task);
+        Some(Remedy { when: when.to_owned(), file, line: format!("\"{}\": {{{task}: {{{keys}}}}}", self.section) })
+    }
+
+    fn exclude(&self, when: &str, key: &str, path: &str) -> Option<Remedy> {
+        let glob = self.glob(path)?;
+        self.keys(when, &format!("\"{key}\": [{{\"auto\": true}}, {glob}]"))
+    }
+
+    /// An exclusion of one path; `None` where it lies outside the workspace, which no glob may leave.
+    fn glob(&self, path: &str) -> Option<String> {
+        if path.starts_with(['/', '~']) || path.starts_with("../") || path == ".." || path.contains(' ') && path.starts_with("the ") {
+            return None;
+        }
+        let escaped = |path: &str| {
+            let mut glob = String::from("!");
+            for letter in path.chars() {
+                match letter {
+                    '*' | '?' | '[' | ']' | '{' | '}' => glob.extend(['[', letter, ']']),
+                    _ => glob.push(letter),
+                }
+            }
+            serde_json::json!(glob)
+        };
+        let own = match self.package.as_str() {
+            "" => Some(path),
+            package => path.strip_prefix(package).and_then(|rest| rest.strip_prefix('/')),
+        };
+        Some(match own {
+            Some(own) => escaped(own).to_string(),
+            None => format!("{{\"pattern\": {}, \"base\": \"workspace\"}}", escaped(path)),
+        })
+    }
+}
+
+/// The one line of config that would have let the step hit, where there is one.
+pub fn remedy_for_miss(reason: &MissReason, whose: &Whose) -> Option<Remedy> {
+    match reason {
+        MissReason::InputModified(path) | MissReason::InputAdded(path) | MissReason::InputRemoved(path) => {
+            whose.exclude("if that is no input", "input", path)
+        }
+        MissReason::OutputChanged(path) => whose.exclude("if that is no output", "output", path),
+        MissReason::EnvChanged(name) | MissReason::EnvAdded(name) | MissReason::EnvRemoved(name) => {
+            let name = serde_json::json!(name);
+            whose.keys("if the result does not depend on it", &format!("\"untrackedEnv\": [{name}]"))
+        }
+        MissReason::CacheDisabled(DisabledBy::Default) => whose.keys("to cache it", "\"cache\": true"),
+        MissReason::CacheDisabled(DisabledBy::Config) => whose.keys("to cache it, instead of false", "\"cache\": true"),
+        MissReason::NotFound
+        | MissReason::UntrackedEnvChanged
+        | MissReason::ArgsChanged
+        | MissReason::ProgramChanged(_)
+        | MissReason::CwdChanged
+        | MissReason::InputConfigChanged
+        | MissReason::OutputConfigChanged
+        | MissReason::ConfigChanged
+        | MissReason::DeclarationChanged(_)
+        | MissReason::EntryDamaged(_)
+        | MissReason::Forced
+        | MissReason::CacheDisabled(_)
+        | MissReason::Builtin => None,
+    }
+}
+
+/// What to do so that a run is stored, in words.
+pub fn advice_for_refusal(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::ReadWriteOverlap { .. } => "the next run can be kept, if it writes what was there before",
+        Refusal::ToolAsked => "the tool's own settings may say why",
+        Refusal::TraceIncomplete(_) => "`overhear doctor` says what tracing needs here",
+        Refusal::IpcFailed(_) => "run it again; if it happens each time, the tool speaks another protocol",
+        Refusal::InputChangedDuringRun(_) => "run it again when nobody else writes there",
+        Refusal::WroteOutside(_) => "what lies outside could not be put back; let it write inside",
+        Refusal::OutsideService { .. } => "what that program read was not traced; run without it",
+        Refusal::HiddenEnv { .. } => "from the next run on it is passed and tracked",
+        Refusal::Detached(_) => "what it still does is not known; let the command wait for it",
+        Refusal::ReadTerminal => "a cached command gets no terminal",
+        Refusal::Interrupted => "run it again",
+        Refusal::StoreFailed(_) => "free some space, or see `overhear cache verify`",
+        Refusal::TooLarge(_) => "let it print less",
+    }
+}
+
+/// The one line of config that would change it.
+pub fn remedy_for_refusal(refusal: &Refusal, whose: &Whose) -> Option<Remedy> {
+    let uncached = || whose.keys("to not be told again", "\"cache\": false");
+    match refusal {
+        Refusal::ReadWriteOverlap { path, .. } | Refusal::InputChangedDuringRun(path) => {
+            whose.exclude("if that is no input", "input", path).or_else(uncached)
+        }
+        Refusal::HiddenEnv { name, .. } => {
+            whose.keys("to say it now, for everybody", &format!("\"env\": [{}]", serde_json::json!(name)))
+        }
+        Refusal::ReadTerminal => whose.keys("if it needs one", "\"interactive\": true"),
+        Refusal::Detached(_) => whose.keys("if it is meant to stay", "\"persistent\": true"),
+        Refusal::ToolAsked
+        | Refusal::TraceIncomplete(_)
+        | Refusal::WroteOutside(_)
+        | Refusal::OutsideService { .. }
+        | Refusal::TooLarge(_) => uncached(),
+        Refusal::IpcFailed(_) | Refusal::Interrupted | Refusal::StoreFailed(_) => None,
     }
 }

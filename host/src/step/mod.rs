@@ -5,6 +5,7 @@
 
 mod environment;
 mod facts;
+mod foresee;
 mod hidden;
 mod keep;
 mod lookup;
@@ -16,14 +17,15 @@ use crate::declaration::{Declaration, Verdict};
 use crate::digest::{Digest, Fields};
 use crate::event::Event;
 use crate::fingerprint::{Digests, Disk, Pathset};
-use crate::outcome::{DisabledBy, Hit, Kept, MissReason, Outcome};
-use crate::plan::{Origin, Step};
+use crate::outcome::{DisabledBy, Hit, Kept, Miss, MissReason, Outcome};
+use crate::plan::{Origin, Plan, Step};
 use crate::process::Running;
 use crate::store::{ArchiveError, Entry, Frames, Habits, Place, Store};
 use crate::tool_state::ToolState;
 use crate::tree::Bases;
 use crate::zone::Zones;
-use lookup::Lookup;
+pub use foresee::{caching, foresee};
+use lookup::{Lookup, Way};
 use spawn::Ended;
 use std::ffi::OsString;
 use std::path::Path;
@@ -101,20 +103,21 @@ pub fn run(shared: &Shared, step: &Step, later: &[Digest], emit: Emit) -> Outcom
         Decision::Cached(cached) => cached,
     };
     let started = Instant::now();
-    let mut why = match look_up(shared, &cached, false, emit) {
+    let mut miss = match look_up(shared, &cached, false, emit) {
         Ok((entry, is_fresh)) => return hit(&cached, &entry, is_fresh, started, emit),
-        Err(why) => why,
+        Err(miss) => miss,
     };
     // Another overhear may be running this very step: what it stores is then a hit for this one.
     // Without a lock both run it, which is what running the command twice would do.
     let lock = cached.store.lock(cached.scope).ok();
     if lock.as_ref().is_some_and(|lock| lock.had_to_wait) {
-        why = match look_up(shared, &cached, true, emit) {
+        miss = match look_up(shared, &cached, true, emit) {
             Ok((entry, is_fresh)) => return hit(&cached, &entry, is_fresh, started, emit),
-            Err(why) => why,
+            Err(miss) => miss,
         };
     }
-    emit(Event::Started { step: Arc::clone(&step.id), why: why.clone() });
+    let Miss { why, others } = miss;
+    emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others });
     match spawn::overheard(shared, &cached, emit) {
         Ended::Failed { exit_code, error, took } => Outcome::Failed { why, exit_code, error, took },
         Ended::Succeeded(run) => {
@@ -130,6 +133,16 @@ pub fn run(shared: &Shared, step: &Step, later: &[Digest], emit: Emit) -> Outcom
 /// Identity of a step in its workspace.
 pub fn scope(task: &str, position: usize) -> Digest {
     Fields::new("step").bytes(task.as_bytes()).number(position as u64).digest()
+}
+
+/// For each step the later steps of its task, by their scope.
+pub fn later_steps(plan: &Plan) -> Vec<Vec<Digest>> {
+    let of = |index: usize| {
+        let id = &plan.steps[index].id;
+        let later = plan.steps.iter().filter(|other| other.id.task == id.task && other.id.position > id.position);
+        later.map(|other| scope(&other.id.task, other.id.position)).collect()
+    };
+    (0..plan.steps.len()).map(of).collect()
 }
 
 /// What is known of a run, from what the store kept of it: one step of `inspect --json`.
@@ -191,21 +204,22 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
 
 /// Finds an entry and puts its outputs in place; or tells why the command must run. A fault of the
 /// store is told, and the command runs. `is_locked`: the lock of the step is held already.
-fn look_up(shared: &Shared, cached: &Cached, is_locked: bool, emit: Emit) -> Result<(Entry, bool), MissReason> {
+fn look_up(shared: &Shared, cached: &Cached, is_locked: bool, emit: Emit) -> Result<(Entry, bool), Miss> {
     if shared.mode == Mode::Force {
-        return Err(MissReason::Forced);
+        return Err(MissReason::Forced.into());
     }
     let faulty = |entry: &Entry, fault: &ArchiveError| {
         notice(shared, cached.step, format!("cache entry not used: {fault}"), emit);
         // The run that follows stores it anew.
         let _ = cached.store.remove_entry(entry.fingerprint);
     };
-    let found = lookup::look_up(shared, cached, is_locked, &faulty).unwrap_or_else(|fault| {
+    let way = Way::Replay { is_locked, faulty: &faulty };
+    let found = lookup::look_up(shared, cached, &way).unwrap_or_else(|fault| {
         notice(shared, cached.step, format!("cache not used: {fault}"), emit);
-        Lookup::Miss(MissReason::EntryDamaged(fault.to_string()))
+        Lookup::Miss(MissReason::EntryDamaged(fault.to_string()).into())
     });
     match found {
-        Lookup::Miss(why) => Err(why),
+        Lookup::Miss(miss) => Err(miss),
         Lookup::Hit(entry, is_fresh) => Ok((entry, is_fresh)),
     }
 }

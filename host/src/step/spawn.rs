@@ -102,7 +102,7 @@ fn digests_before(shared: &Shared, cached: &Cached) -> FxHashMap<PathBuf, (Stamp
 /// Runs the command as it would run without overhear: no tracer, no server, the whole environment,
 /// and the terminal if it runs alone.
 pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> Outcome {
-    emit(Event::Started { step: Arc::clone(&step.id), why: why.clone() });
+    emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others: Vec::new() });
     let failed = |exit_code, error: Option<String>, took| Outcome::Failed { why: why.clone(), exit_code, error, took };
     let (command, env) = super::environment::whole(shared, step);
     let launch = match command.launch(&env) {

@@ -100,6 +100,26 @@ impl Store {
         Ok((store, notices))
     }
 
+    /// Opens the store of a workspace for looking only: nothing is written. Where there is none yet, or
+    /// one of another version, it is as if nothing had been kept.
+    pub fn look(root: &Path, entries: Option<&Path>) -> Result<Store, StoreError> {
+        let folder = root.join(FOLDER);
+        let entries = entries.map_or_else(|| folder.clone(), Path::to_path_buf);
+        let index_file = entries.join("index.db");
+        let index = open_to_look(&index_file, index::SCHEMA)?;
+        let checkout = open_to_look(&folder.join("checkout.db"), checkout::SCHEMA)?;
+        let failed = |source| StoreError::Database { path: index_file, source };
+        let salt = index::salt(&index).map_err(failed)?;
+        let store =
+            Store { folder, archives: entries.join("archives"), index: Mutex::new(index), checkout: Mutex::new(checkout), salt, has_stored: AtomicBool::new(false) };
+        for database in [&store.index, &store.checkout] {
+            let connection = database.lock().unwrap_or_else(PoisonError::into_inner);
+            let made = connection.execute_batch("PRAGMA query_only = ON");
+            made.map_err(|source| StoreError::Database { path: entries.clone(), source })?;
+        }
+        Ok(store)
+    }
+
     /// The salt under which values of variables are digested, one per cache.
     pub fn salt(&self) -> [u8; 32] {
         self.salt
@@ -199,6 +219,23 @@ fn open_database(path: &Path, schema: &str, notices: &mut Vec<String>) -> Result
         }
         Err(Trouble::Failed(source)) => Err(StoreError::Database { path: path.to_path_buf(), source }),
     }
+}
+
+/// Opens a database as it is; where there is none that can be read, an empty one in memory.
+fn open_to_look(path: &Path, schema: &str) -> Result<Connection, StoreError> {
+    let failed = |source| StoreError::Database { path: path.to_path_buf(), source };
+    if path.is_file() {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        connection.busy_timeout(Duration::from_secs(30)).map_err(failed)?;
+        let version: rusqlite::Result<i32> = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+        if version.is_ok_and(|version| version == VERSION) {
+            return Ok(connection);
+        }
+    }
+    let connection = Connection::open_in_memory().map_err(failed)?;
+    connection.execute_batch(schema).map_err(failed)?;
+    Ok(connection)
 }
 
 enum Trouble {

@@ -99,6 +99,18 @@ impl Store {
         }
     }
 
+    /// What [`Store::replay`] would come to. Touches nothing.
+    pub fn foresee(&self, entry: &Entry, place: &Place) -> Result<Replayed, StoreError> {
+        let placed = self.placed(entry.fingerprint)?;
+        Ok(match self.survey(entry, place, &placed)? {
+            Verdict::Blocked(path) => Replayed::Blocked(path),
+            Verdict::Go(survey) if survey.put.is_empty() && survey.remove.is_empty() && survey.remove_folders.is_empty() => {
+                Replayed::Fresh
+            }
+            Verdict::Go(_) => Replayed::Restored,
+        })
+    }
+
     fn survey(&self, entry: &Entry, place: &Place, placed: &[Option<Stamp>]) -> Result<Verdict, StoreError> {
         let places = &place.zones.places;
         let mut survey = Survey::default();

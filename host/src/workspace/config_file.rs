@@ -15,10 +15,10 @@ use jsonc_parser::{CollectOptions, ParseOptions};
 use std::path::Path;
 use std::sync::Arc;
 
-const TOP_KEYS: [&str; 8] =
+pub(crate) const TOP_KEYS: [&str; 8] =
     ["cache", "adapters", "env", "untrackedEnv", "strictEnv", "enablePrePostScripts", "scripts", "tasks"];
 const ROOT_ONLY_KEYS: [&str; 4] = ["cache", "adapters", "strictEnv", "enablePrePostScripts"];
-const TASK_KEYS: [&str; 16] = [
+pub(crate) const TASK_KEYS: [&str; 16] = [
     "command",
     "cwd",
     "dependsOn",

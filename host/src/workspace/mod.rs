@@ -11,6 +11,8 @@ mod globs;
 mod links;
 mod manifest;
 
+#[cfg(test)]
+pub(crate) use config_file::{TASK_KEYS, TOP_KEYS};
 pub use config_value::size_in_bytes;
 
 use crate::config::{ConfigFile, DependencyKind, RootSettings, TaskEntry};

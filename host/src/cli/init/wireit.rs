@@ -1,0 +1,77 @@
+//! `wireit` in package.json. Its scripts say `wireit`: what they run goes back into package.json, by
+//! hand, because that file is the user's.
+
+use super::carry::{Carried, add, add_globs, folder, texts};
+use super::read_json;
+use crate::path::join_lexically;
+use crate::problem::Problem;
+use crate::workspace::Workspace;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Carries over what wireit was told.
+pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem> {
+    let mut found = false;
+    for (at, package) in workspace.packages.iter().enumerate() {
+        let manifest = read_json(&package.manifest_file())?;
+        let scripts = manifest.as_ref().and_then(|manifest| manifest["wireit"].as_object());
+        for (name, script) in scripts.into_iter().flatten() {
+            found = true;
+            one_script(workspace, carried, at, name, script);
+        }
+    }
+    if found { Ok(()) } else { Err(Problem::new("no package.json here has `wireit`").help("start in the folder of the repository")) }
+}
+
+fn one_script(workspace: &Workspace, carried: &mut Carried, at: usize, name: &str, script: &Value) {
+    let (package, place) = (folder(workspace, at), workspace.task_label(at, name));
+    let mut left = Vec::new();
+    let mut command = script["command"].as_str().unwrap_or("true").to_owned();
+    let entry = carried.entry(&package, "scripts", name);
+    for member in script["dependencies"].as_array().into_iter().flatten() {
+        let Some(written) = member.as_str().or(member["script"].as_str()) else { continue };
+        match dependency(workspace, at, written) {
+            Some(dependency) => add(entry, "dependsOn", [json!(dependency)]),
+            None => left.push(format!("dependency `{written}`: there is no such package")),
+        }
+        if member["cascade"] == json!(false) {
+            left.push(format!("`cascade` of {written}: what it makes counts by content"));
+        }
+    }
+    let excluded = texts(&script["files"]).into_iter().filter(|glob| glob.starts_with('!'));
+    add_globs(entry, "input", excluded.map(Value::from).collect());
+    add_globs(entry, "output", texts(&script["output"]).into_iter().map(Value::from).collect());
+    for (variable, value) in script["env"].as_object().into_iter().flatten() {
+        match value.as_str() {
+            Some(text) => command = format!("{variable}={} {command}", crate::plan::command::quote(text)),
+            None => add(entry, "env", [json!(variable)]),
+        }
+    }
+    // A script that wireit cached is meant to be cached, whether an adapter knows it or not.
+    if script.get("files").is_some() && script.get("output").is_some() {
+        entry.insert("cache".into(), json!(true));
+    }
+    match &script["service"] {
+        Value::Null | Value::Bool(false) => {}
+        service => {
+            entry.remove("cache");
+            entry.insert("persistent".into(), json!(true));
+            if let Some(line) = service["readyWhen"]["lineMatches"].as_str() {
+                entry.insert("readyWhen".into(), json!({ "output": line }));
+            }
+        }
+    }
+    left.into_iter().for_each(|what| carried.leave(format!("{place}: {what}")));
+    let file = Path::new(&package).join("package.json");
+    carried.to_do.push(format!("{}: \"scripts\": {{{}: {}}}", file.display(), json!(name), json!(command)));
+}
+
+/// `name` of the same package, or `../folder:name`.
+fn dependency(workspace: &Workspace, at: usize, written: &str) -> Option<String> {
+    if !written.starts_with('.') {
+        return Some(written.to_owned());
+    }
+    let (path, name) = written.split_once(':')?;
+    let dir = join_lexically(&workspace.packages[at].dir, Path::new(path));
+    Some(workspace.task_label(workspace.package_at(&dir)?, name))
+}

@@ -1,0 +1,126 @@
+//! What every command that looks steps up needs: the cache, the adapters, the environment.
+
+use crate::adapter::{Adapters, Memo};
+use crate::config::{CacheDefaults, RootSettings};
+use crate::digest::Digest;
+use crate::fingerprint::Digests;
+use crate::path::Places;
+use crate::process::Running;
+use crate::step::{Mode, Shared};
+use crate::store::{Store, StoreError};
+use crate::workspace::Workspace;
+use crate::zone::Zones;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// All of it.
+pub(super) struct Setup<'a> {
+    from_dir: &'a Path,
+    settings: RootSettings,
+    store: Result<Arc<Store>, String>,
+    adapters: Adapters,
+    zones: Zones,
+    env: Vec<(OsString, OsString)>,
+    digests: Digests,
+    /// Processes that are running, for signals.
+    pub running: Running,
+}
+
+impl<'a> Setup<'a> {
+    /// For running: the cache is made where there is none. Where that fails tasks run without it.
+    /// Also gives one line for each thing that had to be set aside.
+    pub fn to_run(workspace: &Workspace, from_dir: &'a Path, mode: Mode) -> (Setup<'a>, Vec<String>) {
+        let cache = workspace.settings().cache;
+        if mode == Mode::Off {
+            return (Setup::new(workspace, from_dir, Err(String::new())), Vec::new());
+        }
+        match Store::open(&workspace.root, cache_dir(workspace, &cache).as_deref()) {
+            Ok((store, notices)) => (Setup::new(workspace, from_dir, Ok(store)), notices),
+            Err(error) => (Setup::new(workspace, from_dir, Err(error.to_string())), Vec::new()),
+        }
+    }
+
+    /// For looking: nothing is written.
+    pub fn to_look(workspace: &Workspace, from_dir: &'a Path) -> Setup<'a> {
+        Setup::new(workspace, from_dir, look(workspace).map_err(|error| error.to_string()))
+    }
+
+    /// Keeps the cache below its size, if something was stored; gives the fault where that fails.
+    pub fn keep_below(&self) -> Option<StoreError> {
+        let store = self.store.as_ref().ok().filter(|store| store.has_stored())?;
+        store.keep_below(self.settings.cache.max_size).err()
+    }
+
+    fn new(workspace: &Workspace, from_dir: &'a Path, store: Result<Store, String>) -> Setup<'a> {
+        let settings = workspace.settings();
+        let store = store.map(Arc::new);
+        Setup {
+            from_dir,
+            adapters: Adapters::built_in(Arc::new(StoreMemo(store.as_ref().ok().cloned()))),
+            store,
+            zones: zones(workspace, &settings.cache),
+            settings,
+            env: std::env::vars_os().collect(),
+            digests: Digests::default(),
+            running: Running::new(),
+        }
+    }
+
+    /// What the steps share.
+    pub fn shared(&self, mode: Mode, is_alone: bool) -> Shared<'_> {
+        Shared {
+            store: self.store.as_deref().map_err(Clone::clone),
+            adapters: &self.adapters,
+            zones: &self.zones,
+            env: &self.env,
+            from_dir: self.from_dir,
+            defaults: &self.settings.cache,
+            mode,
+            digests: &self.digests,
+            running: &self.running,
+            is_alone,
+            told: Mutex::default(),
+        }
+    }
+}
+
+/// What the store remembers of adapters, where there is a store.
+struct StoreMemo(Option<Arc<Store>>);
+
+impl Memo for StoreMemo {
+    fn get(&self, key: Digest) -> Option<Vec<u8>> {
+        self.0.as_ref()?.memo(key)
+    }
+
+    fn put(&self, key: Digest, value: &[u8]) {
+        if let Some(store) = &self.0 {
+            store.put_memo(key, value);
+        }
+    }
+}
+
+/// Opens the cache of a workspace for looking.
+pub(super) fn look(workspace: &Workspace) -> Result<Store, StoreError> {
+    let cache = workspace.settings().cache;
+    Store::look(&workspace.root, cache_dir(workspace, &cache).as_deref())
+}
+
+/// Where entries go, if not into `.overhear` at the root.
+pub(super) fn cache_dir(workspace: &Workspace, cache: &CacheDefaults) -> Option<PathBuf> {
+    let from_env = std::env::var_os("OVERHEAR_CACHE_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    from_env.or_else(|| cache.dir.as_ref().map(PathBuf::from)).map(|dir| workspace.root.join(dir))
+}
+
+fn zones(workspace: &Workspace, cache: &CacheDefaults) -> Zones {
+    let resolved = |path: PathBuf| path.canonicalize().ok();
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()).and_then(resolved);
+    let temp = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
+    let mut own = vec![workspace.root.join(crate::store::FOLDER)];
+    own.extend(cache_dir(workspace, cache).and_then(resolved));
+    Zones {
+        places: Places { root: workspace.root.clone(), home },
+        temp: temp.into_iter().filter_map(resolved).collect(),
+        own,
+    }
+}

@@ -1,0 +1,182 @@
+//! Every reason and every refusal: its line, its remedy, and its way through JSON and back. A new
+//! variant fails to compile here until it has its place in the lists.
+#![allow(clippy::unwrap_used)]
+
+use super::reasons::{miss, not_stored, read_miss, read_refusal};
+use super::words::{self, Whose};
+use crate::outcome::{DisabledBy, MissReason, Refusal};
+use std::time::Duration;
+
+/// The line of a reason, and the config that would change it.
+fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
+    match reason {
+        MissReason::NotFound => ("miss: first run", ""),
+        MissReason::InputModified(_) => (
+            "miss: apps/web/src/[id].ts changed",
+            r#""scripts": {"build": {"input": [{"auto": true}, "!src/[[]id[]].ts"]}}"#,
+        ),
+        MissReason::InputAdded(_) => (
+            "miss: packages/ui/new.ts is new",
+            r#""scripts": {"build": {"input": [{"auto": true}, {"pattern": "!packages/ui/new.ts", "base": "workspace"}]}}"#,
+        ),
+        MissReason::InputRemoved(_) => ("miss: ~/.npmrc is gone", ""),
+        MissReason::EnvChanged(_) => ("miss: variable API_URL changed", r#""scripts": {"build": {"untrackedEnv": ["API_URL"]}}"#),
+        MissReason::EnvAdded(_) => ("miss: variable CI is set now", r#""scripts": {"build": {"untrackedEnv": ["CI"]}}"#),
+        MissReason::EnvRemoved(_) => {
+            ("miss: variable CI is not set any more", r#""scripts": {"build": {"untrackedEnv": ["CI"]}}"#)
+        }
+        MissReason::UntrackedEnvChanged => ("miss: other variables are passed untracked", ""),
+        MissReason::ArgsChanged => ("miss: the command or its arguments changed", ""),
+        MissReason::ProgramChanged(_) => ("miss: program node changed", ""),
+        MissReason::CwdChanged => ("miss: the working directory changed", ""),
+        MissReason::InputConfigChanged => ("miss: `input` in the config changed", ""),
+        MissReason::OutputConfigChanged => ("miss: `output` in the config changed", ""),
+        MissReason::ConfigChanged => ("miss: the config changed", ""),
+        MissReason::DeclarationChanged(_) => ("miss: adapter vite says something else", ""),
+        MissReason::OutputChanged(_) => (
+            "miss: apps/web/dist/a.js is not as a run left it",
+            r#""scripts": {"build": {"output": [{"auto": true}, "!dist/a.js"]}}"#,
+        ),
+        MissReason::EntryDamaged(_) => ("miss: the cache entry is damaged (bad bytes)", ""),
+        MissReason::Forced => ("miss: --force", ""),
+        MissReason::CacheDisabled(DisabledBy::Config) => {
+            ("not cached: \"cache\": false in the config", r#""scripts": {"build": {"cache": true}}"#)
+        }
+        MissReason::CacheDisabled(DisabledBy::Flag) => ("not cached: --no-cache", ""),
+        MissReason::CacheDisabled(DisabledBy::Default) => (
+            "not cached: no adapter knows this command (`overhear why` helps)",
+            r#""scripts": {"build": {"cache": true}}"#,
+        ),
+        MissReason::CacheDisabled(DisabledBy::Adapter(..)) => ("not cached: it serves until stopped (vite)", ""),
+        MissReason::CacheDisabled(DisabledBy::Persistent) => ("not cached: it needs the terminal or does not end", ""),
+        MissReason::CacheDisabled(DisabledBy::Fault(_)) => ("not cached: the disk is full", ""),
+        MissReason::Builtin => ("miss: carried out by overhear itself", ""),
+    }
+}
+
+fn reasons() -> Vec<MissReason> {
+    vec![
+        MissReason::NotFound,
+        MissReason::InputModified("apps/web/src/[id].ts".into()),
+        MissReason::InputAdded("packages/ui/new.ts".into()),
+        MissReason::InputRemoved("~/.npmrc".into()),
+        MissReason::EnvChanged("API_URL".into()),
+        MissReason::EnvAdded("CI".into()),
+        MissReason::EnvRemoved("CI".into()),
+        MissReason::UntrackedEnvChanged,
+        MissReason::ArgsChanged,
+        MissReason::ProgramChanged("node".into()),
+        MissReason::CwdChanged,
+        MissReason::InputConfigChanged,
+        MissReason::OutputConfigChanged,
+        MissReason::ConfigChanged,
+        MissReason::DeclarationChanged("vite".into()),
+        MissReason::OutputChanged("apps/web/dist/a.js".into()),
+        MissReason::EntryDamaged("bad bytes".into()),
+        MissReason::Forced,
+        MissReason::CacheDisabled(DisabledBy::Config),
+        MissReason::CacheDisabled(DisabledBy::Flag),
+        MissReason::CacheDisabled(DisabledBy::Default),
+        MissReason::CacheDisabled(DisabledBy::Adapter("vite".into(), "it serves until stopped".into())),
+        MissReason::CacheDisabled(DisabledBy::Persistent),
+        MissReason::CacheDisabled(DisabledBy::Fault("the disk is full".into())),
+        MissReason::Builtin,
+    ]
+}
+
+/// The line of a refusal, and the config that would change it.
+fn refusal_lines(refusal: &Refusal) -> (&'static str, &'static str) {
+    const UNCACHED: &str = r#""scripts": {"build": {"cache": false}}"#;
+    match refusal {
+        Refusal::ReadWriteOverlap { .. } => (
+            "not stored: node changed apps/web/src/gen.ts after it was read",
+            r#""scripts": {"build": {"input": [{"auto": true}, "!src/gen.ts"]}}"#,
+        ),
+        Refusal::ToolAsked => ("not stored: the tool asked for that", UNCACHED),
+        Refusal::TraceIncomplete(_) => ("not stored: not everything could be traced: sudo ran", UNCACHED),
+        Refusal::IpcFailed(_) => ("not stored: something that the tool said may be lost: broken pipe", ""),
+        Refusal::InputChangedDuringRun(_) => (
+            "not stored: apps/web/src/a.ts changed while it ran",
+            r#""scripts": {"build": {"input": [{"auto": true}, "!src/a.ts"]}}"#,
+        ),
+        Refusal::WroteOutside(_) => ("not stored: it wrote /var/lib/x, outside the workspace", UNCACHED),
+        Refusal::OutsideService { .. } => ("not stored: node talked to a program at 127.0.0.1:5432", UNCACHED),
+        Refusal::HiddenEnv { .. } => (
+            "not stored: apps/web/build.py names API_URL, which was not passed",
+            r#""scripts": {"build": {"env": ["API_URL"]}}"#,
+        ),
+        Refusal::Detached(_) => {
+            ("not stored: esbuild goes on after the command ended", r#""scripts": {"build": {"persistent": true}}"#)
+        }
+        Refusal::ReadTerminal => ("not stored: it asked for the terminal", r#""scripts": {"build": {"interactive": true}}"#),
+        Refusal::Interrupted => ("not stored: it was interrupted", ""),
+        Refusal::StoreFailed(_) => ("not stored: the disk is full", ""),
+        Refusal::TooLarge(_) => ("not stored: what it printed is larger than the cache takes", UNCACHED),
+    }
+}
+
+fn refusals() -> Vec<Refusal> {
+    vec![
+        Refusal::ReadWriteOverlap { path: "apps/web/src/gen.ts".into(), process: "node".into() },
+        Refusal::ToolAsked,
+        Refusal::TraceIncomplete("sudo ran".into()),
+        Refusal::IpcFailed("broken pipe".into()),
+        Refusal::InputChangedDuringRun("apps/web/src/a.ts".into()),
+        Refusal::WroteOutside("/var/lib/x".into()),
+        Refusal::OutsideService { address: "127.0.0.1:5432".into(), process: "node".into() },
+        Refusal::HiddenEnv { name: "API_URL".into(), file: "apps/web/build.py".into() },
+        Refusal::Detached("esbuild".into()),
+        Refusal::ReadTerminal,
+        Refusal::Interrupted,
+        Refusal::StoreFailed("the disk is full".into()),
+        Refusal::TooLarge("what it printed".into()),
+    ]
+}
+
+fn whose() -> Whose {
+    Whose { task: "build".into(), section: "scripts", package: "apps/web".into() }
+}
+
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+#[test]
+fn every_reason_has_its_line_and_its_remedy_and_comes_back_from_json() {
+    for reason in reasons() {
+        let (line, remedy) = reason_lines(&reason);
+        assert_eq!(plain(&words::started(&reason)), line);
+        assert!("web#build  ".len() + line.len() <= 80, "{line}");
+        assert_eq!(words::remedy_for_miss(&reason, &whose()).map(|remedy| remedy.line).unwrap_or_default(), remedy);
+        assert_eq!(read_miss(&miss(&reason)), Some(reason));
+    }
+}
+
+#[test]
+fn every_refusal_has_its_line_and_its_remedy_and_comes_back_from_json() {
+    for refusal in refusals() {
+        let (line, remedy) = refusal_lines(&refusal);
+        assert_eq!(plain(&words::not_stored(&refusal)), line);
+        assert!("web#build  ".len() + line.len() <= 80, "{line}");
+        assert!(words::advice_for_refusal(&refusal).len() + 2 <= 80);
+        assert_eq!(words::remedy_for_refusal(&refusal, &whose()).map(|remedy| remedy.line).unwrap_or_default(), remedy);
+        assert_eq!(read_refusal(&not_stored(&refusal)), Some(refusal));
+    }
+}
+
+#[test]
+fn a_remedy_names_the_file_that_it_belongs_in() {
+    let reason = MissReason::EnvChanged("A".into());
+    let file = |package: &str| {
+        let whose = Whose { package: package.into(), ..whose() };
+        words::remedy_for_miss(&reason, &whose).unwrap().file
+    };
+    assert_eq!((file("").as_str(), file("apps/web").as_str()), ("overhear.json", "apps/web/overhear.json"));
+}
+
+#[test]
+fn durations_read_well() {
+    for (millis, text) in [(0, "0 ms"), (812, "812 ms"), (2_310, "2.3 s"), (250_000, "4 min 10 s")] {
+        assert_eq!(words::duration(Duration::from_millis(millis)), text);
+    }
+}
