@@ -72,11 +72,20 @@ fn compile_guests(root: &Path, target_dir: &Path, names: &[String]) -> Fallible<
             || name.starts_with("CARGO_PROFILE_")
             || name.starts_with("CARGO_CFG_")
             || name.starts_with("CARGO_FEATURE_")
-            || ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "RUSTDOCFLAGS"].contains(&&*name);
+            || ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "RUSTDOCFLAGS"]
+                .contains(&&*name);
         if for_outer_target {
             cargo.env_remove(&*name);
         }
     }
+    // No path of this machine in what is shipped, and the same bytes on each.
+    let home =
+        std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
+    let mut flags = format!("--remap-path-prefix={}=overhear", root.display());
+    if let Ok(home) = home {
+        flags = format!("{flags}\u{1f}--remap-path-prefix={home}=cargo");
+    }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
     let output = cargo.output().map_err(|error| format!("cannot start cargo for the adapters: {error}"))?;
     if !output.status.success() {
         return Err(format!("the adapters do not build:\n{}", String::from_utf8_lossy(&output.stderr)).into());
@@ -95,7 +104,10 @@ fn require_target() -> Fallible<()> {
     if output.status.success() && Path::new(&folder).is_dir() {
         return Ok(());
     }
-    Err(format!("the built-in adapters need the target {GUEST_TARGET}: run `rustup target add {GUEST_TARGET}`").into())
+    Err(format!(
+        "the built-in adapters need the target {GUEST_TARGET}: run `rustup target add {GUEST_TARGET}`"
+    )
+    .into())
 }
 
 /// Encodes, describes and precompiles one adapter; gives its line of the table.
@@ -151,6 +163,7 @@ fn table_row(
     writeln!(row, "version: {:?},", description.version)?;
     writeln!(row, "programs: &{:?},", description.programs)?;
     writeln!(row, "packages: &{:?},", description.packages)?;
+    writeln!(row, "refines: &{:?},", description.refines)?;
     writeln!(row, "config_files: &{:?},", description.config_files)?;
     writeln!(row, "may_read_env: &{:?},", description.may_read_env)?;
     let rules: Vec<String> = description.may_read.iter().map(rule).collect();

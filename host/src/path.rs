@@ -57,6 +57,9 @@ impl Places {
             let bytes = inside.as_os_str().as_bytes();
             return PortablePath(if bytes.is_empty() { b".".as_slice().into() } else { bytes.into() });
         }
+        if self.home.as_deref() == Some(path) {
+            return PortablePath(b"~".as_slice().into());
+        }
         if let Some(above) = self.above(path) {
             return above;
         }
@@ -89,6 +92,9 @@ impl Places {
         let bytes = path.as_bytes();
         if bytes == b"." {
             return self.root.clone();
+        }
+        if let (b"~", Some(home)) = (bytes, &self.home) {
+            return home.clone();
         }
         if let (Some(below), Some(home)) = (bytes.strip_prefix(b"~/"), &self.home) {
             return home.join(OsStr::from_bytes(below));
@@ -139,7 +145,8 @@ mod tests {
             ("/home/u/w/package.json", "../package.json"),
             ("/home/u/package.json", "../../package.json"),
             ("/home/u/w", ".."),
-            ("/home/u", "../.."),
+            ("/home/u", "~"),
+            ("/home", "../../.."),
             ("/package.json", "../../../../package.json"),
             ("/home/u/w/other/deep", "~/w/other/deep"),
             ("/home/u/.cache/x", "~/.cache/x"),

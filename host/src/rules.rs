@@ -3,12 +3,12 @@
 
 use crate::access::Listing;
 use crate::config::{PatternBase, Selection};
-use crate::declaration::{Base, PathRule};
+use crate::declaration::PathRule;
 use crate::hint::Hint;
 use crate::settle::{Evidence, Ignored, Source};
 use crate::stamp::Found;
-use globset::{GlobBuilder, GlobMatcher};
-use std::path::{Path, PathBuf};
+use crate::tree::Tree;
+use std::path::Path;
 
 /// The rules for one run.
 pub struct Rules {
@@ -23,12 +23,6 @@ pub struct Rule {
     tree: Tree,
     source: Source,
     why: String,
-}
-
-/// Paths: a folder with all below, or all that match a glob with all below.
-enum Tree {
-    Below(PathBuf),
-    Glob { base: PathBuf, own: GlobMatcher, below: GlobMatcher },
 }
 
 /// A [`Selection`] ready to be asked.
@@ -96,12 +90,12 @@ impl Rule {
     }
 
     fn declared(rule: &PathRule, evidence: &Evidence) -> Rule {
-        let base = match rule.base {
-            Base::Workspace => &evidence.zones.places.root,
-            Base::Package => evidence.package_dir,
-            Base::Cwd => evidence.cwd,
-        };
-        Rule { tree: Tree::new(base, &rule.pattern), source: Source::Declared, why: rule.why.clone() }
+        Rule { tree: Tree::declared(rule, evidence.bases()), source: Source::Declared, why: rule.why.clone() }
+    }
+
+    /// Whether an adapter says so: then it is believed within bounds only.
+    pub fn is_declared(&self) -> bool {
+        self.source == Source::Declared
     }
 
     /// An adapter may only hide a read where that cannot make a hit wrong: in a hidden folder of
@@ -164,44 +158,6 @@ impl Selected {
     fn names(&self, path: &Path) -> bool {
         self.patterns.iter().any(|(exclude, tree)| !exclude && tree.holds(path)) && !self.excludes(path)
     }
-}
-
-impl Tree {
-    /// A pattern together with all below what it matches.
-    fn new(base: &Path, pattern: &str) -> Tree {
-        let stem = pattern.strip_suffix("/**").unwrap_or(pattern);
-        if stem == "." {
-            return Tree::Below(base.to_path_buf());
-        }
-        if !stem.contains(['*', '?', '{', '[', '\\']) {
-            return Tree::Below(crate::path::join_lexically(base, Path::new(stem)));
-        }
-        Tree::Glob { base: base.to_path_buf(), own: glob(stem), below: glob(&format!("{stem}/**")) }
-    }
-
-    /// Only what the pattern matches, as a config means it.
-    fn exact(base: &Path, pattern: &str) -> Tree {
-        match pattern.strip_suffix("/**") {
-            Some(stem) if !stem.contains(['*', '?', '{', '[', '\\']) => Tree::Below(base.join(stem)),
-            _ => Tree::Glob { base: base.to_path_buf(), own: glob(pattern), below: glob(pattern) },
-        }
-    }
-
-    fn holds(&self, path: &Path) -> bool {
-        match self {
-            Tree::Below(folder) => path.starts_with(folder),
-            Tree::Glob { base, own, below } => {
-                path.strip_prefix(base).is_ok_and(|inside| own.is_match(inside) || below.is_match(inside))
-            }
-        }
-    }
-}
-
-/// A pattern that does not parse matches only itself, literally; the config has been checked before.
-fn glob(pattern: &str) -> GlobMatcher {
-    let build = |pattern: &str| GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
-    let glob = build(pattern).or_else(|_| build(&globset::escape(pattern)));
-    glob.expect("an escaped pattern is a valid pattern").compile_matcher()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::hint::{EnvSelect, Hint};
 use crate::outcome::Refusal;
 use crate::rules::Rules;
 use crate::stamp::{Found, Stamp};
+use crate::tree::Bases;
 use crate::zone::{Zone, Zones};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,13 @@ pub struct Evidence<'a> {
     pub folder_made_before: &'a dyn Fn(&Path) -> bool,
     /// The digest of that earlier state of a file, where somebody computed it in time.
     pub digest_before: &'a dyn Fn(&Path, &Stamp) -> Option<Digest>,
+}
+
+impl Evidence<'_> {
+    /// The folders that patterns of the declaration are relative to.
+    pub fn bases(&self) -> Bases<'_> {
+        Bases { root: &self.zones.places.root, package_dir: self.package_dir, cwd: self.cwd }
+    }
 }
 
 /// Where a fact comes from.
@@ -261,7 +269,20 @@ fn settle_change(
     if matches!(zone, Zone::Scratch | Zone::Git) || (is_temporary && zone != Zone::Workspace) {
         return Ok(());
     }
+    let overlap = || Refusal::ReadWriteOverlap {
+        path: evidence.zones.places.portable(path).to_string(),
+        process: evidence.observed.process(change.pid).to_owned(),
+    };
+    let overlaps = first_content_read(seen).filter(|read| fate.is_before_change(read)).is_some_and(|read| {
+        let known = matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
+        // An adapter's word counts as far as it may hide the read.
+        let hidden = || rules.ignores_read(path).is_some_and(|rule| rule.may_hide(evidence, path, &read.found));
+        matches!(read.found, Found::File(_)) && !known && !hidden()
+    });
     if let Some(rule) = rules.ignores_write(path) {
+        if overlaps && rule.is_declared() {
+            return Err(overlap());
+        }
         settled.ignored.push(rule.ignored(path, false));
         return Ok(());
     }
@@ -281,14 +302,8 @@ fn settle_change(
             _ => Err(Refusal::WroteOutside(evidence.zones.places.portable(path).to_string())),
         };
     }
-    if let Some(read) = first_content_read(seen).filter(|read| fate.is_before_change(read)) {
-        let known = matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
-        if matches!(read.found, Found::File(_)) && !known && rules.ignores_read(path).is_none() {
-            return Err(Refusal::ReadWriteOverlap {
-                path: evidence.zones.places.portable(path).to_string(),
-                process: evidence.observed.process(change.pid).to_owned(),
-            });
-        }
+    if overlaps {
+        return Err(overlap());
     }
     if is_gone {
         settled.removed.push(path.to_path_buf());

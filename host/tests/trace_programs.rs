@@ -57,7 +57,18 @@ const CASES: &[(&str, &[&str])] = &[
     ("excl", &["blind new -", "kind a f", "!read a f", "!change a f", "!blind a f"]),
     ("replace", &["blind a f", "!read a f", "removed tmp", "blind tmp -"]),
     ("rename", &["read a f", "removed a", "blind moved -"]),
-    ("rename_folder", &["blind dist/x -", "blind dist/s/y -", "blind dist -", "removed t/x", "removed t", "!list t d", "change-before-read dist/x"]),
+    (
+        "rename_folder",
+        &[
+            "blind dist/x -",
+            "blind dist/s/y -",
+            "blind dist -",
+            "removed t/x",
+            "removed t",
+            "!list t d",
+            "change-before-read dist/x",
+        ],
+    ),
     ("move_folder", &["read d/a f", "removed d/a", "blind e/a -", "removed d", "list d d", "blind e/s -"]),
     ("noreplace", &["kind b f", "!removed a", "!blind b f"]),
     ("exchange", &["read a f", "read b f", "blind a f", "blind b f"]),
@@ -119,7 +130,10 @@ fn check_all(program: &Path) {
                 None => facts.iter().any(|known| known == fact),
             };
             if !holds {
-                wrong.push(format!("{case}: {fact}\n  of {facts:?}\n  {:?}", ended.observed.as_ref().unwrap().incomplete));
+                wrong.push(format!(
+                    "{case}: {fact}\n  of {facts:?}\n  {:?}",
+                    ended.observed.as_ref().unwrap().incomplete
+                ));
             }
         }
     }
@@ -160,9 +174,11 @@ fn interpreters_and_searched_programs_are_seen() {
     std::fs::create_dir(root.join("bin")).unwrap();
     script(&root.join("bin/tool"), "#!/usr/bin/env inner\n");
     script(&root.join("bin/inner"), "#!/bin/sh\ncat a\n");
-    let path = OsString::from(format!("{}/none:{}/bin:{}", root.display(), root.display(), path_value().display()));
+    let path =
+        OsString::from(format!("{}/none:{}/bin:{}", root.display(), root.display(), path_value().display()));
     let env = vec![("PATH".into(), path.clone())];
-    let launch = Launch { program: "/bin/sh".into(), args: vec!["-c".into(), "tool".into()], cwd: root.clone(), env };
+    let launch =
+        Launch { program: "/bin/sh".into(), args: vec!["-c".into(), "tool".into()], cwd: root.clone(), env };
     let ended = run(&launch, Mode::Traced(Spec::new(path, vec![])), &Running::new(), &mut |_, _| {}).unwrap();
     let observed = ended.observed.unwrap();
     assert_eq!(ended.exit_code, 0);
@@ -175,9 +191,10 @@ fn interpreters_and_searched_programs_are_seen() {
         assert_eq!(observed.searched.get(name), Some(&program), "{:?}", observed.searched);
     }
     assert!(observed.searched.contains_key("cat"));
-    let loader = observed.paths.iter().find(|(path, seen)| {
-        seen.exec.is_some() && path.to_string_lossy().contains("ld-")
-    });
+    let loader = observed
+        .paths
+        .iter()
+        .find(|(path, seen)| seen.exec.is_some() && path.to_string_lossy().contains("ld-"));
     assert!(loader.is_some(), "the dynamic loader is executed too");
     assert!(observed.processes.values().any(|name| name == "cat"));
 }
@@ -195,7 +212,11 @@ fn reads_of_one_path_keep_only_the_first() {
 }
 
 fn script(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
+    // Written by another process: one that is forked by another test meanwhile would inherit a
+    // descriptor for writing, and the kernel executes nothing that is open for writing.
+    let source = path.with_extension("source");
+    std::fs::write(&source, text).unwrap();
+    assert!(Command::new("cp").arg(source).arg(path).status().unwrap().success());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
@@ -207,7 +228,8 @@ fn path_value() -> OsString {
 fn program(is_static: bool) -> &'static Path {
     static BUILT: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
     BUILT[usize::from(is_static)].get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(if is_static { "static" } else { "dynamic" });
+        let folder =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(if is_static { "static" } else { "dynamic" });
         std::fs::create_dir_all(&folder).unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/calls.c");
         let target = folder.join("calls");
@@ -238,7 +260,8 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn launch(program: &Path, args: &[&str], cwd: &Path, env: &[(&str, &str)]) -> Launch {
-    let mut env: Vec<(OsString, OsString)> = env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    let mut env: Vec<(OsString, OsString)> =
+        env.iter().map(|(name, value)| (name.into(), value.into())).collect();
     env.push(("SELF".into(), program.into()));
     env.push(("PATH".into(), path_value()));
     Launch { program: program.into(), args: args.iter().map(OsString::from).collect(), cwd: cwd.into(), env }
@@ -297,7 +320,8 @@ fn of_path(path: &str, seen: &Seen, facts: &mut Vec<String>) {
         facts.push(format!("change-before-read {path}"));
     }
     if let Some((_, names)) = &seen.list {
-        let names: Vec<_> = names.iter().map(|(name, _)| AsRef::<OsStr>::as_ref(name).to_string_lossy()).collect();
+        let names: Vec<_> =
+            names.iter().map(|(name, _)| AsRef::<OsStr>::as_ref(name).to_string_lossy()).collect();
         facts.push(format!("names {path} {}", names.join(",")));
     }
     if seen.removed {

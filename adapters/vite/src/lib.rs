@@ -9,8 +9,18 @@ use overhear_adapter::{
 };
 
 /// Flags that never take the next word as their value.
-const SWITCHES: &[&str] =
-    &["app", "clearScreen", "cors", "emptyOutDir", "force", "help", "profile", "strictPort", "version", "watch"];
+const SWITCHES: &[&str] = &[
+    "app",
+    "clearScreen",
+    "cors",
+    "emptyOutDir",
+    "force",
+    "help",
+    "profile",
+    "strictPort",
+    "version",
+    "watch",
+];
 
 const ALIASES: &[(&str, &str)] = &[
     ("c", "config"),

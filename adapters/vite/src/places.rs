@@ -37,13 +37,20 @@ fn find(call: &Invocation, args: &Args, host: &dyn Host) -> Result<Option<String
         return Ok(None);
     }
     if let Some(path) = args.value("config") {
-        let file = paths::join(&call.cwd, path).ok_or_else(|| format!("--config {path} is outside the workspace"))?;
+        let file = paths::join(&call.cwd, path)
+            .ok_or_else(|| format!("--config {path} is outside the workspace"))?;
         let name = file.rsplit('/').next().unwrap_or(&file);
         let readable = [".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"].iter().any(|end| name.ends_with(end));
-        return if readable { Ok(Some(file)) } else { Err(format!("{file} is no JavaScript or TypeScript file")) };
+        return if readable {
+            Ok(Some(file))
+        } else {
+            Err(format!("{file} is no JavaScript or TypeScript file"))
+        };
     }
     let folder = match args.words.get(1) {
-        Some(root) => paths::join(&call.cwd, root).ok_or_else(|| format!("the root {root} is outside the workspace"))?,
+        Some(root) => {
+            paths::join(&call.cwd, root).ok_or_else(|| format!("the root {root} is outside the workspace"))?
+        }
         None => call.cwd.clone(),
     };
     let candidates = CONFIG_NAMES.iter().filter_map(|name| paths::join(&folder, name));

@@ -89,7 +89,10 @@ pub struct Places {
 impl Places {
     /// `None` when they are no text, or outside the root: no adapter is asked then.
     pub fn of(call: Call) -> Option<Places> {
-        Some(Places { cwd: relative(call.root, call.cwd)?, package_dir: relative(call.root, call.package_dir)? })
+        Some(Places {
+            cwd: relative(call.root, call.cwd)?,
+            package_dir: relative(call.root, call.package_dir)?,
+        })
     }
 }
 
@@ -156,7 +159,11 @@ impl Asker {
     /// From here on, this adapter asks.
     pub fn permit(&mut self, adapter: &BuiltIn) {
         let roots = PatternRoots { package: &self.places.package_dir, cwd: &self.places.cwd };
-        self.may_read = adapter.may_read.iter().filter_map(|(base, text)| Pattern::new(*base, text, roots).ok()).collect();
+        self.may_read = adapter
+            .may_read
+            .iter()
+            .filter_map(|(base, text)| Pattern::new(*base, text, roots).ok())
+            .collect();
         let allowed = |(name, _): &&(String, Option<String>)| adapter.may_read_env.contains(&name.as_str());
         self.env = self.env_of_call.iter().filter(allowed).cloned().collect();
     }
@@ -199,7 +206,8 @@ impl Asker {
     /// Kind of what lies there.
     pub fn kind(&mut self, path: &str) -> Result<Option<Kind>, Wrong> {
         let path = self.admit("kind", path)?;
-        let absolute = self.beneath_root("kind", parent(&path))?.join(Path::new(&path).file_name().unwrap_or_default());
+        let absolute =
+            self.beneath_root("kind", parent(&path))?.join(Path::new(&path).file_name().unwrap_or_default());
         let (kind, letter) = kind_at(&absolute).map_err(|wrong| named(wrong, "kind", &path))?;
         self.record(Question::Kind(path), Digest::of(&[letter]), Vec::new());
         Ok(kind)
@@ -232,7 +240,9 @@ impl Asker {
     /// How a package name resolves from the package folder.
     pub fn package(&mut self, name: &str) -> Result<Option<ToolPackage>, Wrong> {
         self.count()?;
-        let sound = !name.is_empty() && name.len() <= 214 && !name.split('/').any(|part| matches!(part, "" | "." | ".."));
+        let sound = !name.is_empty()
+            && name.len() <= 214
+            && !name.split('/').any(|part| matches!(part, "" | "." | ".."));
         if !sound || name.contains(['\\', '\0']) {
             return Err(Wrong::new("bad-path", format!("resolve-package({name:?}) is no name of a package")));
         }
@@ -252,7 +262,10 @@ impl Asker {
         // Repeated questions are recorded once, so they are counted by what they cost.
         self.spend(64)?;
         if self.answers.len() >= QUESTIONS_MAX {
-            return Err(Wrong::new("too-many-questions", format!("more than {QUESTIONS_MAX} questions in one call")));
+            return Err(Wrong::new(
+                "too-many-questions",
+                format!("more than {QUESTIONS_MAX} questions in one call"),
+            ));
         }
         Ok(())
     }
@@ -260,7 +273,10 @@ impl Asker {
     fn spend(&mut self, bytes: u64) -> Result<(), Wrong> {
         self.answered_bytes += bytes;
         if self.answered_bytes > ANSWERS_BYTES_MAX {
-            return Err(Wrong::new("too-many-questions", format!("answers of more than {ANSWERS_BYTES_MAX} bytes in one call")));
+            return Err(Wrong::new(
+                "too-many-questions",
+                format!("answers of more than {ANSWERS_BYTES_MAX} bytes in one call"),
+            ));
         }
         Ok(())
     }
@@ -287,7 +303,10 @@ impl Asker {
 
     fn check_permission(&self, function: &str, path: &str) -> Result<(), Wrong> {
         if is_secret(path) {
-            return Err(Wrong::new("not-permitted", format!("{function}({path:?}): files of this name are never read")));
+            return Err(Wrong::new(
+                "not-permitted",
+                format!("{function}({path:?}): files of this name are never read"),
+            ));
         }
         if self.may_read.iter().any(|pattern| pattern.matches(path)) {
             return Ok(());
@@ -299,11 +318,19 @@ impl Asker {
     fn beneath_root(&self, function: &str, path: &str) -> Result<PathBuf, Wrong> {
         let joined = self.root.join(path);
         match joined.canonicalize() {
-            Ok(real) if !real.starts_with(&self.root) => {
-                Err(Wrong::new("outside-workspace", format!("{function}({path:?}) leads to {}", real.display())))
-            }
-            Ok(real) if real.strip_prefix(&self.root).is_ok_and(|inside| inside.to_str().is_some_and(is_secret)) => {
-                Err(Wrong::new("not-permitted", format!("{function}({path:?}) leads to a file that is never read")))
+            Ok(real) if !real.starts_with(&self.root) => Err(Wrong::new(
+                "outside-workspace",
+                format!("{function}({path:?}) leads to {}", real.display()),
+            )),
+            Ok(real)
+                if real
+                    .strip_prefix(&self.root)
+                    .is_ok_and(|inside| inside.to_str().is_some_and(is_secret)) =>
+            {
+                Err(Wrong::new(
+                    "not-permitted",
+                    format!("{function}({path:?}) leads to a file that is never read"),
+                ))
             }
             // As asked, not as found: what it leads to may change.
             _ => Ok(joined),
@@ -330,10 +357,12 @@ impl Asker {
             Question::Content(path) => read_file(&at(path))
                 .ok()
                 .map(|(text, sight)| (content_digest(text.as_deref().map(str::as_bytes)), vec![sight])),
-            Question::Kind(path) => kind_at(&at(path)).ok().map(|(_, letter)| (Digest::of(&[letter]), Vec::new())),
-            Question::List(path) => {
-                list_folder(&at(path)).ok().map(|(entries, sight)| (list_digest(entries.as_deref()), vec![sight]))
+            Question::Kind(path) => {
+                kind_at(&at(path)).ok().map(|(_, letter)| (Digest::of(&[letter]), Vec::new()))
             }
+            Question::List(path) => list_folder(&at(path))
+                .ok()
+                .map(|(entries, sight)| (list_digest(entries.as_deref()), vec![sight])),
             Question::Env(name) => {
                 let digest = env_digest(&super::memo::salt(memo), (call.env)(name).as_deref());
                 Some((digest, vec![Sight::Variable]))
@@ -378,7 +407,9 @@ impl Sight {
         match to {
             None => path.metadata().is_err_and(|error| is_absence(&error)),
             Some(to) if to == path => stamp.is_some() && stamp_of(to) == *stamp,
-            Some(to) => stamp.is_some() && path.canonicalize().is_ok_and(|real| real == *to) && stamp_of(to) == *stamp,
+            Some(to) => {
+                stamp.is_some() && path.canonicalize().is_ok_and(|real| real == *to) && stamp_of(to) == *stamp
+            }
         }
     }
 }
@@ -416,7 +447,10 @@ fn read_file(path: &Path) -> Result<(Option<String>, Sight), Wrong> {
     // The stamp is of before the reading: a change during it shows at the next look.
     let stamp = settled(Stamp::of(&meta));
     let mut bytes = Vec::new();
-    (&mut file).take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(|error| Wrong::new("unreadable", error.to_string()))?;
+    (&mut file)
+        .take(FILE_BYTES_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Wrong::new("unreadable", error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| Wrong::new("unreadable", "it is not UTF-8"))?;
     Ok((Some(text), Sight::Leads { path: path.to_owned(), to: Some(real), stamp }))
 }
@@ -462,10 +496,13 @@ fn list_folder(path: &Path) -> Result<(Listing, Sight), Wrong> {
 fn config_files(root: &Path, package_dir: &str, names: &[String]) -> (Vec<String>, Sight) {
     let folder = if package_dir == "." { root.to_owned() } else { root.join(package_dir) };
     let roots = PatternRoots { package: package_dir, cwd: package_dir };
-    let patterns: Vec<Pattern> =
-        names.iter().filter_map(|name| Pattern::new(crate::declaration::Base::Package, name, roots).ok()).collect();
+    let patterns: Vec<Pattern> = names
+        .iter()
+        .filter_map(|name| Pattern::new(crate::declaration::Base::Package, name, roots).ok())
+        .collect();
     let Ok((Some(entries), sight)) = list_folder(&folder) else { return (Vec::new(), Sight::at(&folder)) };
-    let path = |name: &String| if package_dir == "." { name.clone() } else { format!("{package_dir}/{name}") };
+    let path =
+        |name: &String| if package_dir == "." { name.clone() } else { format!("{package_dir}/{name}") };
     let found = entries
         .iter()
         .filter(|(_, kind)| matches!(kind, Kind::File | Kind::Symlink))
@@ -512,7 +549,10 @@ fn is_secret(path: &str) -> bool {
     path.split('/').any(|part| part == ".git")
         || lower == ".env"
         || lower.starts_with(".env.")
-        || matches!(lower.as_str(), ".npmrc" | ".yarnrc" | ".yarnrc.yml" | ".netrc" | ".pypirc" | "credentials")
+        || matches!(
+            lower.as_str(),
+            ".npmrc" | ".yarnrc" | ".yarnrc.yml" | ".netrc" | ".pypirc" | "credentials"
+        )
         || lower.starts_with("id_rsa")
         || lower.starts_with("id_ed25519")
         || [".pem", ".key", ".p12", ".pfx"].iter().any(|end| lower.ends_with(end))

@@ -3,7 +3,9 @@
 use super::bindings::overhear::adapter::types as wit;
 use super::fault::Wrong;
 use super::patterns;
-use crate::declaration::{AdapterId, Advice, Base, Declaration, EnvMode, EnvRule, EnvSelectRule, PathRule, Verdict};
+use crate::declaration::{
+    AdapterId, Advice, Base, Declaration, EnvMode, EnvRule, EnvSelectRule, PathRule, Verdict,
+};
 
 const RULES_MAX: usize = 2_000;
 const ADVICE_MAX: usize = 50;
@@ -94,7 +96,12 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    fn convert(&mut self, list: &str, said: Vec<wit::PathRule>, breadth: Breadth) -> Result<Vec<PathRule>, Wrong> {
+    fn convert(
+        &mut self,
+        list: &str,
+        said: Vec<wit::PathRule>,
+        breadth: Breadth,
+    ) -> Result<Vec<PathRule>, Wrong> {
         let mut rules = Vec::with_capacity(said.len());
         for (at, rule) in said.into_iter().enumerate() {
             let named = |wrong: Wrong| Wrong { what: format!("{list}[{at}]: {}", wrong.what), ..wrong };
@@ -121,7 +128,8 @@ impl Rules<'_> {
 fn env_rule((at, rule): (usize, wit::EnvRule)) -> Result<EnvRule, Wrong> {
     let said = selector_text(&rule.selector);
     let bad = |why: &str| Wrong::new("bad-env-rule", format!("env[{at}]: {:?} {why}", short(said)));
-    if said.is_empty() || said.len() > 256 || said.contains(['=', '\0']) || said.chars().any(char::is_control) {
+    if said.is_empty() || said.len() > 256 || said.contains(['=', '\0']) || said.chars().any(char::is_control)
+    {
         return Err(bad("is no name of a variable"));
     }
     let select = match &rule.selector {

@@ -58,7 +58,8 @@ fn create() -> Result<Shared, String> {
     CREATED.fetch_add(1, Ordering::Relaxed);
     let engine = Engine::new(&engine_config()).map_err(|error| format!("{error:#}"))?;
     let mut linker = Linker::new(&engine);
-    Adapter::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).map_err(|error| format!("{error:#}"))?;
+    Adapter::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)
+        .map_err(|error| format!("{error:#}"))?;
     let ticker = engine.clone();
     let named = std::thread::Builder::new().name("adapter-clock".into());
     named.spawn(move || CLOCK.tick(&ticker)).map_err(|error| error.to_string())?;
@@ -130,7 +131,11 @@ impl Guest {
         Guest::of_component(id, "0.0.0", component)
     }
 
-    fn of_component(id: &str, version: &str, component: Result<Component, Wrong>) -> Result<Guest, AdapterFault> {
+    fn of_component(
+        id: &str,
+        version: &str,
+        component: Result<Component, Wrong>,
+    ) -> Result<Guest, AdapterFault> {
         let pre = component.and_then(|component| link(shared()?, &component));
         match pre {
             Ok(pre) => Ok(Guest { id: id.into(), version: version.into(), pre }),
@@ -145,7 +150,10 @@ impl Guest {
             Ok(types::Match::No) => Ok(None),
             Ok(types::Match::Yes(name)) if is_name(&name) => Ok(Some(name)),
             Ok(types::Match::Yes(name)) => {
-                let what = format!("the subcommand {:?} is not a short plain name", name.chars().take(40).collect::<String>());
+                let what = format!(
+                    "the subcommand {:?} is not a short plain name",
+                    name.chars().take(40).collect::<String>()
+                );
                 Err(self.fault("detect", Wrong::new("bad-string", what)))
             }
             Err(wrong) => Err(self.fault("detect", wrong)),
@@ -161,8 +169,9 @@ impl Guest {
         asker: &mut Asker,
     ) -> Result<Declaration, AdapterFault> {
         let lent = std::mem::replace(asker, asker.empty());
-        let (back, result) =
-            self.run(Some(lent), |guest, store| guest.overhear_adapter_guest().call_declare(store, call, subcommand));
+        let (back, result) = self.run(Some(lent), |guest, store| {
+            guest.overhear_adapter_guest().call_declare(store, call, subcommand)
+        });
         if let Some(back) = back {
             *asker = back;
         }
@@ -180,7 +189,8 @@ impl Guest {
             Ok(shared) => shared,
             Err(wrong) => return (asker, Err(wrong)),
         };
-        let mut store = Store::new(&shared.engine, State { asker, limits: Limits::default(), log: String::new() });
+        let mut store =
+            Store::new(&shared.engine, State { asker, limits: Limits::default(), log: String::new() });
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(DEADLINE_TICKS);
         store.set_hostcall_fuel(HANDOVER_BYTES_MAX);
@@ -209,7 +219,12 @@ fn fault(id: &str, version: &str, function: &str, wrong: Wrong) -> AdapterFault 
 }
 
 /// The call as a guest sees it.
-pub fn invocation(call: Call, places: &Places, tool: Option<ToolPackage>, config_files: Vec<String>) -> Invocation {
+pub fn invocation(
+    call: Call,
+    places: &Places,
+    tool: Option<ToolPackage>,
+    config_files: Vec<String>,
+) -> Invocation {
     Invocation {
         program: call.name.to_owned(),
         tool: tool.map(package_ref),
@@ -251,12 +266,19 @@ fn compile(engine: &Engine, wasm: &[u8]) -> Result<Component, Wrong> {
         _ => return Err(Wrong::new("not-wasm", "the file is no WebAssembly")),
     }
     if wasm.len() > WASM_BYTES_MAX {
-        return Err(Wrong::new("too-complex", format!("{} bytes, the limit is {WASM_BYTES_MAX}", wasm.len())));
+        return Err(Wrong::new(
+            "too-complex",
+            format!("{} bytes, the limit is {WASM_BYTES_MAX}", wasm.len()),
+        ));
     }
     Component::new(engine, wasm).map_err(|error| {
         let detail = format!("{error:#}");
         let off = ["threads", "memory64", "gc", "shared memory", "memory index type"];
-        let code = if off.iter().any(|feature| detail.contains(feature)) { "unsupported-feature" } else { "invalid-wasm" };
+        let code = if off.iter().any(|feature| detail.contains(feature)) {
+            "unsupported-feature"
+        } else {
+            "invalid-wasm"
+        };
         Wrong::new(code, one_line(&detail))
     })
 }
@@ -273,7 +295,12 @@ fn link(shared: &Shared, component: &Component) -> Result<AdapterPre<State>, Wro
     let exports: Vec<String> = kind.exports(&shared.engine).map(|(name, _)| name.to_owned()).collect();
     let guest = exports.iter().find_map(|name| name.strip_prefix("overhear:adapter/guest@"));
     match guest {
-        None => return Err(Wrong::new("wrong-world", "it is no overhear adapter: it does not export overhear:adapter/guest")),
+        None => {
+            return Err(Wrong::new(
+                "wrong-world",
+                "it is no overhear adapter: it does not export overhear:adapter/guest",
+            ));
+        }
         Some(version) if !version.starts_with("0.1.") => {
             let what = format!("it was built for adapter API {version}; this overhear speaks 0.1");
             return Err(Wrong::new("api-too-new", what));
@@ -294,7 +321,9 @@ fn explain(error: &wasmtime::Error, log: &str) -> Wrong {
     let detail = one_line(&format!("{error:#}"));
     let last_words = log.trim().lines().next_back().map(|line| format!(": {line}")).unwrap_or_default();
     match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => Wrong::new("fuel", format!("more than {} M units of fuel used", FUEL / 1_000_000)),
+        Some(Trap::OutOfFuel) => {
+            Wrong::new("fuel", format!("more than {} M units of fuel used", FUEL / 1_000_000))
+        }
         Some(Trap::Interrupt) => {
             let limit = TICK * u32::try_from(DEADLINE_TICKS).unwrap_or(u32::MAX);
             Wrong::new("time-limit", format!("it took more than {limit:?}"))
@@ -303,9 +332,10 @@ fn explain(error: &wasmtime::Error, log: &str) -> Wrong {
         Some(Trap::UnreachableCodeReached) => Wrong::new("adapter-bug", format!("it panicked{last_words}")),
         Some(Trap::MemoryOutOfBounds) => Wrong::new("adapter-bug", format!("memory fault{last_words}")),
         Some(trap) => Wrong::new("adapter-bug", format!("{trap}{last_words}")),
-        None if detail.contains("too much data") => {
-            Wrong::new("output-too-large", format!("it handed over more than {HANDOVER_BYTES_MAX} bytes at once"))
-        }
+        None if detail.contains("too much data") => Wrong::new(
+            "output-too-large",
+            format!("it handed over more than {HANDOVER_BYTES_MAX} bytes at once"),
+        ),
         None if detail.contains("utf-8") => Wrong::new("bad-string", detail),
         None if detail.contains("instance count too high") => Wrong::new("too-many-instances", detail),
         None => Wrong::new("adapter-bug", detail),
@@ -325,7 +355,9 @@ fn one_line(text: &str) -> String {
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:.".contains(&byte))
+    !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:.".contains(&byte))
 }
 
 /// What one instance has on our side.
@@ -338,7 +370,12 @@ struct State {
 
 impl State {
     fn asker(&mut self, function: &str) -> wasmtime::Result<&mut Asker> {
-        let impure = || Wrong::new("impure-detect", format!("{function} was asked in a function that may only look at its argument"));
+        let impure = || {
+            Wrong::new(
+                "impure-detect",
+                format!("{function} was asked in a function that may only look at its argument"),
+            )
+        };
         self.asker.as_mut().ok_or_else(|| impure().into())
     }
 }
@@ -401,7 +438,11 @@ impl ResourceLimiter for Limits {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         if total > MEMORY_BYTES_MAX {
-            let what = format!("asked for {} MiB of memory, the limit is {}", total >> 20, MEMORY_BYTES_MAX >> 20);
+            let what = format!(
+                "asked for {} MiB of memory, the limit is {}",
+                total.div_ceil(1 << 20),
+                MEMORY_BYTES_MAX >> 20
+            );
             return Err(Wrong::new("memory-limit", what).into());
         }
         self.memory_bytes = total;

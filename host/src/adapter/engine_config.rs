@@ -26,6 +26,10 @@ pub fn engine_config() -> Config {
         .wasm_wide_arithmetic(false)
         .wasm_shared_everything_threads(false)
         .wasm_stack_switching(false)
+        // Traps are told by what they are; where in the code would need tables as large as the code.
+        .generate_address_map(false)
+        .wasm_backtrace_max_frames(None)
+        .native_unwind_info(false)
         .wasm_component_model(true)
         .wasm_component_model_error_context(false)
         .wasm_component_model_gc(false);

@@ -19,10 +19,20 @@ pub struct AdapterFault {
 }
 
 impl AdapterFault {
-    /// Whether the same call would fail again: limits of this machine's time and memory say nothing
-    /// of the next try.
+    /// Whether the same call would fail again as long as the same questions have the same answers. Time
+    /// and memory of this machine say nothing of the next try, and a question that could not be answered
+    /// has no answer that could be compared.
     pub fn is_lasting(&self) -> bool {
-        !matches!(self.code.as_str(), "time-limit" | "host-failed")
+        const PASSING: &[&str] = &[
+            "time-limit",
+            "host-failed",
+            "outside-workspace",
+            "not-permitted",
+            "unreadable",
+            "not-a-file",
+            "too-large",
+        ];
+        !PASSING.contains(&self.code.as_str())
     }
 }
 

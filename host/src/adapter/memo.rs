@@ -91,7 +91,13 @@ impl Record {
 
     /// The outcome, if every question still has the answer it had. The first that has not ends the
     /// look: later ones may have been asked only because of it.
-    pub fn if_still_true(mut self, memo: &dyn Memo, key: Digest, call: Call, places: &Places) -> Option<Outcome> {
+    pub fn if_still_true(
+        mut self,
+        memo: &dyn Memo,
+        key: Digest,
+        call: Call,
+        places: &Places,
+    ) -> Option<Outcome> {
         let mut seen_anew = false;
         for answered in &mut self.answers {
             match Asker::still_holds(answered, call, places, memo) {

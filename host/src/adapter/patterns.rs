@@ -45,7 +45,8 @@ fn tree_matches(pattern: &[String], path: &[&str]) -> bool {
     match (pattern.split_first(), path.split_first()) {
         (None, _) => true,
         (Some((first, rest)), _) if first == "**" => {
-            tree_matches(rest, path) || path.split_first().is_some_and(|(_, below)| tree_matches(pattern, below))
+            tree_matches(rest, path)
+                || path.split_first().is_some_and(|(_, below)| tree_matches(pattern, below))
         }
         (Some((first, rest)), Some((name, below))) => {
             segment_matches(first.as_bytes(), name.as_bytes()) && tree_matches(rest, below)
@@ -118,13 +119,15 @@ pub fn check(text: &str) -> Result<Vec<String>, Wrong> {
 
 /// Whether a sound pattern claims more than any one tool can own.
 pub fn is_too_broad(expanded: &[String]) -> bool {
-    const FOREIGN: &[&str] = &[".git", ".overhear", "node_modules", "overhear.lock", "overhear.json", "package.json"];
+    const FOREIGN: &[&str] =
+        &[".git", ".overhear", "node_modules", "overhear.lock", "overhear.json", "package.json"];
     expanded.iter().any(|text| {
         let mut segments: Vec<&str> = text.split('/').collect();
         while segments.last().is_some_and(|last| *last == "**") {
             segments.pop();
         }
-        let only_wild = segments.iter().all(|segment| segment.bytes().all(|byte| matches!(byte, b'*' | b'?')));
+        let only_wild =
+            segments.iter().all(|segment| segment.bytes().all(|byte| matches!(byte, b'*' | b'?')));
         only_wild || segments.contains(&".git") || segments.last().is_some_and(|last| FOREIGN.contains(last))
     })
 }
@@ -150,9 +153,13 @@ fn is_unfit(letter: char) -> bool {
 
 /// Unfit characters escaped, and cut: a pattern may come from a hostile guest.
 fn shown(text: &str) -> String {
-    let mut short: String = text.chars().take(80).flat_map(|letter| {
-        if is_unfit(letter) { letter.escape_unicode().collect::<Vec<_>>() } else { vec![letter] }
-    }).collect();
+    let mut short: String =
+        text.chars()
+            .take(80)
+            .flat_map(|letter| {
+                if is_unfit(letter) { letter.escape_unicode().collect::<Vec<_>>() } else { vec![letter] }
+            })
+            .collect();
     if text.chars().nth(80).is_some() {
         short.push('…');
     }
@@ -249,7 +256,9 @@ mod tests {
 
     #[test]
     fn what_no_tool_can_own_is_too_broad() {
-        for text in ["**", "*", "**/*", ".git/**", "a/.git/x", "node_modules", "a/node_modules/**", "package.json"] {
+        for text in
+            ["**", "*", "**/*", ".git/**", "a/.git/x", "node_modules", "a/node_modules/**", "package.json"]
+        {
             assert!(is_too_broad(&check(text).expect("sound")), "{text}");
         }
         for text in ["dist", "node_modules/.vite", "*.js", "a/**"] {

@@ -75,7 +75,8 @@ fn shim_target(file: &Path, name: &str) -> Option<PathBuf> {
         return None;
     }
     let text = std::fs::read_to_string(file).ok()?;
-    let targets = text.split("\"$basedir/").skip(1).filter_map(|rest| rest.split_once('"').map(|(path, _)| path));
+    let targets =
+        text.split("\"$basedir/").skip(1).filter_map(|rest| rest.split_once('"').map(|(path, _)| path));
     let target = targets.filter(|path| !matches!(*path, "node" | "node.exe")).last()?;
     Some(folder.join(target))
 }

@@ -3,6 +3,7 @@
 
 mod cache;
 mod doctor;
+mod inspect;
 mod list;
 mod run;
 mod tell;
@@ -33,6 +34,8 @@ enum Command {
     Exec(run::ExecArgs),
     /// List the tasks by package
     List(list::ListArgs),
+    /// Show what the last run of a task depended on and made, and who says so
+    Inspect(inspect::InspectArgs),
     /// Look at the cache, or clean it
     Cache(cache::CacheArgs),
     /// Tell the runner something, from inside a task
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Exec(args) => run::exec(&args),
         Command::List(args) => list::list(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
         Command::Cache(args) => cache::cache(&args),
         Command::Tell(args) => tell::tell(&args),
         Command::Doctor => doctor::doctor(),

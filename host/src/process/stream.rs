@@ -7,7 +7,7 @@ use super::running::{Group, Running};
 use super::{Ended, GRACE, Launch, SpawnError, spawn};
 use crate::event::Stream;
 use crate::trace::guard::Ward;
-use crate::trace::{self, ParentSide, Spec};
+use crate::trace::{self, ParentSide, Rest, Spec};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
@@ -53,7 +53,7 @@ pub(super) fn captured(
         Ok(child) => child,
         Err(error) => {
             if let Some(side) = parent_side {
-                drop(side.finish());
+                drop(side.finish(Rest::Ends));
             }
             return Err(error);
         }
@@ -62,13 +62,17 @@ pub(super) fn captured(
     let _registered = running.enter(Group::Own(child.id()));
     let mut watched = Watched::new(&mut child, parent_side);
     let status = watched.see_through(&mut child, output).map_err(|source| other(launch, source))?;
-    let left_running = !watched.is_over();
     let mut ended = ended(status);
+    let left_running = !watched.is_over();
     ended.left_running = left_running;
-    if left_running {
-        ward.keep(&watched.pipes());
+    // Who asked overhear to stop wants nothing of it to go on.
+    let rest = if running.interrupted().is_some() { Rest::Ends } else { Rest::GoesOn };
+    match (left_running, rest) {
+        (true, Rest::GoesOn) => drop(ward.keep(&watched.pipes())),
+        (true, Rest::Ends) => ward.end(),
+        (false, _) => drop(ward),
     }
-    ended.observed = watched.tracing.take().map(|side| side.finish());
+    ended.observed = watched.tracing.take().map(|side| side.finish(rest));
     if let Some(why) = no_tracer {
         ended.observed.get_or_insert_default().poison(why);
     }
@@ -87,14 +91,7 @@ fn other(launch: &Launch, source: io::Error) -> SpawnError {
 fn ended(status: ExitStatus) -> Ended {
     let signal = status.signal();
     let exit_code = status.code().unwrap_or_else(|| 128 + signal.unwrap_or(0));
-    Ended {
-        exit_code,
-        signal,
-        took: Duration::ZERO,
-        observed: None,
-        interrupted: false,
-        left_running: false,
-    }
+    Ended { exit_code, signal, took: Duration::ZERO, observed: None, interrupted: false, left_running: false }
 }
 
 /// What is waited for.
@@ -181,12 +178,17 @@ impl Watched {
             None => None,
         };
         // Rounded up, so that a last fraction of a millisecond is not waited for in a spin.
-        let timeout = timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis() + 1).unwrap_or(i32::MAX));
+        let timeout =
+            timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis() + 1).unwrap_or(i32::MAX));
         // SAFETY: as many entries as said.
         let count = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, timeout) };
         if count < 0 {
             let error = io::Error::last_os_error();
-            return if error.kind() == io::ErrorKind::Interrupted { Ok(Ready::default()) } else { Err(error) };
+            return if error.kind() == io::ErrorKind::Interrupted {
+                Ok(Ready::default())
+            } else {
+                Err(error)
+            };
         }
         let [out, err, leader, all_gone] = polled.map(|entry| entry.revents != 0);
         Ok(Ready { out, err, leader, all_gone })

@@ -5,7 +5,7 @@ mod summary;
 mod words;
 
 pub use lines::Lines;
-pub use summary::Summary;
+pub use summary::{Summary, not_stored};
 pub use words::{miss, refusal};
 
 use crate::event::Event;

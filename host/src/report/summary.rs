@@ -40,6 +40,8 @@ impl Summary {
             "exit_code": self.exit_code,
             "started_at": rfc3339(self.began_at),
             "duration_ms": self.began.elapsed().as_millis() as u64,
+            // Of WebAssembly, for adapters: none where what they say is remembered.
+            "engines": crate::adapter::engines_created(),
             "tasks": tasks,
         })
     }
@@ -154,7 +156,8 @@ fn disabled(kind: &str, by: &DisabledBy) -> Value {
     }
 }
 
-fn not_stored(refusal: &Refusal) -> Value {
+/// A refusal as the documents have it: its kind, and what it names.
+pub fn not_stored(refusal: &Refusal) -> Value {
     let kind = refusal.kind();
     match refusal {
         Refusal::ReadWriteOverlap { path, process } => json!({ "kind": kind, "path": path, "process": process }),

@@ -11,16 +11,17 @@ use crate::key::CacheKey;
 use crate::plan::env::{self, StepEnv, Surroundings};
 use crate::plan::{Run, Step, nested};
 use crate::process::find_program;
+use crate::store::Store;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// What is started.
 pub struct Command {
-    /// As written.
+    /// As written; searched when it is started.
     pub name: String,
-    /// What the search found.
-    pub program: Option<PathBuf>,
+    /// Where it is searched.
+    pub path: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Where it starts.
@@ -39,6 +40,8 @@ pub struct StepEnvironment {
     pub path: OsString,
     /// The folders of its PATH, absolute.
     pub search: Vec<PathBuf>,
+    /// Names of variables that overhear has and the step does not see.
+    pub left_out: Vec<String>,
     /// Tracked variables, by name.
     tracked: BTreeMap<String, Option<OsString>>,
 }
@@ -53,7 +56,13 @@ pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, Stri
     let Run::Program { program, args } = &seen.run else { return Ok(None) };
     let whole = env::whole(surroundings(shared), step);
     let path = lookup(&whole, "PATH");
-    let Some(found) = find_program(OsStr::new(program), &path, &step.cwd) else { return Ok(None) };
+    let root = &shared.zones.places.root;
+    let found = if program.contains('/') {
+        find_program(OsStr::new(program), &path, &step.cwd)
+    } else {
+        shared.digests.search(&search_folders(&path, step), program, root).map(|(found, _)| found)
+    };
+    let Some(found) = found else { return Ok(None) };
     let name = program.rsplit('/').next().unwrap_or(program);
     let value = |name: &str| {
         whole.iter().find(|(other, _)| other.to_str() == Some(name)).and_then(|(_, value)| value.to_str().map(str::to_owned))
@@ -64,28 +73,26 @@ pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, Stri
         args,
         cwd: &step.cwd,
         package_dir: &step.package.dir,
-        root: &shared.zones.places.root,
+        root,
         env: &value,
     };
     shared.adapters.declare(call).map_err(|fault| fault.to_string())
 }
 
 /// The environment of a step that is cached.
-pub fn of_step(shared: &Shared, step: &Step, declaration: Option<&Declaration>, salt: [u8; 32]) -> StepEnvironment {
+pub fn of_step(shared: &Shared, step: &Step, declaration: Option<&Declaration>, store: &Store) -> StepEnvironment {
     let rules = declaration.map_or(&[][..], |declaration| &declaration.env);
-    let files: Vec<Vec<u8>> = env::named_files(step).iter().filter_map(|file| std::fs::read(file).ok()).collect();
-    let StepEnv { passed, tracked, .. } = env::of_step(surroundings(shared), step, rules, &files);
+    let mut texts: Vec<Vec<u8>> = env::named_files(step).iter().filter_map(|file| std::fs::read(file).ok()).collect();
+    // What earlier runs were found to have missed is passed as if the command named it.
+    let learned = store.learned_env(super::scope(&step.id.task, step.id.position)).unwrap_or_default();
+    texts.push(learned.join(" ").into_bytes());
+    let StepEnv { passed, tracked, left_out, .. } = env::of_step(surroundings(shared), step, rules, &texts);
     let path = lookup(&passed, "PATH");
-    let mut search: Vec<PathBuf> = Vec::new();
-    for folder in std::env::split_paths(&path).map(|folder| step.cwd.join(folder)) {
-        if !search.contains(&folder) {
-            search.push(folder);
-        }
-    }
+    let search = search_folders(&path, step);
     let whole = env::whole(surroundings(shared), step);
     let text = |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
-    let served = Environment::new(whole.iter().filter_map(text).collect(), salt);
-    StepEnvironment { command: command(step, &path), passed, served, path, search, tracked }
+    let served = Environment::new(whole.iter().filter_map(text).collect(), store.salt());
+    StepEnvironment { command: command(step, &path), passed, served, path, search, left_out, tracked }
 }
 
 /// What is started for a step that is not cached, and its whole environment.
@@ -99,8 +106,18 @@ fn command(step: &Step, path: &OsStr) -> Command {
         Run::Program { program, args } => (program.clone(), args.iter().map(OsString::from).collect()),
         Run::Shell(text) => ("sh".to_owned(), vec![OsString::from("-c"), OsString::from(text)]),
     };
-    let program = find_program(OsStr::new(&name), path, &step.cwd);
-    Command { name, program, args, cwd: step.cwd.clone() }
+    Command { name, path: path.to_owned(), args, cwd: step.cwd.clone() }
+}
+
+/// The folders of a PATH, absolute, each once.
+fn search_folders(path: &OsStr, step: &Step) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for folder in std::env::split_paths(path).map(|folder| step.cwd.join(folder)) {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    folders
 }
 
 fn lookup(env: &[(OsString, OsString)], name: &str) -> OsString {

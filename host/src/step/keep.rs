@@ -3,7 +3,7 @@
 //!
 //! What a run did with what it found is learned here too, also from a run that failed or is refused.
 
-use super::{Cached, Shared};
+use super::{Cached, Shared, facts, hidden};
 use crate::access::Observed;
 use crate::digest::Digest;
 use crate::fingerprint::{Pathset, Query, Remembered, Value, Values};
@@ -14,8 +14,10 @@ use crate::path::PortablePath;
 use crate::settle::{self, Evidence, Input, InputValue, Settled};
 use crate::stamp::{self, Found, Stamp};
 use crate::store::{ArchiveError, Habits, LastRun, Manifest, NewEntry, Packed, Recording, StoreError};
+use crate::tool_state::is_in_hidden_folder;
 use crate::zone::Zone;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,16 +43,18 @@ pub fn keep(shared: &Shared, cached: &Cached, run: Run) -> Result<Kept, Refusal>
     let habits = learn(shared, cached, &run.observed, &ends);
     let kept = settle_and_store(shared, cached, &run, &ends, habits);
     let (fingerprint, report) = match &kept {
-        Ok((fingerprint, kept)) => (Some(*fingerprint), serde_json::json!({ "stored": true, "inputs": kept.inputs })),
+        Ok((fingerprint, _, report)) => (Some(*fingerprint), report.clone()),
         Err(refusal) => {
             note_left(shared, cached, &run.observed, &ends);
-            (None, serde_json::json!({ "stored": false, "not_stored": refusal.kind() }))
+            (None, facts::document(cached, &shared.zones.places, &run.observed, Err(refusal)))
         }
     };
-    let last = LastRun { key: Some(cached.key.clone()), fingerprint, report: report.to_string().into_bytes() };
+    note_tool_files(shared, cached, &run.observed, &ends);
+    let report = zstd::encode_all(report.to_string().as_bytes(), 1).unwrap_or_default();
+    let last = LastRun { key: Some(cached.key.clone()), fingerprint, report };
     let noted = cached.store.note_run(cached.scope, &cached.step.id.task, cached.step.id.position, &last);
     match (kept, noted) {
-        (Ok((_, kept)), _) => Ok(kept),
+        (Ok((_, kept, _)), _) => Ok(kept),
         (Err(refusal), _) => Err(refusal),
     }
 }
@@ -60,6 +64,28 @@ pub fn learn_from_failure(shared: &Shared, cached: &Cached, observed: &Observed)
     let ends = ends(observed);
     learn(shared, cached, observed, &ends);
     note_left(shared, cached, observed, &ends);
+    note_tool_files(shared, cached, observed, &ends);
+}
+
+/// Notes which files of its own state the tool made, so that its reading them again is no news. A file
+/// that was there before is believed to be state only in a hidden folder.
+fn note_tool_files(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap<PathBuf, Found>) {
+    let Some(keeper) = cached.keeper() else { return };
+    let places = &shared.zones.places;
+    let (mut kept, mut gone) = (Vec::new(), Vec::new());
+    for (path, found) in ends.iter().filter(|(path, _)| cached.tool.is_kept(path)) {
+        let change = observed.paths.get(path).and_then(|seen| seen.change.as_ref());
+        let is_new = change.is_some_and(|change| change.found == Found::Absent);
+        match found {
+            Found::Absent => gone.push(places.portable(path)),
+            Found::File(_) | Found::Link(_) if is_new || is_in_hidden_folder(&places.root, path) => {
+                kept.push(places.portable(path));
+            }
+            _ => {}
+        }
+    }
+    // Without the note those reads count, and cost a miss.
+    let _ = cached.store.keep_tool_files(keeper, &kept, &gone);
 }
 
 /// What lies now at each path that the step asked to change.
@@ -73,7 +99,7 @@ fn learn(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap
         let Ok(names) = std::fs::read_dir(folder) else { return false };
         names.flatten().any(|name| {
             let path = name.path();
-            shared.zones.of(&path) == Zone::Workspace && !is_changed(&path)
+            shared.zones.of(&path) == Zone::Workspace && !cached.tool.is_own(&path) && !is_changed(&path)
         })
     };
     let places = &shared.zones.places;
@@ -122,7 +148,7 @@ fn settle_and_store(
     run: &Run,
     ends: &FxHashMap<PathBuf, Found>,
     habits: Habits,
-) -> Result<(Digest, Kept), Refusal> {
+) -> Result<(Digest, Kept, serde_json::Value), Refusal> {
     if run.interrupted {
         return Err(Refusal::Interrupted);
     }
@@ -138,14 +164,19 @@ fn settle_and_store(
         package_dir: &cached.step.package.dir,
         cwd: &cached.step.cwd,
         search: &cached.env.search,
-        made_before: &|path| cached.store.was_made_by(cached.scope, &places.portable(path)),
+        made_before: &|path| {
+            let portable = places.portable(path);
+            cached.store.was_made_by(cached.scope, &portable)
+                || (cached.tool.is_kept(path)
+                    && cached.keeper().is_some_and(|keeper| cached.store.is_tool_file(keeper, &portable)))
+        },
         folder_made_before: &|path| made_folder(cached, &places.portable(path)),
         digest_before: &|path, stamp| match run.before.get(path) {
             Some((before, digest)) if before == stamp => Some(*digest),
             _ => shared.digests.known(path, stamp),
         },
     };
-    let settled = settle::settle(&evidence).inspect_err(|refusal| {
+    let mut settled = settle::settle(&evidence).inspect_err(|refusal| {
         if let Refusal::ReadWriteOverlap { .. } = refusal {
             for path in settle::overlaps(&evidence) {
                 // Without the note the next run is refused like this one.
@@ -153,6 +184,8 @@ fn settle_and_store(
             }
         }
     })?;
+    hidden::search(shared, cached, &run.observed, hints, &settled)?;
+    add_generated(shared, cached, &mut settled);
     let (mut pathset, mut values, mut remembered) = fingerprint(shared, cached, &settled)?;
     let outputs = outputs(shared, &settled);
     let packed = cached.store.pack(&outputs, places).map_err(|error| match error {
@@ -168,6 +201,27 @@ fn settle_and_store(
     remembered.truncate(pathset.paths.len() + pathset.programs.len());
     store(shared, cached, run, &pathset, &values, &remembered, &settled, packed, habits, &logs.bytes)
         .map_err(|error| Refusal::StoreFailed(error.to_string()))
+}
+
+/// Files that the tool keeps for others to read, and that earlier runs of this step left as they still
+/// are, although this run had no need to write them: whoever gets its outputs needs those too.
+fn add_generated(shared: &Shared, cached: &Cached, settled: &mut Settled) {
+    if !cached.tool.has_generated() {
+        return;
+    }
+    let settled_before: FxHashSet<PathBuf> = settled.outputs.iter().chain(&settled.removed).cloned().collect();
+    // Without knowing, the entry has less to put back; what it has is right.
+    for portable in cached.store.left_by(cached.scope).unwrap_or_default() {
+        let path = shared.zones.places.absolute(&portable);
+        if !cached.tool.is_generated(&path) || settled_before.contains(&path) {
+            continue;
+        }
+        let Ok(found) = Found::at(&path) else { continue };
+        if cached.store.is_left(&path, &found, shared.zones, shared.digests).unwrap_or(false) {
+            settled.outputs.push(path);
+        }
+    }
+    settled.outputs.sort();
 }
 
 /// Digests of what settled as input. An input that is not as it was when it was read is a Refusal.
@@ -194,6 +248,7 @@ fn fingerprint(shared: &Shared, cached: &Cached, settled: &Settled) -> Result<(P
         pathset.paths.push((path, query));
         remembered.push(member);
     }
+    still_so(shared, cached, settled, &pathset, &remembered)?;
     let rest = Pathset { paths: Vec::new(), ..pathset.clone() };
     let looked = cached.disk(shared).look(&rest, &Vec::new());
     let values = Values { paths: remembered.iter().map(|(_, value)| *value).collect(), ..looked.values };
@@ -201,22 +256,54 @@ fn fingerprint(shared: &Shared, cached: &Cached, settled: &Settled) -> Result<(P
     Ok((pathset, values, remembered))
 }
 
+/// What was listed, probed or followed must be as it was, unless the step itself or another step of a
+/// run changed it: then the earlier value stands.
+fn still_so(shared: &Shared, cached: &Cached, settled: &Settled, pathset: &Pathset, then: &Remembered) -> Result<(), Refusal> {
+    let places = &shared.zones.places;
+    let own: FxHashSet<&Path> = settled.outputs.iter().chain(&settled.removed).map(PathBuf::as_path).collect();
+    let is_known = |query: &Query| *query != Query::Content;
+    let members = pathset.paths.iter().zip(then).filter(|((_, query), _)| is_known(query));
+    let (members, then): (Vec<_>, Vec<_>) = members.map(|(member, (_, value))| (member.clone(), *value)).unzip();
+    let probed = Pathset { paths: members, ..Pathset::default() };
+    let looked = cached.disk(shared).look(&probed, &Vec::new());
+    for ((path, query), (then, now)) in probed.paths.iter().zip(then.iter().zip(&looked.values.paths)) {
+        let absolute = places.absolute(path);
+        if then == now || own.contains(absolute.as_path()) || is_of_another_step(cached, path) {
+            continue;
+        }
+        let explained = match query {
+            Query::Listing(except) => listing_of_others(shared, cached, &absolute, except) == Some(*then),
+            _ => false,
+        };
+        if !explained {
+            return Err(Refusal::InputChangedDuringRun(path.to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn is_of_another_step(cached: &Cached, path: &PortablePath) -> bool {
+    cached.store.is_left_by_another(path, cached.scope).unwrap_or(false)
+}
+
+/// A listing as it is now, without what other steps are known to have left.
+fn listing_of_others(shared: &Shared, cached: &Cached, folder: &Path, except: &[OsString]) -> Option<Value> {
+    let mut names = crate::fingerprint::list(folder).ok()?;
+    names.retain(|(name, _)| !is_of_another_step(cached, &shared.zones.places.portable(&folder.join(name))));
+    Some(Value::listing(&names, except))
+}
+
 fn input_value(shared: &Shared, input: &Input) -> Result<(Option<Stamp>, Value), Refusal> {
     let changed = || Refusal::InputChangedDuringRun(shared.zones.places.portable(&input.path).to_string());
     match input.value {
         InputValue::Known(value) => Ok((None, value)),
-        InputValue::File(then) => {
-            if let Some(digest) = shared.digests.known(&input.path, &then) {
-                return Ok((Some(then), Value::content(digest, then.is_executable())));
+        InputValue::File(then) => match Found::at(&input.path) {
+            Ok(Found::File(now)) if now == then => {
+                let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;
+                if read == then { Ok((Some(read), Value::content(digest, read.is_executable()))) } else { Err(changed()) }
             }
-            match Found::at(&input.path) {
-                Ok(Found::File(now)) if now == then => {
-                    let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;
-                    if read == then { Ok((Some(read), Value::content(digest, read.is_executable()))) } else { Err(changed()) }
-                }
-                _ => Err(changed()),
-            }
-        }
+            _ => Err(changed()),
+        },
         InputValue::AtEnd => match Found::at(&input.path) {
             Ok(Found::File(now)) => {
                 let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;
@@ -251,7 +338,7 @@ fn store(
     packed: Packed,
     habits: Habits,
     logs: &[u8],
-) -> Result<(Digest, Kept), StoreError> {
+) -> Result<(Digest, Kept, serde_json::Value), StoreError> {
     let places = &shared.zones.places;
     let removed: Vec<PortablePath> = settled.removed.iter().map(|path| places.portable(path)).collect();
     let manifest = Manifest { outputs: packed.outputs, removed, habits };
@@ -278,5 +365,9 @@ fn store(
     cached.store.leave(cached.scope, &left, &manifest.removed)?;
     let inputs = pathset.paths.len() + pathset.programs.len() + pathset.envs.len();
     let archive = packed.archive.map(|(digest, _)| digest.to_string());
-    Ok((fingerprint, Kept { inputs, outputs: manifest.outputs.len(), archive }))
+    let kept = Kept { inputs, outputs: manifest.outputs.len(), archive };
+    let archive_bytes = packed.archive.map_or(0, |(_, bytes)| bytes);
+    let settling = facts::Settling { settled, outputs: &manifest.outputs, kept: &kept, archive_bytes };
+    let report = facts::document(cached, places, &run.observed, Ok(&settling));
+    Ok((fingerprint, kept, report))
 }

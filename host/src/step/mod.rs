@@ -4,6 +4,8 @@
 //! Nothing here prints; what a user may be shown goes out as events.
 
 mod environment;
+mod facts;
+mod hidden;
 mod keep;
 mod lookup;
 mod spawn;
@@ -18,6 +20,8 @@ use crate::outcome::{DisabledBy, Hit, Kept, MissReason, Outcome};
 use crate::plan::{Origin, Step};
 use crate::process::Running;
 use crate::store::{ArchiveError, Entry, Frames, Habits, Place, Store};
+use crate::tool_state::ToolState;
+use crate::tree::Bases;
 use crate::zone::Zones;
 use lookup::Lookup;
 use spawn::Ended;
@@ -78,6 +82,8 @@ struct Cached<'a> {
     /// Its identity in this workspace: task and position.
     scope: Digest,
     declaration: Option<Declaration>,
+    /// What its tool keeps, by the declaration.
+    tool: ToolState,
     env: environment::StepEnvironment,
     key: crate::key::CacheKey,
     key_digest: Digest,
@@ -126,6 +132,11 @@ pub fn scope(task: &str, position: usize) -> Digest {
     Fields::new("step").bytes(task.as_bytes()).number(position as u64).digest()
 }
 
+/// What is known of a run, from what the store kept of it: one step of `inspect --json`.
+pub fn read_facts(report: &[u8]) -> Option<serde_json::Value> {
+    serde_json::from_slice(&zstd::decode_all(report).ok()?).ok()
+}
+
 /// Whether the step is cached, by what a person, an adapter and the defaults say, in that order.
 fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Emit) -> Decision<'a> {
     let disabled = |by| Decision::Uncached(MissReason::CacheDisabled(by));
@@ -169,11 +180,13 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
     if !by_default && step.config.cache != Some(true) && shared.mode != Mode::All {
         return disabled(DisabledBy::Default);
     }
-    let env = environment::of_step(shared, step, declaration.as_ref(), store.salt());
+    let env = environment::of_step(shared, step, declaration.as_ref(), store);
     let key = environment::key(shared, step, declaration.as_ref(), &env);
     let key_digest = key.digest();
     let scope = scope(&step.id.task, step.id.position);
-    Decision::Cached(Box::new(Cached { store, step, later, scope, declaration, env, key, key_digest }))
+    let bases = Bases { root: &shared.zones.places.root, package_dir: &step.package.dir, cwd: &step.cwd };
+    let tool = declaration.as_ref().map(|declaration| ToolState::of(declaration, bases)).unwrap_or_default();
+    Decision::Cached(Box::new(Cached { store, step, later, scope, declaration, tool, env, key, key_digest }))
 }
 
 /// Finds an entry and puts its outputs in place; or tells why the command must run. A fault of the
@@ -242,9 +255,15 @@ impl<'a> Cached<'a> {
         }
     }
 
+    /// Whose state its tool keeps, the same for each step that this adapter knows.
+    fn keeper(&self) -> Option<Digest> {
+        let declaration = self.declaration.as_ref()?;
+        Some(Fields::new("keeper").bytes(declaration.adapter.id.as_bytes()).digest())
+    }
+
     /// Where its outputs go, with what is known of earlier runs.
     fn place(&'a self, shared: &'a Shared, pathset: &'a Pathset, habits: &'a [Habits], is_locked: bool) -> Place<'a> {
-        let (zones, digests) = (shared.zones, shared.digests);
-        Place { zones, step: self.scope, later: self.later, pathset, habits, digests, is_locked }
+        let (zones, digests, tool) = (shared.zones, shared.digests, &self.tool);
+        Place { zones, step: self.scope, later: self.later, pathset, habits, tool, digests, is_locked }
     }
 }

@@ -15,6 +15,8 @@ use crate::stamp::{self, Stamp};
 use crate::store::LogRecorder;
 use crate::trace::Spec;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +43,8 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         Err((exit_code, error)) => return Ended::Failed { exit_code, error: Some(error), took: Duration::ZERO },
     };
     let before = digests_before(shared, cached);
-    let server = Server::start(ServerSpec { env: Arc::new(cached.env.served.vars().clone()) });
+    let env = Arc::new(cached.env.served.vars().clone());
+    let server = Server::start(ServerSpec { env, all: passed_where_all_is_asked(cached) });
     let mut launch = launch;
     let mut own = Vec::new();
     if let Ok(server) = &server {
@@ -69,6 +72,14 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
     }
     let logs = recorder.finish();
     Ended::Succeeded(Box::new(Run { observed, hints, logs, took: ended.took, interrupted: ended.interrupted, before }))
+}
+
+/// A tool that asks for every variable, and means those that its adapter declares, gets what is passed:
+/// what it would find in its own environment, all of it tracked or of no effect.
+fn passed_where_all_is_asked(cached: &Cached) -> Option<Arc<BTreeMap<String, String>>> {
+    let is_declared = cached.declaration.as_ref()?.empty_prefix_is_declared;
+    let text = |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    is_declared.then(|| Arc::new(cached.env.passed.iter().filter_map(text).collect()))
 }
 
 /// Digests of what earlier runs read and then changed, so that this run can be kept although it does
@@ -114,13 +125,25 @@ fn spawn_exit_code(error: &SpawnError) -> i32 {
 }
 
 impl Command {
+    /// As a shell ends when it finds no program of that name.
+    fn not_found(&self) -> (i32, String) {
+        let name = &self.name;
+        if !name.contains('/') {
+            return (127, format!("program `{name}` was not found in PATH; is it installed, and spelled right?"));
+        }
+        match std::fs::metadata(self.cwd.join(name)) {
+            Ok(there) if there.is_dir() => (126, format!("`{name}` is a folder, not a program")),
+            Ok(_) => (126, format!("`{name}` may not be executed; chmod +x it, or start it with the program that reads it")),
+            Err(error) => (127, format!("cannot start `{name}`: {error}")),
+        }
+    }
+
     /// What is started, with this environment; or the exit code and message of a shell that finds
     /// no such program.
     fn launch(&self, env: &[(std::ffi::OsString, std::ffi::OsString)]) -> Result<process::Launch, (i32, String)> {
-        let Some(program) = &self.program else {
-            let name = &self.name;
-            return Err((127, format!("program `{name}` was not found in PATH; is it installed, and spelled right?")));
+        let Some(program) = process::find_program(OsStr::new(&self.name), &self.path, &self.cwd) else {
+            return Err(self.not_found());
         };
-        Ok(process::Launch { program: program.clone(), args: self.args.clone(), cwd: self.cwd.clone(), env: env.to_vec() })
+        Ok(process::Launch { program, args: self.args.clone(), cwd: self.cwd.clone(), env: env.to_vec() })
     }
 }

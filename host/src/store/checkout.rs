@@ -16,7 +16,9 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS placed (fingerprint BLOB PRIMARY KEY, stamps BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS left_files (
         path BLOB PRIMARY KEY, value BLOB NOT NULL, stamp BLOB NOT NULL, step BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS tool_files (keeper BLOB NOT NULL, path BLOB NOT NULL, PRIMARY KEY (keeper, path)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS overlaps (step BLOB NOT NULL, path BLOB NOT NULL, PRIMARY KEY (step, path)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS learned_env (step BLOB NOT NULL, name TEXT NOT NULL, PRIMARY KEY (step, name)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS steps (
         step BLOB PRIMARY KEY, task TEXT NOT NULL, position INTEGER NOT NULL, key BLOB, fingerprint BLOB,
         report BLOB NOT NULL);
@@ -57,7 +59,7 @@ impl Store {
     }
 
     fn checkout_write(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
-        let checkout = self.checkout();
+        let checkout = self.checkout_to_write();
         let written = checkout.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
         written.map(drop).map_err(|source| self.checkout_failed(source))
     }
@@ -98,9 +100,20 @@ impl Store {
         })
     }
 
+    /// Whether another step is known to have left something at a path or below it.
+    pub fn is_left_by_another(&self, path: &PortablePath, step: Digest) -> Result<bool, StoreError> {
+        let below = [path.as_bytes(), b"/"].concat();
+        // `0` is the character after `/`.
+        let after = [path.as_bytes(), b"0"].concat();
+        let sql = "SELECT EXISTS (SELECT 1 FROM left_files WHERE path = ?1 AND step <> ?4)
+            OR EXISTS (SELECT 1 FROM left_files WHERE path > ?2 AND path < ?3 AND step <> ?4)";
+        let found = self.checkout_row(sql, params![path.as_bytes(), below, after, step.as_bytes()], |row| row.get(0))?;
+        Ok(found.unwrap_or(false))
+    }
+
     /// Notes what a step left, and that what it removed is gone, in one transaction.
     pub fn leave(&self, step: Digest, left: &[(PortablePath, Value, Option<Stamp>)], gone: &[PortablePath]) -> Result<(), StoreError> {
-        let mut checkout = self.checkout();
+        let mut checkout = self.checkout_to_write();
         let mut write = || -> rusqlite::Result<()> {
             let transaction = checkout.transaction()?;
             {
@@ -119,11 +132,41 @@ impl Store {
         write().map_err(|source| self.checkout_failed(source))
     }
 
-    /// Paths that earlier runs of a step read and then changed.
-    pub fn overlaps(&self, step: Digest) -> Result<Vec<PortablePath>, StoreError> {
+    /// Paths at which a step is known to have left something.
+    pub fn left_by(&self, step: Digest) -> Result<Vec<PortablePath>, StoreError> {
+        self.paths_of("SELECT path FROM left_files WHERE step = ?1", step)
+    }
+
+    /// Notes which files of a tool's own state its runs made, and which are gone.
+    pub fn keep_tool_files(&self, keeper: Digest, kept: &[PortablePath], gone: &[PortablePath]) -> Result<(), StoreError> {
+        let mut checkout = self.checkout();
+        let mut write = || -> rusqlite::Result<()> {
+            let transaction = checkout.transaction()?;
+            {
+                let mut put = transaction.prepare_cached("INSERT OR IGNORE INTO tool_files VALUES (?1, ?2)")?;
+                for path in kept {
+                    put.execute(params![keeper.as_bytes(), path.as_bytes()])?;
+                }
+                let mut forget = transaction.prepare_cached("DELETE FROM tool_files WHERE keeper = ?1 AND path = ?2")?;
+                for path in gone {
+                    forget.execute(params![keeper.as_bytes(), path.as_bytes()])?;
+                }
+            }
+            transaction.commit()
+        };
+        write().map_err(|source| self.checkout_failed(source))
+    }
+
+    /// Whether a file is of a tool's own state, made by a run of it. A fault counts as no.
+    pub fn is_tool_file(&self, keeper: Digest, path: &PortablePath) -> bool {
+        let sql = "SELECT 1 FROM tool_files WHERE keeper = ?1 AND path = ?2";
+        self.checkout_row(sql, params![keeper.as_bytes(), path.as_bytes()], |_| Ok(())).ok().flatten().is_some()
+    }
+
+    fn paths_of(&self, sql: &str, step: Digest) -> Result<Vec<PortablePath>, StoreError> {
         let checkout = self.checkout();
         let read = || {
-            let mut statement = checkout.prepare_cached("SELECT path FROM overlaps WHERE step = ?1")?;
+            let mut statement = checkout.prepare_cached(sql)?;
             let rows = statement.query_map([step.as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
@@ -131,9 +174,30 @@ impl Store {
         Ok(rows.iter().map(|path| PortablePath::from_bytes(path)).collect())
     }
 
+    /// Paths that earlier runs of a step read and then changed.
+    pub fn overlaps(&self, step: Digest) -> Result<Vec<PortablePath>, StoreError> {
+        self.paths_of("SELECT path FROM overlaps WHERE step = ?1", step)
+    }
+
     /// Notes that a step reads and then changes a path.
     pub fn note_overlap(&self, step: Digest, path: &PortablePath) -> Result<(), StoreError> {
         self.checkout_write("INSERT OR IGNORE INTO overlaps VALUES (?1, ?2)", params![step.as_bytes(), path.as_bytes()])
+    }
+
+    /// Variables that earlier runs of a step were found to have missed, sorted.
+    pub fn learned_env(&self, step: Digest) -> Result<Vec<String>, StoreError> {
+        let checkout = self.checkout();
+        let read = || {
+            let mut statement = checkout.prepare_cached("SELECT name FROM learned_env WHERE step = ?1")?;
+            let rows = statement.query_map([step.as_bytes()], |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|source| self.checkout_failed(source))
+    }
+
+    /// Notes a variable that a run of a step was found to have missed.
+    pub fn learn_env(&self, step: Digest, name: &str) -> Result<(), StoreError> {
+        self.checkout_write("INSERT OR IGNORE INTO learned_env VALUES (?1, ?2)", params![step.as_bytes(), name])
     }
 
     /// How a step last ended.

@@ -1,7 +1,7 @@
 //! The one table of system calls that matter to a trace: name, numbers, where the arguments lie,
 //! and what is asked. Filters and decoders are generated from it, so that they cannot disagree.
 //!
-//! Another architecture is one more column. See `docs/tracing.md` for what each call counts as.
+//! Another architecture is one more column. `record` says what each call counts as.
 
 /// What a call asks of a path or a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,11 +94,26 @@ pub struct Call {
     pub follow: Follow,
 }
 
-const fn call(name: &'static str, numbers: (i16, i16), op: Op, at: i8, path: i8, flags: i8, follow: Follow) -> Call {
+const fn call(
+    name: &'static str,
+    numbers: (i16, i16),
+    op: Op,
+    at: i8,
+    path: i8,
+    flags: i8,
+    follow: Follow,
+) -> Call {
     Call { name, x86_64: numbers.0, i386: numbers.1, op, at, path, second: (-1, -1), flags, follow }
 }
 
-const fn pair(name: &'static str, numbers: (i16, i16), op: Op, first: (i8, i8), second: (i8, i8), flags: i8) -> Call {
+const fn pair(
+    name: &'static str,
+    numbers: (i16, i16),
+    op: Op,
+    first: (i8, i8),
+    second: (i8, i8),
+    flags: i8,
+) -> Call {
     Call {
         name,
         x86_64: numbers.0,

@@ -98,9 +98,10 @@ pub fn search(name: &OsStr, path: &OsStr) -> Option<PathBuf> {
     if name.is_empty() {
         return None;
     }
-    std::env::split_paths(path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(
-        |candidate| candidate.is_file() && tree::may_execute(candidate),
-    )
+    std::env::split_paths(path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file() && tree::may_execute(candidate))
 }
 
 /// The interpreter that is named by a file but not there, if that is why it cannot be executed.

@@ -12,7 +12,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// As many steps at once as anybody runs, and processes that outlived theirs.
 const WARDS_MAX: usize = 256;
@@ -23,7 +23,7 @@ const FDS_MAX: usize = 3;
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Order {
-    /// [`ARM`], [`KEEP`] or [`DISARM`].
+    /// [`ARM`], [`KEEP`], [`DISARM`] or [`END`].
     what: u32,
     /// Which step.
     id: u32,
@@ -37,9 +37,42 @@ const ARM: u32 = 1;
 const KEEP: u32 = 2;
 /// A step ended, and all its processes.
 const DISARM: u32 = 3;
+/// The rest of a step's tree is to be ended.
+const END: u32 = 4;
 
-static GUARD: OnceLock<Option<OwnedFd>> = OnceLock::new();
+static GUARD: OnceLock<Option<Guard>> = OnceLock::new();
+/// Whether processes were ever let on.
+static KEEPS: AtomicBool = AtomicBool::new(false);
 static NEXT: AtomicU32 = AtomicU32::new(1);
+
+/// Ends the guard and waits for it, so that it leaves no zombie where nobody waits for orphans. To
+/// be called last, when no step runs. A guard that lets processes on stays.
+pub fn stop() {
+    let Some(Some(guard)) = GUARD.get() else { return };
+    // SAFETY: numbers only; the guard is our child and nobody else waits for it.
+    unsafe {
+        libc::shutdown(guard.socket.as_raw_fd(), libc::SHUT_RDWR);
+        if !KEEPS.load(Ordering::Acquire) {
+            libc::waitpid(guard.pid, std::ptr::null_mut(), 0);
+        }
+    }
+}
+
+/// Overhear's side of the guard.
+struct Guard {
+    pid: i32,
+    socket: OwnedFd,
+    board: &'static Board,
+}
+
+/// Memory that both see: for each step the notification that overhear took last. If overhear is
+/// killed before it answers, nobody else is told of that one again, and its thread would wait for
+/// ever; knowing the number, the guard can answer.
+type Board = [AtomicU64; WARDS_MAX];
+
+/// Notifications are numbered one by one, so the one that overhear took just before it could write
+/// the number down is at most as far away as there are threads waiting.
+const UNWRITTEN_MAX: u64 = 4096;
 
 /// Starts the guard, if it has not been started. Where that fails there is none: overhear works,
 /// but a killed overhear leaves processes behind.
@@ -59,9 +92,23 @@ impl Ward {
     pub fn arm(session: i32, listener: Option<BorrowedFd<'_>>) -> Ward {
         start();
         let ward = Ward { id: NEXT.fetch_add(1, Ordering::Relaxed), kept: false };
+        ward.taking(0);
         let fds = listener.map(|listener| listener.as_raw_fd());
         tell(Order { what: ARM, id: ward.id, session }, fds.as_slice());
         ward
+    }
+
+    /// Notes the notification that is about to be answered.
+    pub fn taking(&self, notification: u64) {
+        if let Some(Some(guard)) = GUARD.get() {
+            guard.board[self.id as usize % WARDS_MAX].store(notification, Ordering::Release);
+        }
+    }
+
+    /// Ends the processes that are left.
+    pub fn end(mut self) {
+        self.kept = true;
+        tell(Order { what: END, id: self.id, session: 0 }, &[]);
     }
 
     /// Lets processes on that are left. `false` if there is no guard to do it.
@@ -72,6 +119,7 @@ impl Ward {
             *slot = fd.as_raw_fd();
         }
         self.kept = true;
+        KEEPS.store(true, Ordering::Release);
         tell(Order { what: KEEP, id: self.id, session: 0 }, &fds[..count])
     }
 }
@@ -85,10 +133,10 @@ impl Drop for Ward {
 }
 
 fn tell(order: Order, fds: &[RawFd]) -> bool {
-    let Some(Some(socket)) = GUARD.get() else { return false };
+    let Some(Some(guard)) = GUARD.get() else { return false };
     // SAFETY: three words in C layout have no padding.
     let bytes = unsafe { std::slice::from_raw_parts(std::ptr::from_ref(&order).cast(), size_of::<Order>()) };
-    send(socket.as_raw_fd(), bytes, fds)
+    send(guard.socket.as_raw_fd(), bytes, fds)
 }
 
 /// Sends bytes with up to three descriptors. Allocates nothing, so a forked child may call it.
@@ -160,20 +208,32 @@ pub(super) fn receive(socket: RawFd, bytes: &mut [u8]) -> Option<(usize, [RawFd;
     }
 }
 
-fn fork_guard() -> Option<OwnedFd> {
+fn fork_guard() -> Option<Guard> {
     let mut pair = [-1; 2];
+    // SAFETY: a fresh mapping of zeros, large enough and aligned for the numbers, and never
+    // unmapped.
+    let board: &'static Board = unsafe {
+        let (protection, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        let page = libc::mmap(std::ptr::null_mut(), size_of::<Board>(), protection, kind, -1, 0);
+        if page == libc::MAP_FAILED {
+            return None;
+        }
+        &*page.cast()
+    };
     // SAFETY: room for two descriptors; each has one owner afterwards: one end here, the other in
     // the child, which only makes system calls and never returns.
     unsafe {
-        if libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, pair.as_mut_ptr()) != 0 {
+        if libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, pair.as_mut_ptr())
+            != 0
+        {
             return None;
         }
         let ours = OwnedFd::from_raw_fd(pair[0]);
         match libc::fork() {
-            0 => serve(pair[1]),
+            0 => serve(pair[1], board),
             pid => {
                 libc::close(pair[1]);
-                (pid > 0).then_some(ours)
+                (pid > 0).then_some(Guard { pid, socket: ours, board })
             }
         }
     }
@@ -200,7 +260,7 @@ struct Slot {
 ///
 /// # Safety
 /// To be called in a freshly forked child only: takes over all of its descriptors.
-unsafe fn serve(socket: RawFd) -> ! {
+unsafe fn serve(socket: RawFd, board: &Board) -> ! {
     // SAFETY: system calls on numbers and on memory of this frame.
     unsafe {
         libc::setsid();
@@ -217,10 +277,10 @@ unsafe fn serve(socket: RawFd) -> ! {
             if orphaned && slots.iter().all(|slot| slot.state == State::Free) {
                 libc::_exit(0);
             }
-            if turn(&mut slots, orphaned) {
+            if turn(&mut slots, orphaned, board) {
                 orphaned = true;
                 for slot in &mut slots {
-                    doom(slot);
+                    doom(slot, board);
                 }
             }
         }
@@ -228,7 +288,7 @@ unsafe fn serve(socket: RawFd) -> ! {
 }
 
 /// Waits once and does what there is to do; `true` when overhear has just gone.
-unsafe fn turn(slots: &mut [Slot; WARDS_MAX], orphaned: bool) -> bool {
+unsafe fn turn(slots: &mut [Slot; WARDS_MAX], orphaned: bool, board: &Board) -> bool {
     const ALL: usize = 1 + WARDS_MAX * FDS_MAX;
     let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; ALL];
     if !orphaned {
@@ -255,7 +315,7 @@ unsafe fn turn(slots: &mut [Slot; WARDS_MAX], orphaned: bool) -> bool {
         }
     }
     // SAFETY: descriptor 0 is the socket.
-    polled[0].revents != 0 && unsafe { !obey(slots) }
+    polled[0].revents != 0 && unsafe { !obey(slots, board) }
 }
 
 /// One descriptor of a kept or doomed step has something.
@@ -302,19 +362,17 @@ pub(super) fn go_on(listener: RawFd, id: u64) {
 }
 
 /// Takes one order; `false` when there are no more.
-unsafe fn obey(slots: &mut [Slot; WARDS_MAX]) -> bool {
+unsafe fn obey(slots: &mut [Slot; WARDS_MAX], board: &Board) -> bool {
     let mut order = Order { what: 0, id: 0, session: 0 };
     // SAFETY: the order is plain words that may be overwritten by any bytes.
-    let bytes =
-        unsafe { std::slice::from_raw_parts_mut((&raw mut order).cast::<u8>(), size_of::<Order>()) };
+    let bytes = unsafe { std::slice::from_raw_parts_mut((&raw mut order).cast::<u8>(), size_of::<Order>()) };
     let Some((length, fds)) = receive(0, bytes) else { return false };
     if length == 0 {
         return false;
     }
     let wanted = if order.what == ARM { State::Free } else { State::Armed };
-    let slot = slots
-        .iter_mut()
-        .find(|slot| slot.state == wanted && (order.what == ARM || slot.id == order.id));
+    let slot =
+        slots.iter_mut().find(|slot| slot.state == wanted && (order.what == ARM || slot.id == order.id));
     let Some(slot) = slot else {
         close_all(&fds);
         return true;
@@ -330,6 +388,7 @@ unsafe fn obey(slots: &mut [Slot; WARDS_MAX]) -> bool {
                 slot.state = State::Free;
             }
         }
+        END => doom(slot, board),
         _ => {
             close_all(&slot.fds);
             slot.state = State::Free;
@@ -349,11 +408,18 @@ fn close_all(fds: &[RawFd; FDS_MAX]) {
 
 /// Ends the tree of a step whose overhear is gone: its group and session at once, and whoever
 /// left those when it next asks the kernel for a path.
-fn doom(slot: &mut Slot) {
+fn doom(slot: &mut Slot, board: &Board) {
     if slot.state != State::Armed {
         return;
     }
     kill_session(slot.session);
+    let taken = board[slot.id as usize % WARDS_MAX].load(Ordering::Acquire);
+    if slot.fds[0] >= 0 && taken != 0 {
+        // Whoever waited for this answer goes on to its next call, which is told to us.
+        for ahead in 0..UNWRITTEN_MAX {
+            go_on(slot.fds[0], taken.wrapping_add(ahead));
+        }
+    }
     slot.state = if slot.fds[0] >= 0 { State::Doomed } else { State::Free };
 }
 

@@ -89,8 +89,17 @@ pub trait ParentSide: Send {
     /// The leader has ended and was waited for.
     fn leader_ended(&self);
 
-    /// Ends the trace. Where processes are left they go on undisturbed, and `detached` names one.
-    fn finish(self: Box<Self>) -> Observed;
+    /// Ends the trace. Where processes are left, `detached` names one.
+    fn finish(self: Box<Self>, rest: Rest) -> Observed;
+}
+
+/// What becomes of processes that outlive their command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// They go on, undisturbed.
+    GoesOn,
+    /// They are ended.
+    Ends,
 }
 
 /// The backend for this machine and environment.

@@ -1,6 +1,6 @@
 //! No tracing: the step runs as it is, and its trace says that it knows nothing.
 
-use super::{Backend, Begun, ChildSide, ParentSide, Spec};
+use super::{Backend, Begun, ChildSide, ParentSide, Rest, Spec};
 use crate::access::Observed;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -42,7 +42,7 @@ impl ParentSide for Idle {
 
     fn leader_ended(&self) {}
 
-    fn finish(self: Box<Self>) -> Observed {
+    fn finish(self: Box<Self>, _rest: Rest) -> Observed {
         let mut observed = Observed::default();
         observed.poison(self.why);
         observed

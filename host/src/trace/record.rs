@@ -245,8 +245,10 @@ impl Recorder {
     /// talk to a person waits for an answer.
     fn note_terminal(&mut self, event: &Event<'_>, path: &Path, flags: i32) {
         let bytes = path.as_os_str().as_bytes();
-        let is_terminal = bytes == b"/dev/tty" || bytes.starts_with(b"/dev/pts/") && bytes != b"/dev/pts/ptmx";
-        let reads = flags & libc::O_ACCMODE != libc::O_WRONLY && flags & (libc::O_NONBLOCK | libc::O_PATH) == 0;
+        let is_terminal =
+            bytes == b"/dev/tty" || bytes.starts_with(b"/dev/pts/") && bytes != b"/dev/pts/ptmx";
+        let reads =
+            flags & libc::O_ACCMODE != libc::O_WRONLY && flags & (libc::O_NONBLOCK | libc::O_PATH) == 0;
         if is_terminal && reads && self.observed.read_terminal.is_none() {
             self.observed.read_terminal = Some(self.observed.process(event.who.pid).to_owned());
         }

@@ -43,12 +43,12 @@ pub struct Resolver {
     nodes: FxHashMap<Box<[u8]>, Node>,
 }
 
-/// Who resolves: needed for `/proc/self`.
+/// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Who {
-    /// Process.
+    /// Its process, for messages: a number that was used again may name the former owner.
     pub pid: u32,
-    /// Thread.
+    /// The thread, which waits for our answer; what is looked up in `/proc` is looked up for it.
     pub tid: u32,
 }
 
@@ -90,13 +90,7 @@ impl Resolver {
         }
     }
 
-    fn walk(
-        &mut self,
-        path: Vec<u8>,
-        follow_last: bool,
-        who: Who,
-        followed: &mut Vec<Followed>,
-    ) -> Resolved {
+    fn walk(&mut self, path: Vec<u8>, follow_last: bool, who: Who, followed: &mut Vec<Followed>) -> Resolved {
         // What is still to walk, and where we are: never with a slash at the end.
         let mut rest = path;
         let mut here: Vec<u8> = Vec::with_capacity(rest.len());
@@ -181,9 +175,8 @@ impl Resolver {
         match self.nodes.remove(path) {
             None | Some(Node::Link(_)) => {}
             Some(Node::Folder) => {
-                self.nodes.retain(|known, _| {
-                    !(known.starts_with(path) && known.get(path.len()) == Some(&b'/'))
-                });
+                self.nodes
+                    .retain(|known, _| !(known.starts_with(path) && known.get(path.len()) == Some(&b'/')));
             }
         }
     }
@@ -222,11 +215,9 @@ enum Magic {
 /// Links of `/proc` whose meaning depends on who asks, or which lead to what has no name.
 fn magic(here: &[u8], who: Who, link_itself: bool) -> Option<Magic> {
     let inside = here.strip_prefix(b"/proc/")?;
-    if inside == b"self" {
-        return Some(Magic::Jump(format!("/proc/{}", who.pid).into_bytes()));
-    }
-    if inside == b"thread-self" {
-        return Some(Magic::Jump(format!("/proc/{}/task/{}", who.pid, who.tid).into_bytes()));
+    // A thread has an entry of its own, with the same descriptors as its process.
+    if inside == b"self" || inside == b"thread-self" {
+        return Some(Magic::Jump(format!("/proc/{}", who.tid).into_bytes()));
     }
     if !inside.first()?.is_ascii_digit() {
         return None;
@@ -363,8 +354,7 @@ mod tests {
         symlink("y", tmp.path().join("x")).unwrap();
         symlink("x", tmp.path().join("y")).unwrap();
         let path = tmp.path().canonicalize().unwrap().join("x");
-        let resolved =
-            Resolver::default().resolve(path.as_os_str().as_bytes(), true, WHO, &mut Vec::new());
+        let resolved = Resolver::default().resolve(path.as_os_str().as_bytes(), true, WHO, &mut Vec::new());
         assert_eq!(resolved, Resolved::Loop);
     }
 
@@ -386,8 +376,7 @@ mod tests {
     fn descriptors_without_a_place_lead_elsewhere() {
         let who = Who { pid: std::process::id(), tid: std::process::id() };
         let mut followed = Vec::new();
-        let resolved =
-            Resolver::default().resolve(b"/proc/self/status", true, who, &mut followed);
+        let resolved = Resolver::default().resolve(b"/proc/self/status", true, who, &mut followed);
         assert_eq!(resolved, Resolved::Elsewhere);
     }
 }

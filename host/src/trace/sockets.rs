@@ -103,10 +103,8 @@ impl Sockets {
             return Some((address.to_string(), Reach::Network));
         }
         let tables: [&str; 2] = if is_udp { ["udp", "udp6"] } else { ["tcp", "tcp6"] };
-        let listeners: Vec<u64> = tables
-            .iter()
-            .flat_map(|table| on_port(tid, table, address.port(), !is_udp))
-            .collect();
+        let listeners: Vec<u64> =
+            tables.iter().flat_map(|table| on_port(tid, table, address.port(), !is_udp)).collect();
         self.reach(&listeners).map(|reach| (address.to_string(), reach))
     }
 
@@ -170,7 +168,8 @@ fn on_port(tid: u32, table: &str, port: u16, only_listening: bool) -> Vec<u64> {
             let local = columns.next()?;
             let state = columns.nth(1)?;
             let inode = columns.nth(5)?;
-            (local.ends_with(&ending) && (!only_listening || state == LISTENING)).then(|| inode.parse().ok())?
+            (local.ends_with(&ending) && (!only_listening || state == LISTENING))
+                .then(|| inode.parse().ok())?
         })
         .collect()
 }

@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "reads another process's memory with process_vm_readv")]
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
 
 /// What the kernel takes as longest path, with its end.
@@ -72,9 +72,24 @@ pub fn magic_link(path: &str) -> io::Result<Vec<u8>> {
     Ok(OsString::from(std::fs::read_link(path)?).into_vec())
 }
 
-/// The working directory of a thread.
-pub fn cwd(tid: u32) -> io::Result<Vec<u8>> {
-    magic_link(&format!("/proc/{tid}/cwd"))
+/// The working directory of a thread, into `text`. Asked for with each relative path, so nothing is
+/// allocated.
+pub fn cwd(tid: u32, text: &mut Vec<u8>) -> io::Result<()> {
+    let mut name = [0u8; 32];
+    let mut rest = &mut name[..];
+    write!(rest, "/proc/{tid}/cwd\0")?;
+    text.clear();
+    text.reserve(PATH_BYTES_MAX);
+    // SAFETY: the name ends with zero, and there is room for as much as is said; only what was
+    // written becomes part of the text.
+    unsafe {
+        let length = libc::readlink(name.as_ptr().cast(), text.as_mut_ptr().cast(), PATH_BYTES_MAX);
+        match usize::try_from(length) {
+            Ok(length) => text.set_len(length),
+            Err(_) => return Err(io::Error::last_os_error()),
+        }
+    }
+    Ok(())
 }
 
 /// What a descriptor of a thread leads to: a path, or a word such as `pipe:[12]`.
@@ -94,12 +109,7 @@ pub fn socket_protocol(tid: u32, fd: i32) -> Option<String> {
     let mut name = [0u8; 32];
     // SAFETY: both names end with zero, and the buffer is as long as said.
     let length = unsafe {
-        libc::getxattr(
-            path.as_ptr(),
-            c"system.sockprotoname".as_ptr(),
-            name.as_mut_ptr().cast(),
-            name.len(),
-        )
+        libc::getxattr(path.as_ptr(), c"system.sockprotoname".as_ptr(), name.as_mut_ptr().cast(), name.len())
     };
     let name = name.get(..usize::try_from(length).ok()?)?;
     let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());

@@ -1,7 +1,7 @@
 //! What is statically known of a config file, with the places where nothing is known kept apart from
 //! those where nothing stands.
 
-use serde_json::Value;
+use crate::json::Value;
 
 const UNKNOWN: &str = "$unknown";
 
@@ -23,14 +23,14 @@ pub enum Field<'a> {
 impl Config {
     /// A config in which nothing is set.
     pub fn empty() -> Config {
-        Config(Value::Object(serde_json::Map::new()))
+        Config(Value::Object(Vec::new()))
     }
 
     /// Reads what the host gives. What is no JSON (a fault of the host) counts as not known.
     pub fn from_json(text: &str) -> Config {
-        Config(serde_json::from_str(text).unwrap_or_else(|_| {
+        Config(Value::parse(text).unwrap_or_else(|| {
             let reason = Value::String("the host gave no readable answer".into());
-            Value::Object([(UNKNOWN.to_owned(), reason)].into_iter().collect())
+            Value::Object(vec![(UNKNOWN.to_owned(), reason)])
         }))
     }
 
@@ -38,16 +38,17 @@ impl Config {
     pub fn at(&self, path: &str) -> Field<'_> {
         let mut value = &self.0;
         for name in path.split('.').filter(|name| !name.is_empty()) {
-            let Value::Object(members) = value else { return Field::Absent };
-            match (members.get(name), members.get(UNKNOWN)) {
+            match (value.get(name), value.get(UNKNOWN)) {
                 (Some(member), _) => value = member,
                 (None, Some(reason)) => return Field::Unknown(reason.as_str().unwrap_or_default()),
                 (None, None) => return Field::Absent,
             }
         }
-        match value.get(UNKNOWN).filter(|_| value.as_object().is_some_and(|object| object.len() == 1)) {
-            Some(reason) => Field::Unknown(reason.as_str().unwrap_or_default()),
-            None => Field::Known(value),
+        match value {
+            Value::Object(members) if members.len() == 1 && members[0].0 == UNKNOWN => {
+                Field::Unknown(members[0].1.as_str().unwrap_or_default())
+            }
+            _ => Field::Known(value),
         }
     }
 }

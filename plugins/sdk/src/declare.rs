@@ -1,8 +1,8 @@
 //! Builders for what an adapter returns, so that a new field does not break old sources.
 
 use crate::{
-    Advice, AdviceLevel, Base, CacheDir, Declaration, Description, EnvMode, EnvRule, EnvSelector, Needs, PathRule,
-    Verdict,
+    Advice, AdviceLevel, Base, CacheDir, Declaration, Description, EnvMode, EnvRule, EnvSelector, Needs,
+    PathRule, Verdict,
 };
 
 /// A pattern, what it is relative to, and why it is there.
@@ -12,7 +12,7 @@ pub fn rule(base: Base, pattern: impl Into<String>, why: impl Into<String>) -> P
 
 /// Builds a [`Declaration`]. Patterns given without a base are relative to the workspace root.
 #[derive(Clone, Debug)]
-pub struct Declare(Declaration);
+pub struct Declare(Box<Declaration>);
 
 impl Declare {
     /// No objection to caching.
@@ -31,7 +31,7 @@ impl Declare {
     }
 
     fn with(verdict: Verdict) -> Declare {
-        Declare(Declaration {
+        Declare(Box::new(Declaration {
             verdict,
             inputs: Vec::new(),
             ignored_reads: Vec::new(),
@@ -45,7 +45,7 @@ impl Declare {
             empty_prefix_is_declared: false,
             needs: Needs::empty(),
             advice: Vec::new(),
-        })
+        }))
     }
 
     /// An input, even if nobody is seen reading it.
@@ -139,29 +139,30 @@ impl Declare {
 
     /// The declaration.
     pub fn done(self) -> Declaration {
-        self.0
+        *self.0
     }
 }
 
 /// Builds a [`Description`].
 #[derive(Clone, Debug)]
-pub struct Describe(Description);
+pub struct Describe(Box<Description>);
 
 impl Describe {
     /// Starts with the adapter's id (`vendor/name`), version and title.
     pub fn new(id: &str, version: &str, title: &str) -> Describe {
-        Describe(Description {
+        Describe(Box::new(Description {
             id: id.into(),
             version: version.into(),
             title: title.into(),
             programs: Vec::new(),
             packages: Vec::new(),
+            refines: Vec::new(),
             config_files: Vec::new(),
             may_read: Vec::new(),
             may_read_env: Vec::new(),
             settings_schema: None,
             tested_with: None,
-        })
+        }))
     }
 
     /// Commands of this program may be of interest.
@@ -173,6 +174,13 @@ impl Describe {
     /// Commands whose program belongs to this package may be of interest.
     pub fn package(mut self, name: &str) -> Describe {
         self.0.packages.push(name.into());
+        self
+    }
+
+    /// This adapter knows some commands of another one's tool more particularly (a framework that is
+    /// built with somebody else's bundler): it declares them instead, unless it is unsure.
+    pub fn refines(mut self, id: &str) -> Describe {
+        self.0.refines.push(id.into());
         self
     }
 
@@ -202,6 +210,6 @@ impl Describe {
 
     /// The description.
     pub fn done(self) -> Description {
-        self.0
+        *self.0
     }
 }

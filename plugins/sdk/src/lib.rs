@@ -36,11 +36,17 @@ pub mod config;
 pub mod declare;
 pub mod fake;
 pub mod host;
+pub mod json;
 pub mod paths;
 
 /// What `wit-bindgen` makes of `wit/`.
 #[doc(hidden)]
-#[allow(unsafe_code, missing_docs, clippy::all, reason = "generated code, which passes values over the border")]
+#[allow(
+    unsafe_code,
+    missing_docs,
+    clippy::all,
+    reason = "generated code, which passes values over the border"
+)]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit/since-0.1.0",
@@ -126,7 +132,7 @@ macro_rules! export {
                 }
             }
 
-            $crate::bindings::export_guest!(Guest with_types_in $crate::bindings);
+    $crate::bindings::export_guest!(Guest with_types_in $crate::bindings);
         };
     };
 }

@@ -275,7 +275,13 @@ impl Asked<'_> {
 
 /// Reads a path and the folder that it starts from; `true` where the call has no path and is
 /// about a descriptor instead.
-fn read_place(text: &mut Text, asked: &Asked, (at, path): (i8, i8), op: Op, flags: u64) -> Result<bool, Skip> {
+fn read_place(
+    text: &mut Text,
+    asked: &Asked,
+    (at, path): (i8, i8),
+    op: Op,
+    flags: u64,
+) -> Result<bool, Skip> {
     let tid = asked.who.tid;
     text.base.clear();
     text.path.clear();
@@ -305,9 +311,13 @@ fn base_of(text: &mut Text, tid: u32, fd: i32) -> Result<(), Skip> {
     if text.path.starts_with(b"/") {
         return Ok(());
     }
-    let base = if fd == CWD { tracee::cwd(tid) } else { tracee::descriptor(tid, fd) };
-    // A bad descriptor is the program's own mistake.
-    let Ok(base) = base else { return Err(Skip::Nothing) };
+    if fd == CWD {
+        tracee::cwd(tid, &mut text.base).map_err(|_| Skip::Nothing)?;
+    } else {
+        // A bad descriptor is the program's own mistake.
+        text.base = tracee::descriptor(tid, fd).map_err(|_| Skip::Nothing)?;
+    }
+    let base = &text.base;
     if !base.starts_with(b"/") {
         // A descriptor of a pipe or socket is the program's mistake too.
         return Err(match fd {
@@ -315,10 +325,9 @@ fn base_of(text: &mut Text, tid: u32, fd: i32) -> Result<(), Skip> {
             _ => Skip::Nothing,
         });
     }
-    if is_deleted(&base) {
+    if is_deleted(base) {
         return Err(Skip::Poison("started a path from a folder that was removed".into()));
     }
-    text.base = base;
     Ok(())
 }
 

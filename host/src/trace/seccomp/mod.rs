@@ -9,7 +9,7 @@ mod filter;
 mod supervisor;
 
 use super::guard;
-use super::{Backend, Begun, ChildSide, ParentSide, Spec};
+use super::{Backend, Begun, ChildSide, ParentSide, Rest, Spec};
 use crate::access::Observed;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -33,7 +33,13 @@ impl Backend for Seccomp {
         guard::start();
         let (ours, theirs) = socket_pair()?;
         let theirs = Arc::new(theirs);
-        let shared = Arc::new(Shared { wake: event_fd()?, gone: event_fd()?, ended: AtomicBool::new(false), release: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            wake: event_fd()?,
+            gone: event_fd()?,
+            ended: AtomicBool::new(false),
+            release: AtomicBool::new(false),
+            end: AtomicBool::new(false),
+        });
         let thread = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -57,6 +63,8 @@ struct Shared {
     ended: AtomicBool,
     /// Whoever is left is to be let go.
     release: AtomicBool,
+    /// Not to go on, but to be ended.
+    end: AtomicBool,
 }
 
 struct Child {
@@ -103,10 +111,7 @@ impl ChildSide for Child {
 /// # Safety
 /// Only makes system calls, but changes what the calling thread may do from then on.
 unsafe fn install(filter: &[libc::sock_filter]) -> i32 {
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_ptr().cast_mut(),
-    };
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     let wanted = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     // Without the second flag (before Linux 5.19) a signal may interrupt a call once more.
     for flags in [wanted | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, wanted] {
@@ -151,8 +156,9 @@ impl ParentSide for Parent {
         signal(&self.shared.wake);
     }
 
-    fn finish(mut self: Box<Self>) -> Observed {
+    fn finish(mut self: Box<Self>, rest: Rest) -> Observed {
         self.theirs = None;
+        self.shared.end.store(rest == Rest::Ends, Ordering::Release);
         self.shared.release.store(true, Ordering::Release);
         signal(&self.shared.wake);
         self.thread.join().unwrap_or_else(|_| {
@@ -182,7 +188,8 @@ fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
     // SAFETY: room for two descriptors, owned once the call has succeeded.
     unsafe {
-        match libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()) {
+        match libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr())
+        {
             0 => Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1]))),
             _ => Err(io::Error::last_os_error()),
         }

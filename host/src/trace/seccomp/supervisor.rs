@@ -53,6 +53,7 @@ fn serve(listener: &OwnedFd, hello: &Hello, shared: &Shared, spec: Spec) -> Obse
         match wait(listener, shared) {
             Wake::Notice => {
                 let Some(notice) = receive(listener.as_raw_fd()) else { continue };
+                ward.taking(notice.id);
                 // A fault of ours must not stop the step: from then on calls only pass.
                 if !failed {
                     let taken = catch_unwind(AssertUnwindSafe(|| {
@@ -79,7 +80,9 @@ fn serve(listener: &OwnedFd, hello: &Hello, shared: &Shared, spec: Spec) -> Obse
     }
     if survivor.is_some() {
         observed.detached = survivor;
-        if !ward.keep(&[]) {
+        if shared.end.load(Ordering::Acquire) {
+            ward.end();
+        } else if !ward.keep(&[]) {
             // Without a guard, calls go through for as long as overhear itself lives.
             if let Ok(listener) = listener.try_clone() {
                 std::thread::spawn(move || pass_all(&listener));

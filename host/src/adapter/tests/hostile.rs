@@ -1,0 +1,219 @@
+//! Guests that mean harm, from source. Each ends with its error code, in bounded time and memory.
+
+use super::super::ask::{Asker, Places};
+use super::super::engine::{Guest, Invocation, invocation};
+use super::super::{AdapterFault, Call};
+use crate::declaration::{AdapterId, Declaration};
+use crate::digest::Digest;
+use std::path::Path;
+use wit_parser::Resolve;
+
+/// A guest whose functions have these bodies; `detect` says "build" unless told otherwise.
+#[derive(Clone, Copy)]
+struct Source {
+    memory: &'static str,
+    items: &'static str,
+    start: &'static str,
+    detect: &'static str,
+    declare: &'static str,
+}
+
+const HARMLESS: Source =
+    Source { memory: "2", items: "", start: "", detect: "(i32.const 16)", declare: "unreachable" };
+
+impl Source {
+    /// A component of it. Constants: at 16 what `detect` gives, at 64 texts, from 4096 on the heap.
+    fn encode(self) -> Vec<u8> {
+        let Source { memory, items, start, detect, declare } = self;
+        let text = format!(
+            r#"(module
+                (import "overhear:adapter/host@0.1.0" "read-text" (func $read_text (param i32 i32 i32)))
+                (import "overhear:adapter/host@0.1.0" "log" (func $log (param i32 i32 i32)))
+                (memory (export "memory") {memory})
+                (data (i32.const 16) "\01\00\00\00\40\00\00\00\05\00\00\00")
+                (data (i32.const 64) "build.npmrc../up\ff\fe")
+                {items}
+                (global $heap (mut i32) (i32.const 4096))
+                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                    (global.get $heap)
+                    (global.set $heap (i32.and (i32.add (i32.add (global.get $heap) (local.get 3)) (i32.const 15)) (i32.const -8))))
+                (func (export "overhear:adapter/guest@0.1.0#describe") (result i32) unreachable)
+                (func (export "overhear:adapter/guest@0.1.0#detect") (param i32) (result i32) {detect})
+                (func (export "overhear:adapter/guest@0.1.0#declare") (param i32) (result i32) {declare})
+                {start})"#
+        );
+        let mut module = wat::parse_str(&text).expect("the source is sound");
+        let mut resolve = Resolve::default();
+        let (package, _) = resolve.push_path("../wit/since-0.1.0").expect("the interface is sound");
+        let world = resolve.select_world(&[package], Some("adapter")).expect("it has one world");
+        wit_component::embed_component_metadata(
+            &mut module,
+            &resolve,
+            world,
+            wit_component::StringEncoding::UTF8,
+        )
+        .expect("it can be embedded");
+        let mut encoder = wit_component::ComponentEncoder::default().module(&module).expect("it is a module");
+        encoder.encode().expect("it can be encoded")
+    }
+
+    fn load(self) -> Guest {
+        Guest::of_wasm("acme/evil", &self.encode()).expect("it loads")
+    }
+}
+
+const ROOT: &str = "/nowhere/at/all";
+
+fn call() -> Call<'static> {
+    let root = Path::new(ROOT);
+    Call { program: root, name: "x", args: &[], cwd: root, package_dir: root, root, env: &|_| None }
+}
+
+fn places() -> Places {
+    Places { cwd: ".".into(), package_dir: ".".into() }
+}
+
+fn question() -> Invocation {
+    invocation(call(), &places(), None, Vec::new())
+}
+
+fn declare(guest: &Guest) -> Result<Declaration, AdapterFault> {
+    let mut asker = Asker::new(call(), places(), Digest::of(b"salt"));
+    guest.declare(&question(), "build", AdapterId::default(), &mut asker)
+}
+
+fn code_of<T: std::fmt::Debug>(result: Result<T, AdapterFault>) -> (String, String) {
+    let fault = result.expect_err("it cannot succeed");
+    assert!(fault.to_string().starts_with("adapter acme/evil@0.0.0: "), "{fault}");
+    (fault.code.clone(), fault.what)
+}
+
+#[test]
+fn what_is_no_adapter_is_refused_before_any_of_its_code_runs() {
+    let wat = |text: &str| wat::parse_str(text).expect("the source is sound");
+    let mut truncated = HARMLESS.encode();
+    truncated.truncate(truncated.len() / 2);
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("an empty file", Vec::new(), "not-wasm"),
+        ("random bytes", b"not at all wasm".to_vec(), "not-wasm"),
+        ("a core module", wat("(module)"), "not-component"),
+        ("a truncated file", truncated, "invalid-wasm"),
+        ("another world", wat("(component)"), "wrong-world"),
+        (
+            "a foreign import",
+            wat(r#"(component (import "wasi:cli/environment@0.2.0" (instance)))"#),
+            "foreign-import",
+        ),
+        (
+            "a later interface",
+            wat(r#"(component (instance $i) (export "overhear:adapter/guest@0.3.0" (instance $i)))"#),
+            "api-too-new",
+        ),
+        (
+            "functions of other types",
+            wat(r#"(component (instance $i) (export "overhear:adapter/guest@0.1.0" (instance $i)))"#),
+            "type-mismatch",
+        ),
+        ("a 64-bit memory", wat("(component (core module (memory i64 1)))"), "unsupported-feature"),
+        ("a shared memory", wat("(component (core module (memory 1 1 shared)))"), "unsupported-feature"),
+    ];
+    for (what, wasm, expected) in cases {
+        let fault = Guest::of_wasm("acme/evil", &wasm).err().unwrap_or_else(|| panic!("{what} loads"));
+        assert_eq!((fault.code.as_str(), fault.function.as_str()), (expected, "load"), "{what}: {fault}");
+    }
+}
+
+#[test]
+fn a_harmless_guest_detects() {
+    assert_eq!(HARMLESS.load().detect(&question()), Ok(Some("build".into())));
+}
+
+#[test]
+fn a_loop_ends_when_the_fuel_is_used_up() {
+    let endless = "(loop $l (br $l)) unreachable";
+    let (code, what) = code_of(declare(&Source { declare: endless, ..HARMLESS }.load()));
+    assert_eq!((code.as_str(), what.as_str()), ("fuel", "more than 200 M units of fuel used"));
+    let (code, _) = code_of(Source { detect: endless, ..HARMLESS }.load().detect(&question()));
+    assert_eq!(code, "fuel");
+    let in_start = Source { items: "(func $start (loop $l (br $l)))", start: "(start $start)", ..HARMLESS };
+    let (code, _) = code_of(in_start.load().detect(&question()));
+    assert_eq!(code, "fuel");
+}
+
+#[test]
+fn memory_is_bounded_from_the_start_and_while_it_grows() {
+    let (code, what) = code_of(Source { memory: "65536", ..HARMLESS }.load().detect(&question()));
+    assert_eq!(code, "memory-limit", "{what}");
+    let grow = "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 64)) (i32.const -1)))) unreachable";
+    let (code, what) = code_of(declare(&Source { declare: grow, ..HARMLESS }.load()));
+    assert_eq!(
+        (code.as_str(), what.as_str()),
+        ("memory-limit", "asked for 65 MiB of memory, the limit is 64")
+    );
+}
+
+#[test]
+fn tables_are_bounded() {
+    let table = Source { items: "(table 10000000 funcref)", ..HARMLESS };
+    let (code, _) = code_of(table.load().detect(&question()));
+    assert_eq!(code, "table-limit");
+}
+
+#[test]
+fn endless_recursion_ends_on_the_guests_own_stack() {
+    let source = Source {
+        items: "(func $deeper (param i64) (call $deeper (local.get 0)) (drop (local.get 0)))",
+        declare: "(call $deeper (i64.const 1)) unreachable",
+        ..HARMLESS
+    };
+    let (code, _) = code_of(declare(&source.load()));
+    assert_eq!(code, "stack");
+}
+
+#[test]
+fn a_panic_carries_the_last_line_of_its_log() {
+    let speaks = "(call $log (i32.const 2) (i32.const 64) (i32.const 5)) unreachable";
+    let (code, what) = code_of(declare(&Source { declare: speaks, ..HARMLESS }.load()));
+    assert_eq!((code.as_str(), what.as_str()), ("adapter-bug", "it panicked: build"));
+}
+
+#[test]
+fn a_log_without_end_is_cut_and_ends_with_the_fuel() {
+    let floods = "(loop $l (call $log (i32.const 2) (i32.const 64) (i32.const 5)) (br $l)) unreachable";
+    let (code, what) = code_of(declare(&Source { declare: floods, ..HARMLESS }.load()));
+    assert!(matches!(code.as_str(), "fuel" | "too-many-questions" | "time-limit"), "{code}: {what}");
+}
+
+#[test]
+fn what_may_not_be_read_is_not_read() {
+    let secret = "(call $read_text (i32.const 69) (i32.const 6) (i32.const 128)) unreachable";
+    let (code, what) = code_of(declare(&Source { declare: secret, ..HARMLESS }.load()));
+    assert_eq!(code, "not-permitted", "{what}");
+    assert!(what.contains(".npmrc"), "{what}");
+    let above = "(call $read_text (i32.const 75) (i32.const 5) (i32.const 128)) unreachable";
+    let (code, _) = code_of(declare(&Source { declare: above, ..HARMLESS }.load()));
+    assert_eq!(code, "bad-path");
+    let long = "(call $read_text (i32.const 64) (i32.const 100000) (i32.const 128)) unreachable";
+    let (code, what) = code_of(declare(&Source { declare: long, ..HARMLESS }.load()));
+    assert!(matches!(code.as_str(), "bad-path" | "bad-string"), "{code}: {what}");
+}
+
+#[test]
+fn detect_may_ask_nothing() {
+    let asks = "(call $read_text (i32.const 64) (i32.const 5) (i32.const 128)) (i32.const 16)";
+    let (code, _) = code_of(Source { detect: asks, ..HARMLESS }.load().detect(&question()));
+    assert_eq!(code, "impure-detect");
+}
+
+#[test]
+fn pointers_and_texts_of_a_guest_are_checked() {
+    let (code, _) =
+        code_of(Source { detect: "(i32.const 0x7ffffff0)", ..HARMLESS }.load().detect(&question()));
+    assert_eq!(code, "adapter-bug");
+    let garbage = r#"(i32.store (i32.const 20) (i32.const 80)) (i32.store (i32.const 24) (i32.const 2)) (i32.const 16)"#;
+    let (code, _) = code_of(Source { detect: garbage, ..HARMLESS }.load().detect(&question()));
+    assert_eq!(code, "bad-string");
+    let huge = "(i32.store (i32.const 24) (i32.const 0x7fffffff)) (i32.const 16)";
+    let (code, _) = code_of(Source { detect: huge, ..HARMLESS }.load().detect(&question()));
+    assert!(matches!(code.as_str(), "adapter-bug" | "output-too-large"), "{code}");
+}

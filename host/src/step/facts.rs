@@ -1,0 +1,129 @@
+//! What is known of the last run of a step, as `overhear inspect --json` shows it: inputs, outputs,
+//! variables, each with who says so. Pure; kept in `checkout.db`, compressed.
+
+use super::Cached;
+use crate::access::{Observed, Reach};
+use crate::fingerprint::Query;
+use crate::hint::EnvSelect;
+use crate::outcome::{Kept, Refusal};
+use crate::path::Places;
+use crate::report;
+use crate::settle::{Settled, Source};
+use crate::store::{Output, OutputKind};
+use serde_json::{Value, json};
+
+/// What settled of a run that is kept.
+pub struct Settling<'a> {
+    /// What it depended on and made.
+    pub settled: &'a Settled,
+    /// Its outputs as they are stored.
+    pub outputs: &'a [Output],
+    /// Facts on the entry.
+    pub kept: &'a Kept,
+    /// Bytes of the archive.
+    pub archive_bytes: u64,
+}
+
+/// One step of the document: with what settled, or with why nothing was stored.
+pub fn document(cached: &Cached, places: &Places, observed: &Observed, settling: Result<&Settling, &Refusal>) -> Value {
+    let mut step = json!({
+        "command": &*cached.step.id.command,
+        "cwd": &*cached.step.id.cwd,
+        "key": cached.key_digest.to_string(),
+        "stored": settling.is_ok(),
+        "not_stored": settling.err().map(report::not_stored),
+        "adapter": cached.declaration.as_ref().map(|declaration| json!({
+            "id": declaration.adapter.id,
+            "version": declaration.adapter.version,
+            "subcommand": declaration.adapter.subcommand,
+        })),
+        "inputs": [], "outputs": [], "ignored": [], "envs": envs_of_key(cached),
+        "network": network(observed),
+        "archive": null,
+    });
+    if let Ok(settling) = settling {
+        add_settling(&mut step, places, settling);
+    }
+    step
+}
+
+fn add_settling(step: &mut Value, places: &Places, settling: &Settling) {
+    let inputs = settling.settled.inputs.iter().map(|input| {
+        json!({
+            "path": places.portable(&input.path).to_string(),
+            "as": query(&input.query),
+            "source": source(input.source),
+            "by": input.by,
+        })
+    });
+    let programs = settling.settled.programs.iter();
+    let programs = programs.map(|name| json!({ "path": name, "as": "program", "source": "traced", "by": null }));
+    step["inputs"] = inputs.chain(programs).collect();
+    let outputs = settling.outputs.iter().map(|output| {
+        let (kind, bytes) = match &output.kind {
+            OutputKind::File { bytes, .. } => ("file", *bytes),
+            OutputKind::Link(_) => ("link", 0),
+            OutputKind::Folder => ("folder", 0),
+        };
+        json!({ "path": output.path.to_string(), "as": kind, "bytes": bytes, "source": "traced" })
+    });
+    step["outputs"] = outputs.collect();
+    let ignored = settling.settled.ignored.iter().map(|ignored| {
+        json!({
+            "path": places.portable(&ignored.path).to_string(),
+            "reads": ignored.reads,
+            "writes": ignored.writes,
+            "source": source(ignored.source),
+            "why": ignored.why,
+        })
+    });
+    step["ignored"] = ignored.collect();
+    let told = settling.settled.envs.iter().map(|(select, from)| {
+        let (name, kind) = match select {
+            EnvSelect::Name(name) => (name.clone(), "value"),
+            EnvSelect::Glob(glob) => (glob.clone(), "set"),
+            EnvSelect::Prefix(prefix) => (format!("{prefix}*"), "set"),
+        };
+        json!({ "name": name, "as": kind, "source": source(*from) })
+    });
+    if let Some(envs) = step["envs"].as_array_mut() {
+        envs.extend(told);
+    }
+    if let Some(archive) = &settling.kept.archive {
+        let path = format!("archives/{}/{archive}.tar.zst", &archive[..2]);
+        step["archive"] = json!({ "path": path, "bytes": settling.archive_bytes });
+    }
+}
+
+/// Variables of the CacheKey: passed because config, an adapter or the documented list says so.
+fn envs_of_key(cached: &Cached) -> Value {
+    let absent = crate::fingerprint::Value::ABSENT.0;
+    let envs = cached.key.env.iter().map(|(name, value)| {
+        json!({ "name": name, "as": if *value == absent { "absent" } else { "value" }, "source": "declared" })
+    });
+    envs.collect()
+}
+
+fn network(observed: &Observed) -> Value {
+    let network = observed.connections.iter().filter(|connection| connection.reach == Reach::Network);
+    network.map(|connection| json!({ "to": connection.to, "by": connection.by })).collect()
+}
+
+fn query(query: &Query) -> &'static str {
+    match query {
+        Query::Content => "content",
+        Query::Kind => "kind",
+        Query::Listing(_) => "listing",
+        Query::Absent => "absent",
+        Query::Link => "link",
+    }
+}
+
+fn source(source: Source) -> &'static str {
+    match source {
+        Source::Config => "config",
+        Source::Told => "told",
+        Source::Declared => "declared",
+        Source::Traced => "traced",
+    }
+}

@@ -1,0 +1,286 @@
+//! Real tools, run once under `strace -f` and once under the tracer: no path that strace shows may
+//! be missing from what was observed. Names that differ between two runs under strace itself
+//! (temporary files, process numbers) are left out.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test may fail")]
+#![allow(clippy::print_stderr, reason = "a skip is said aloud")]
+
+use overhear::path::join_lexically;
+use overhear::process::{Launch, Mode, Running, run};
+use overhear::trace::Spec;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::Write;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Programs that must be there, and a script for `sh`. Each starts in a folder with the files of
+/// [`fill`].
+const RUNS: &[(&str, &[&str], &str)] = &[
+    (
+        "a pipeline",
+        &["sed"],
+        "cat src/a.c | sed s/a/b/ | sort > out/sorted; wc -l < out/sorted; test -e none || true",
+    ),
+    (
+        "copies, moves and removals",
+        &[],
+        "cp -r src copy; mv copy moved; rm -rf moved; mkdir -p x/y/z; ln -s ../src x/l; cat x/l/a.c; touch new; chmod 600 new",
+    ),
+    ("ls and find", &["find"], "ls -laR . ; find . -name '*.c' -newer src/a.c; du -s .; stat src/a.c"),
+    (
+        "git",
+        &["git"],
+        "git init -q . && git add . && git -c user.name=a -c user.email=b commit -qm m; git status; git log --oneline; git diff",
+    ),
+    ("gcc", &["gcc"], "gcc -O1 -c src/a.c -o out/a.o && gcc out/a.o -o out/a && ./out/a"),
+    ("static program", &["gcc"], "gcc -static src/a.c -o out/s && ./out/s"),
+    (
+        "python",
+        &["python3"],
+        "python3 -c 'import json, os, tempfile; open(\"out/p\", \"w\").write(json.dumps(os.listdir(\"src\")))'",
+    ),
+    ("node", &["node"], "node src/main.js"),
+    ("tar", &["tar"], "tar -cf out/t.tar src && mkdir u && tar -xf out/t.tar -C u"),
+    ("perl", &["perl"], "perl -e 'use File::Find; find(sub {}, \".\"); rename \"src/b.h\", \"src/c.h\"'"),
+    ("make", &["make", "gcc"], "make -s"),
+];
+
+#[test]
+fn nothing_that_strace_shows_is_missing() {
+    if !is_there("strace") && !install("strace") {
+        return skip("strace");
+    }
+    let mut lacking = Vec::new();
+    for (name, needs, script) in RUNS {
+        if let Some(missing) = needs.iter().find(|program| !is_there(program)) {
+            skip(missing);
+            continue;
+        }
+        let (shown, all) = shown_by_strace(script);
+        let seen = seen_by_us(script);
+        let missing: Vec<_> = shown.iter().filter(|path| !is_seen(path, &seen)).collect();
+        eprintln!(
+            "{name}: {} paths in strace ({all} with those of one run only), {} observed, {} missing",
+            shown.len(),
+            seen.len(),
+            missing.len()
+        );
+        assert!(shown.len() > 20, "{name}: strace shows too little to say anything");
+        lacking.extend(missing.iter().map(|path| format!("{name}: {}", path.display())));
+    }
+    assert!(lacking.is_empty(), "{}", lacking.join("\n"));
+}
+
+/// A skip is printed; where everything must run it is an error.
+fn skip(program: &str) {
+    assert_ne!(std::env::var_os("CI").as_deref(), Some(OsStr::new("true")), "{program} is needed");
+    eprintln!("SKIPPED: {program} is not there");
+    if let Some(list) = std::env::var_os("OVERHEAR_TESTS_SKIPPED") {
+        let mut list = fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
+        writeln!(list, "nothing_that_strace_shows_is_missing needs {program}").unwrap();
+    }
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap();
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+}
+
+fn install(program: &str) -> bool {
+    let apt = Command::new("apt-get").args(["install", "-y", "-q", program]).stdout(Stdio::null()).status();
+    apt.is_ok_and(|status| status.success())
+}
+
+/// The same folder for each run, freshly made: paths must be the same.
+fn fill(root: &Path) {
+    let _ = std::fs::remove_dir_all(root);
+    for folder in ["src/deep/er", "out"] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    let files = [
+        ("src/a.c", "#include <stdio.h>\n#include \"b.h\"\nint main(void) { puts(B); return 0; }\n"),
+        ("src/b.h", "#define B \"b\"\n"),
+        ("src/deep/er/f", "x"),
+        ("Makefile", "out/m: src/a.c src/b.h\n\tgcc src/a.c -o out/m\n"),
+        ("src/child.js", "require('fs').readFileSync('src/deep/er/f'); process.exit(0)"),
+        ("src/worker.js", "require('fs').statSync('src/b.h'); require('fs').existsSync('src/none')"),
+        (
+            "src/main.js",
+            "const { Worker } = require('worker_threads'); const c = require('child_process'); const fs = require('fs');
+             new Worker('./src/worker.js'); c.fork('./src/child.js'); c.execFileSync('cat', ['src/a.c']);
+             fs.promises.readFile('src/b.h').then(() => fs.promises.writeFile('out/js', 'x'));
+             fs.mkdirSync('out/n/m', { recursive: true }); fs.rmSync('out/n', { recursive: true }); fs.realpathSync('src/deep');",
+        ),
+    ];
+    for (name, text) in files {
+        std::fs::write(root.join(name), text).unwrap();
+    }
+}
+
+fn root(_script: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("differential")
+}
+
+fn environment() -> Vec<(OsString, OsString)> {
+    let path = std::env::var_os("PATH").unwrap();
+    // What makes tools the same twice.
+    [
+        ("PATH", path),
+        ("HOME", "/nonexistent".into()),
+        ("TMPDIR", "/tmp".into()),
+        ("PYTHONDONTWRITEBYTECODE", "1".into()),
+    ]
+    .map(|(name, value)| (name.into(), value))
+    .to_vec()
+}
+
+fn seen_by_us(script: &str) -> BTreeSet<PathBuf> {
+    let root = root(script);
+    fill(&root);
+    let launch = Launch {
+        program: "/bin/sh".into(),
+        args: vec!["-c".into(), script.into()],
+        cwd: root,
+        env: environment(),
+    };
+    let mode = Mode::Traced(Spec::new(std::env::var_os("PATH").unwrap(), vec![]));
+    let mut said = Vec::new();
+    let ended = run(&launch, mode, &Running::new(), &mut |_, bytes| said.extend_from_slice(bytes)).unwrap();
+    assert_eq!(ended.exit_code, 0, "{script}: {}", String::from_utf8_lossy(&said));
+    let observed = ended.observed.unwrap();
+    assert_eq!(observed.incomplete, None, "{script}");
+    observed.paths.into_keys().collect()
+}
+
+/// Paths shown in each of two runs, and how many were shown in one of them only.
+fn shown_by_strace(script: &str) -> (BTreeSet<PathBuf>, usize) {
+    let once = || {
+        let root = root(script);
+        fill(&root);
+        let log = root.with_extension("strace");
+        let mut strace = Command::new("strace");
+        strace
+            .args(["-f", "-qq", "-y", "-s", "4096", "-e", "trace=%file,%process,fchdir,chdir", "-o"])
+            .arg(&log);
+        strace.args(["/bin/sh", "-c", script]).current_dir(&root).env_clear().envs(environment());
+        let output = strace.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        parse(&std::fs::read(&log).unwrap(), &root)
+    };
+    let (one, two) = (once(), once());
+    let both: BTreeSet<PathBuf> = one.intersection(&two).cloned().collect();
+    let rest = one.symmetric_difference(&two).count();
+    (both, rest)
+}
+
+/// Calls that ask nothing which counts, or that have no path.
+fn asks_nothing(call: &str, line: &str) -> bool {
+    matches!(
+        call,
+        "statfs"
+            | "getcwd"
+            | "exit_group"
+            | "wait4"
+            | "kill"
+            | "clone"
+            | "clone3"
+            | "vfork"
+            | "fork"
+            | "waitid"
+    ) || (call.starts_with("mkdir") && line.contains("EEXIST"))
+        || (matches!(call, "rmdir" | "unlinkat") && line.contains("ENOTEMPTY"))
+        || line.contains("AT_EMPTY_PATH")
+}
+
+fn parse(log: &[u8], root: &Path) -> BTreeSet<PathBuf> {
+    let mut cwds: BTreeMap<u32, PathBuf> = BTreeMap::new();
+    let mut paths = BTreeSet::new();
+    for line in log.split(|byte| *byte == b'\n') {
+        let line = String::from_utf8_lossy(line).into_owned();
+        let Some((pid, text)) = line.split_once(' ') else { continue };
+        let Ok(pid) = pid.parse::<u32>() else { continue };
+        let text = text.trim_start();
+        let cwd = cwds.entry(pid).or_insert_with(|| root.to_path_buf()).clone();
+        let Some((call, arguments)) = text.split_once('(') else { continue };
+        if matches!(call, "clone" | "clone3" | "vfork" | "fork") || text.starts_with("<... ") {
+            if let Some(child) = text.rsplit("= ").next().and_then(|word| word.trim().parse().ok()) {
+                cwds.entry(child).or_insert(cwd);
+            }
+            continue;
+        }
+        if asks_nothing(call, &line) {
+            continue;
+        }
+        let mut base = cwd.clone();
+        if let Some(at) =
+            arguments.strip_prefix("AT_FDCWD<").or_else(|| arguments.split_once('<').map(|(_, at)| at))
+            && arguments.starts_with(|first: char| first.is_ascii_digit() || first == 'A')
+        {
+            base = PathBuf::from(at.split('>').next().unwrap());
+        }
+        if call == "fchdir" {
+            cwds.insert(pid, base);
+            continue;
+        }
+        for path in quoted(call, arguments) {
+            let path = join_lexically(&base, &path);
+            if call == "chdir" && line.ends_with("= 0") {
+                cwds.insert(pid, path.clone());
+            }
+            paths.insert(path);
+        }
+    }
+    paths.retain(|path| !["/proc", "/dev", "/sys"].iter().any(|noise| path.starts_with(noise)));
+    paths
+}
+
+/// The paths among the arguments of a call.
+fn quoted(call: &str, arguments: &str) -> Vec<PathBuf> {
+    let count = if call.starts_with("rename") || matches!(call, "link" | "linkat") { 2 } else { 1 };
+    // The first text of a symlink is not a path that is asked for; that of execve ends the paths.
+    let skip = usize::from(call.starts_with("symlink"));
+    let mut texts = Vec::new();
+    let mut rest = arguments.as_bytes();
+    while let Some(start) = rest.iter().position(|byte| *byte == b'"') {
+        let (text, length) = unquote(&rest[start + 1..]);
+        if !text.is_empty() {
+            texts.push(PathBuf::from(OsString::from_vec(text)));
+        }
+        rest = &rest[start + 1 + length..];
+    }
+    texts.into_iter().skip(skip).take(count).collect()
+}
+
+fn unquote(text: &[u8]) -> (Vec<u8>, usize) {
+    let mut plain = Vec::new();
+    let mut at = 0;
+    while at < text.len() && text[at] != b'"' {
+        if text[at] == b'\\' {
+            at += 1;
+        }
+        plain.extend(text.get(at));
+        at += 1;
+    }
+    (plain, (at + 1).min(text.len()))
+}
+
+/// Whether a path is among those seen: as it is, with the links on the way resolved, wholly
+/// resolved, or by a folder on its way that is not there (`gone/../x` is not about `x`).
+fn is_seen(path: &Path, seen: &BTreeSet<PathBuf>) -> bool {
+    let by_parent = path.parent().and_then(resolved).and_then(|parent| Some(parent.join(path.file_name()?)));
+    seen.contains(path)
+        || by_parent.is_some_and(|path| seen.contains(&path))
+        || path.ancestors().skip(1).any(|folder| !folder.exists() && seen.contains(folder))
+        || path.canonicalize().is_ok_and(|path| seen.contains(&path))
+}
+
+/// The nearest ancestor that exists, resolved, with the rest as it is.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    path.ancestors().find_map(|ancestor| {
+        let rest = path.strip_prefix(ancestor).ok()?;
+        let ancestor = ancestor.canonicalize().ok()?;
+        Some(if rest.as_os_str().as_bytes().is_empty() { ancestor } else { ancestor.join(rest) })
+    })
+}
