@@ -14,6 +14,7 @@ use std::path::Path;
 pub struct Rules {
     reads: Vec<Rule>,
     writes: Vec<Rule>,
+    generated: Vec<Tree>,
     input: Selected,
     output: Selected,
 }
@@ -38,6 +39,7 @@ impl Rules {
         let mut rules = Rules {
             reads: Vec::new(),
             writes: Vec::new(),
+            generated: Vec::new(),
             input: Selected::new(&evidence.config.input, evidence.package_dir, root),
             output: Selected::new(&evidence.config.output, evidence.package_dir, root),
         };
@@ -51,6 +53,7 @@ impl Rules {
         if let Some(declaration) = evidence.declaration {
             let rule = |rule: &PathRule| Rule::declared(rule, evidence);
             rules.reads.extend(declaration.ignored_reads.iter().chain(&declaration.cache_dirs).chain(&declaration.generated).map(rule));
+            rules.generated.extend(declaration.generated.iter().map(|rule| Tree::declared(rule, evidence.bases())));
             rules.writes.extend(declaration.ignored_writes.iter().chain(&declaration.cache_dirs).map(rule));
         }
         rules
@@ -71,6 +74,11 @@ impl Rules {
             return None;
         }
         self.writes.iter().find(|rule| rule.tree.holds(path))
+    }
+
+    /// Whether a path is tool state that others read, by an adapter.
+    pub fn keeps(&self, path: &Path) -> bool {
+        !self.input.names(path) && self.generated.iter().any(|tree| tree.holds(path))
     }
 
     /// Whether a traced read of a path counts by the config.

@@ -20,6 +20,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 /// Everything that is known of one run.
@@ -136,7 +137,10 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     for (path, seen) in &evidence.observed.paths {
         settle_path(evidence, &rules, path, seen, &mut settled)?;
     }
-    let touched: BTreeSet<&Path> = settled.outputs.iter().chain(&settled.removed).map(PathBuf::as_path).collect();
+    // What the tool wrote for itself is its own as well: its names are no news in a listing.
+    let own_state = settled.ignored.iter().filter(|ignored| ignored.writes).map(|ignored| &ignored.path);
+    let touched: BTreeSet<&Path> =
+        settled.outputs.iter().chain(&settled.removed).chain(own_state).map(PathBuf::as_path).collect();
     settle_listings(evidence, &rules, &touched, &mut settled.inputs);
     settled.inputs.sort_by(|a, b| (&a.path, &a.query).cmp(&(&b.path, &b.query)));
     settled.inputs.dedup_by(|a, b| a.path == b.path && a.query == b.query);
@@ -308,7 +312,7 @@ fn settle_change(
     }
     if is_gone {
         settled.removed.push(path.to_path_buf());
-        if !(evidence.made_before)(path) && rules.ignores_read(path).is_none() {
+        if !was_made_before(evidence, path, change) && rules.ignores_read(path).is_none() {
             let query = if matches!(change.found, Found::Absent) { Query::Absent } else { Query::Kind };
             let value = InputValue::Known(Value::kind(&change.found));
             settled.inputs.push(input(evidence, path, query, value, change));
@@ -317,6 +321,20 @@ fn settle_change(
         settled.outputs.push(path.to_path_buf());
     }
     Ok(())
+}
+
+/// Whether a run of this step is known to have made what it now removed. Folders are known by what
+/// was in them.
+fn was_made_before(evidence: &Evidence, path: &Path, change: &First) -> bool {
+    let is_file = |seen: &Seen| {
+        seen.change.as_ref().is_some_and(|change| matches!(change.found, Found::File(_) | Found::Link(_)))
+    };
+    let below = || {
+        let after = (Bound::Excluded(path), Bound::Unbounded);
+        let inside = evidence.observed.paths.range::<Path, _>(after).take_while(|(other, _)| other.starts_with(path));
+        inside.filter(|(_, seen)| is_file(seen)).any(|(other, _)| (evidence.made_before)(other))
+    };
+    (evidence.made_before)(path) || (matches!(change.found, Found::Folder(_)) && below())
 }
 
 /// Paths whose content the step read before it changed them, whoever may ignore that.
@@ -432,7 +450,9 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
             // A name that was there before counts, unless a run of this step had left it: a person's file
             // that the step replaces was seen in the listing, and may be missing next time.
             let is_left = below.any(|next| (evidence.made_before)(next));
-            is_new || is_left || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some()
+            let is_kept = || rules.keeps(&child) && (evidence.made_before)(&child);
+            let is_noise = || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some();
+            is_new || is_left || is_noise() || is_kept()
         };
         let own_now: BTreeSet<OsString> =
             touched.range::<&Path, _>(path.as_path()..).skip_while(|next| *next == path).take_while(|next| next.starts_with(path))

@@ -65,10 +65,8 @@ impl App {
     }
 
     fn advise(&mut self, field: &str, reason: &str, instead: &str) {
-        let text = format!("{field} is not known without running the config ({reason}); {instead}");
-        let code = format!("{}-not-known", field.to_ascii_lowercase());
         let file = self.file.clone();
-        self.add(|declare| declare.advise(&code, text, file.as_deref()));
+        self.add(|declare| declare.not_known(field, reason, instead, file.as_deref()));
     }
 
     fn read_config(&mut self, call: &Invocation, host: &dyn Host) {

@@ -126,14 +126,16 @@ impl<'a> Kit<'a> {
             let why = "kit.outDir: types and entry points that SvelteKit writes anew, and other tools read";
             declare = declare.generated(folder, why);
         }
+        if let Some(folder) = paths::join(&self.root, "node_modules/$app") {
+            // Version 3; nobody else writes there.
+            declare = declare.generated(folder, "types and compiler options that SvelteKit writes for other tools");
+        }
         for modules in node_modules(&self.root, self.host) {
             declare = declare.cache_dir(format!("{modules}/.vite"), "prebundled dependencies");
             declare = declare.cache_dir(format!("{modules}/.vite-temp"), "vite bundles its config there and deletes it");
         }
         for (field, reason) in &self.unknown {
-            let text = format!("{field} is not known without running the config ({reason}); the default is taken");
-            let code = format!("{}-not-known", field.replace('.', "-").to_ascii_lowercase());
-            declare = declare.advise(&code, text, self.file.as_deref());
+            declare = declare.not_known(field, reason, "the default is taken", self.file.as_deref());
         }
         declare
     }
@@ -146,9 +148,7 @@ impl<'a> Kit<'a> {
                 prefix => declare.track_prefix(prefix, "SvelteKit puts these into pages"),
             },
             Err(reason) => {
-                let text = format!("{field} is not known without running the config ({reason}); name the variables in \"env\"");
-                let code = format!("{}-not-known", field.replace('.', "-").to_ascii_lowercase());
-                let declare = declare.advise(&code, text, self.file.as_deref());
+                let declare = declare.not_known(field, &reason, "name the variables in \"env\"", self.file.as_deref());
                 if default.is_empty() { declare } else { declare.track_prefix(default, "SvelteKit puts these into pages") }
             }
         }

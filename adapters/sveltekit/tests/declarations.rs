@@ -6,6 +6,7 @@ use overhear_adapter::{
 use overhear_adapter_sveltekit::SvelteKit;
 
 const WEB: &str = "apps/web";
+const APP: &str = "apps/web/node_modules/$app";
 const PLUGIN: &str = "import { sveltekit } from '@sveltejs/kit/vite'; export default { plugins: [sveltekit()] }";
 
 fn call(program: &str, args: &str, config_files: &[&str]) -> Invocation {
@@ -80,7 +81,7 @@ fn a_build_has_its_outputs_its_generated_files_and_its_caches() {
     let declaration = build("2.70.4", "{}");
     assert_eq!(declaration.verdict, Verdict::Cacheable);
     assert!(declaration.empty_prefix_is_declared && declaration.inner_disable_cache);
-    assert_eq!(patterns(&declaration.generated), ["apps/web/.svelte-kit"]);
+    assert_eq!(patterns(&declaration.generated), ["apps/web/.svelte-kit", APP]);
     assert_eq!(patterns(&declaration.outputs), ["apps/web/.svelte-kit/output", "apps/web/build"]);
     assert_eq!(env(&declaration), ["NODE_ENV", "VITE_*", "PUBLIC_*"]);
     let caches: Vec<&str> = declaration.cache_dirs.iter().map(|dir| dir.path.pattern.as_str()).collect();
@@ -92,7 +93,7 @@ fn a_build_has_its_outputs_its_generated_files_and_its_caches() {
 fn sync_only_keeps_generated_files() {
     let call = call("svelte-kit", "sync", &["svelte.config.js", "vite.config.ts"]);
     let declaration = declare(&call, &host("2.70.4", "{}"));
-    assert_eq!(patterns(&declaration.generated), ["apps/web/.svelte-kit"]);
+    assert_eq!(patterns(&declaration.generated), ["apps/web/.svelte-kit", APP]);
     assert_eq!(patterns(&declaration.outputs), Vec::<&str>::new());
 }
 
@@ -102,7 +103,7 @@ fn fields_of_the_config_move_things() {
         "2.70.4",
         r#"{"kit": {"outDir": "../kit", "env": {"publicPrefix": "OPEN_", "privatePrefix": "SECRET_"}}}"#,
     );
-    assert_eq!(patterns(&declaration.generated), ["apps/kit"]);
+    assert_eq!(patterns(&declaration.generated), ["apps/kit", APP]);
     assert_eq!(patterns(&declaration.outputs)[0], "apps/kit/output");
     assert_eq!(env(&declaration), ["NODE_ENV", "VITE_*", "OPEN_*", "SECRET_*"]);
 }
@@ -112,7 +113,7 @@ fn what_is_not_known_is_advice_and_the_default_holds() {
     let unknown = r#"{"$unknown": "a call"}"#;
     let declaration = build("2.70.4", &format!(r#"{{"kit": {{"outDir": {unknown}, "env": {unknown}}}}}"#));
     assert_eq!(declaration.verdict, Verdict::Cacheable);
-    assert_eq!(patterns(&declaration.generated), ["apps/web/.svelte-kit"]);
+    assert_eq!(patterns(&declaration.generated), ["apps/web/.svelte-kit", APP]);
     assert_eq!(env(&declaration), ["NODE_ENV", "VITE_*", "PUBLIC_*"]);
     assert_eq!(codes(&declaration), ["kit-env-publicprefix-not-known", "kit-env-privateprefix-not-known", "kit-outdir-not-known"]);
     let inline = FakeHost::new()
@@ -122,7 +123,7 @@ fn what_is_not_known_is_advice_and_the_default_holds() {
     assert_eq!(codes(&declaration), ["kit-not-known"]);
     for out_dir in [".", "..", "/abs"] {
         let declaration = build("2.70.4", &format!(r#"{{"kit": {{"outDir": "{out_dir}"}}}}"#));
-        assert_eq!(patterns(&declaration.generated), Vec::<&str>::new(), "{out_dir}");
+        assert_eq!(patterns(&declaration.generated), [APP], "{out_dir}");
         assert_eq!(codes(&declaration), ["kit-outdir-not-known"], "{out_dir}");
     }
 }

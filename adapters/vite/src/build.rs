@@ -80,10 +80,8 @@ impl Build<'_> {
 
     /// Says that a field could not be used, and what is done instead.
     fn advise(&mut self, field: &str, reason: &str, instead: &str) {
-        let text = format!("{field} is not known without running the config ({reason}); {instead}");
-        let code = format!("{}-not-known", field.replace('.', "-").to_ascii_lowercase());
         let file = self.loaded.file.as_deref();
-        self.declare = self.declare.take().map(|declare| declare.advise(&code, text, file));
+        self.declare = self.declare.take().map(|declare| declare.not_known(field, reason, instead, file));
     }
 
     fn add(&mut self, with: impl FnOnce(Declare) -> Declare) {

@@ -45,6 +45,8 @@ pub struct Recorder {
     followed: Vec<super::resolve::Followed>,
     /// Connections, so that each is told once.
     connections: FxHashSet<(String, String)>,
+    /// What was to be made in a folder that was not there, with who asked.
+    unlikely: Vec<(PathBuf, u32)>,
     /// Executions begun.
     pub(super) execs: u64,
 }
@@ -64,6 +66,7 @@ impl Recorder {
             absolute: Vec::new(),
             followed: Vec::new(),
             connections: FxHashSet::default(),
+            unlikely: Vec::new(),
             execs: 0,
         }
     }
@@ -98,7 +101,19 @@ impl Recorder {
         if self.execs == 0 {
             self.observed.poison("the tracer saw nothing, not even the start of the command");
         }
+        self.add_what_was_made_after_all();
         self.observed
+    }
+
+    /// Two threads make a folder and something in it: the second call can be seen before the kernel has
+    /// carried out the first, and succeed all the same. What is there at the end was made.
+    fn add_what_was_made_after_all(&mut self) {
+        for (path, pid) in std::mem::take(&mut self.unlikely) {
+            let is_changed = self.observed.seen(&path).is_some_and(|seen| seen.change.is_some());
+            if !is_changed && look(path.as_os_str().as_bytes()) != Found::Absent {
+                self.observed.add(Access { path, kind: AccessKind::Create, found: Found::Absent, pid });
+            }
+        }
     }
 
     fn is_repetition(&mut self, event: &Event<'_>) -> bool {
@@ -223,7 +238,12 @@ impl Recorder {
             Found::Absent if flags & libc::O_CREAT != 0 && tree::may_create(&path) => {
                 self.add(event, &path, AccessKind::Write { truncates: true }, found);
             }
-            Found::Absent => self.add(event, &path, AccessKind::Read, found),
+            Found::Absent => {
+                if flags & libc::O_CREAT != 0 {
+                    self.unlikely.push((path.clone(), event.who.pid));
+                }
+                self.add(event, &path, AccessKind::Read, found);
+            }
             _ if exclusive => self.add(event, &path, AccessKind::Kind, found),
             Found::Folder(_) if writes => self.add(event, &path, AccessKind::Kind, found),
             Found::Folder(_) => self.list(event, &path, found),
@@ -301,6 +321,7 @@ impl Recorder {
                 if tree::may_create(&path) {
                     self.add(event, &path, AccessKind::Create, found);
                 } else {
+                    self.unlikely.push((path.clone(), event.who.pid));
                     self.add(event, &path, AccessKind::Kind, found);
                 }
             }

@@ -137,6 +137,14 @@ impl Declare {
         self
     }
 
+    /// Advice that a field of a config cannot be used, and what holds instead. Its code is made of the
+    /// field: `build.outDir` gives `build-outdir-not-known`.
+    pub fn not_known(self, field: &str, reason: &str, instead: &str, file: Option<&str>) -> Declare {
+        let text = [field, " is not known without running the config (", reason, "); ", instead].concat();
+        let code = [&field.replace('.', "-").to_ascii_lowercase(), "-not-known"].concat();
+        self.advise(&code, text, file)
+    }
+
     /// The declaration.
     pub fn done(self) -> Declaration {
         *self.0
