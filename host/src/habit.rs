@@ -31,7 +31,9 @@ pub fn learn(
         let Some(change) = &seen.change else {
             let asked = [&seen.kind, &seen.stat].into_iter().flatten().chain(seen.list.as_ref().map(|(first, _)| first)).next();
             if asked.is_some_and(|first| matches!(first.found, Found::Folder(_))) && is_own(path) {
-                removed_in.entry(path).or_default();
+                path.ancestors().take_while(|above| above.starts_with(&places.root)).for_each(|above| {
+                    removed_in.entry(above).or_default();
+                });
             }
             continue;
         };
