@@ -32,7 +32,9 @@ pub fn learn(
             let listed = seen.list.as_deref().map(|(first, _)| first);
             let asked = seen.kind.as_deref().or(seen.stat.as_deref()).or(listed);
             if asked.is_some_and(|first| matches!(first.found, Found::Folder(_))) && is_own(path) {
-                removed_in.entry(path).or_default();
+                path.ancestors().take_while(|above| above.starts_with(&places.root)).for_each(|above| {
+                    removed_in.entry(above).or_default();
+                });
             }
             continue;
         };
