@@ -30,9 +30,11 @@ use tempfile::TempDir;
 /// How much is done inside the programs of a step: `0` for nothing.
 pub const SWITCH: &str = "OVERHEAR_ACCEL";
 
+/// The address sanitizer of gcc refuses to start behind any other library, and knows its own by this
+/// part of the path. Behind this one it works: what is called here goes on to it.
 const LIBRARY: Shipped = Shipped {
     name: "overhear-preload",
-    extension: "so",
+    extension: "libasan.so",
     bytes: include_bytes!(env!("OVERHEAR_PRELOAD_FILE")),
 };
 
