@@ -222,6 +222,7 @@ fn table_row(
     writeln!(row, "version: {:?},", description.version)?;
     writeln!(row, "programs: &{:?},", description.programs)?;
     writeln!(row, "packages: &{:?},", description.packages)?;
+    writeln!(row, "refines: &{:?},", description.refines)?;
     writeln!(row, "config_files: &{:?},", description.config_files)?;
     writeln!(row, "may_read_env: &{:?},", description.may_read_env)?;
     let rules: Vec<String> = description.may_read.iter().map(rule).collect();

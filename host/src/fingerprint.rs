@@ -39,7 +39,7 @@ pub enum Query {
     Content,
     /// Only what kind of thing it is, and for a file whether it is executable.
     Kind,
-    /// The names in a folder and their kinds, without these names.
+    /// The names in a folder and their kinds, without these names. None where there is no folder.
     Listing(Vec<OsString>),
     /// It was not there.
     Absent,
@@ -248,7 +248,7 @@ impl Disk<'_> {
         for (index, (path, query)) in pathset.paths.iter().enumerate() {
             remembered.push(match folders.parent_of(path) {
                 Parent::Folder => self.look_at(path, query, known.get(index), now, &mut folders),
-                Parent::Missing => (None, Value::ABSENT),
+                Parent::Missing => (None, absent(query)),
                 Parent::Other => (None, Value::OTHER),
             });
         }
@@ -298,6 +298,7 @@ impl Disk<'_> {
                 },
             },
             (Query::Link, Found::Link(text)) => (None, Value::link(&text)),
+            (_, Found::Absent) => (None, absent(query)),
             (_, found) => (None, Value::kind(&found)),
         }
     }
@@ -312,6 +313,14 @@ impl Disk<'_> {
                 Err(_) => (None, Value::OTHER),
             },
         }
+    }
+}
+
+/// A missing folder has no names, like an empty one: whether it is there is another question.
+fn absent(query: &Query) -> Value {
+    match query {
+        Query::Listing(_) => Value::listing(&Vec::new(), &[]),
+        _ => Value::ABSENT,
     }
 }
 

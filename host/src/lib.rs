@@ -18,6 +18,8 @@ pub mod habit;
 pub mod key;
 pub mod settle;
 pub mod rules;
+pub mod tool_state;
+pub mod tree;
 pub mod trace;
 pub mod ipc;
 pub mod adapter;

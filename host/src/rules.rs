@@ -3,12 +3,12 @@
 
 use crate::access::Listing;
 use crate::config::{PatternBase, Selection};
-use crate::declaration::{Base, PathRule};
+use crate::declaration::PathRule;
 use crate::hint::Hint;
 use crate::settle::{Evidence, Ignored, Source};
 use crate::stamp::Found;
-use globset::{GlobBuilder, GlobMatcher};
-use std::path::{Path, PathBuf};
+use crate::tree::Tree;
+use std::path::Path;
 
 /// The rules for one run.
 pub struct Rules {
@@ -23,12 +23,6 @@ pub struct Rule {
     tree: Tree,
     source: Source,
     why: String,
-}
-
-/// Paths: a folder with all below, or all that match a glob with all below.
-enum Tree {
-    Below(PathBuf),
-    Glob { base: PathBuf, own: GlobMatcher, below: GlobMatcher },
 }
 
 /// A [`Selection`] ready to be asked.
@@ -96,12 +90,12 @@ impl Rule {
     }
 
     fn declared(rule: &PathRule, evidence: &Evidence) -> Rule {
-        let base = match rule.base {
-            Base::Workspace => &evidence.zones.places.root,
-            Base::Package => evidence.package_dir,
-            Base::Cwd => evidence.cwd,
-        };
-        Rule { tree: Tree::new(base, &rule.pattern), source: Source::Declared, why: rule.why.clone() }
+        Rule { tree: Tree::declared(rule, evidence.bases()), source: Source::Declared, why: rule.why.clone() }
+    }
+
+    /// Whether an adapter says so: then it is believed within bounds only.
+    pub fn is_declared(&self) -> bool {
+        self.source == Source::Declared
     }
 
     /// An adapter may only hide a read where that cannot make a hit wrong: in a hidden folder of
@@ -166,40 +160,70 @@ impl Selected {
     }
 }
 
-impl Tree {
-    /// A pattern together with all below what it matches.
-    fn new(base: &Path, pattern: &str) -> Tree {
-        let stem = pattern.strip_suffix("/**").unwrap_or(pattern);
-        if stem == "." {
-            return Tree::Below(base.to_path_buf());
-        }
-        if !stem.contains(['*', '?', '{', '[', '\\']) {
-            return Tree::Below(crate::path::join_lexically(base, Path::new(stem)));
-        }
-        Tree::Glob { base: base.to_path_buf(), own: glob(stem), below: glob(&format!("{stem}/**")) }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Pattern;
 
-    /// Only what the pattern matches, as a config means it.
-    fn exact(base: &Path, pattern: &str) -> Tree {
-        match pattern.strip_suffix("/**") {
-            Some(stem) if !stem.contains(['*', '?', '{', '[', '\\']) => Tree::Below(base.join(stem)),
-            _ => Tree::Glob { base: base.to_path_buf(), own: glob(pattern), below: glob(pattern) },
-        }
-    }
-
-    fn holds(&self, path: &Path) -> bool {
-        match self {
-            Tree::Below(folder) => path.starts_with(folder),
-            Tree::Glob { base, own, below } => {
-                path.strip_prefix(base).is_ok_and(|inside| own.is_match(inside) || below.is_match(inside))
+    /// What a selection such as `auto !dist/**` says of a path in the package `/w/p`: whether a traced
+    /// access counts, whether a person names it.
+    fn says(text: &str, path: &str) -> (bool, bool) {
+        let mut selection = Selection { auto: false, patterns: Vec::new() };
+        for word in text.split_whitespace() {
+            match word {
+                "auto" => selection.auto = true,
+                _ => {
+                    let (exclude, word) = word.strip_prefix('!').map_or((false, word), |word| (true, word));
+                    let (base, glob) = match word.strip_prefix('^') {
+                        Some(glob) => (PatternBase::Workspace, glob),
+                        None => (PatternBase::Package, word),
+                    };
+                    selection.patterns.push(Pattern { exclude, base, glob: glob.to_owned() });
+                }
             }
         }
+        let selected = Selected::new(&selection, Path::new("/w/p"), Path::new("/w"));
+        let path = Path::new(path);
+        (selected.auto && !selected.excludes(path), selected.names(path))
     }
-}
 
-/// A pattern that does not parse matches only itself, literally; the config has been checked before.
-fn glob(pattern: &str) -> GlobMatcher {
-    let build = |pattern: &str| GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
-    let glob = build(pattern).or_else(|_| build(&globset::escape(pattern)));
-    glob.expect("an escaped pattern is a valid pattern").compile_matcher()
+    #[test]
+    fn globs_select_as_a_config_means_them() {
+        let cases = [
+            ("auto", "/w/p/a", (true, false)),
+            ("auto !dist/**", "/w/p/dist/x", (false, false)),
+            ("auto !dist/**", "/w/p/src/x", (true, false)),
+            ("src/*.ts", "/w/p/src/a.ts", (false, true)),
+            ("src/*.ts", "/w/p/src/b/a.ts", (false, false)),
+            ("src/** !src/*.test.ts", "/w/p/src/a.test.ts", (false, false)),
+            ("^tsconfig.json", "/w/tsconfig.json", (false, true)),
+            ("^tsconfig.json", "/w/p/tsconfig.json", (false, false)),
+            ("", "/w/p/a", (false, false)),
+        ];
+        for (text, path, expected) in cases {
+            assert_eq!(says(text, path), expected, "{text} of {path}");
+        }
+    }
+
+    #[test]
+    fn a_declared_pattern_holds_what_it_matches_with_all_below() {
+        let holds = |pattern: &str, path: &str| Tree::new(Path::new("/w"), pattern).holds(Path::new(path));
+        assert!(holds(".next/cache", "/w/.next/cache/x/y"));
+        assert!(holds("node_modules/.vite*", "/w/node_modules/.vite-temp/x"));
+        assert!(!holds(".next/cache", "/w/.next/cached"));
+        assert!(holds("gen/**", "/w/gen"));
+    }
+
+    #[test]
+    fn only_hidden_folders_of_node_modules_are_the_caches_of_tools() {
+        for (path, hidden) in [
+            ("/w/node_modules/.vite/deps", true),
+            ("/w/node_modules/.bin/x", false),
+            ("/w/node_modules/.pnpm/a", false),
+            ("/w/node_modules/a/.x", false),
+            ("/w/.vite", false),
+        ] {
+            assert_eq!(is_hidden_in_node_modules(Path::new(path)), hidden, "{path}");
+        }
+    }
 }

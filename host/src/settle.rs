@@ -14,6 +14,7 @@ use crate::hint::{EnvSelect, Hint};
 use crate::outcome::Refusal;
 use crate::rules::Rules;
 use crate::stamp::{Found, Stamp};
+use crate::tree::Bases;
 use crate::zone::{Zone, Zones};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -43,8 +44,17 @@ pub struct Evidence<'a> {
     pub search: &'a [PathBuf],
     /// Whether a run of this step is known to have left what lies, or lay, at a path.
     pub made_before: &'a dyn Fn(&Path) -> bool,
+    /// Whether what it left there was a folder.
+    pub folder_made_before: &'a dyn Fn(&Path) -> bool,
     /// The digest of that earlier state of a file, where somebody computed it in time.
     pub digest_before: &'a dyn Fn(&Path, &Stamp) -> Option<Digest>,
+}
+
+impl Evidence<'_> {
+    /// The folders that patterns of the declaration are relative to.
+    pub fn bases(&self) -> Bases<'_> {
+        Bases { root: &self.zones.places.root, package_dir: self.package_dir, cwd: self.cwd }
+    }
 }
 
 /// Where a fact comes from.
@@ -137,11 +147,13 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     Ok(settled)
 }
 
-/// Content, a listing or a link's text say what kind of thing is there: its kind need not be asked
-/// for as well. Inputs are sorted.
+/// Content, names or a link's text say what kind of thing is there: its kind need not be asked for as
+/// well. A listing without names says nothing: a missing folder has the same. Inputs are sorted.
 fn drop_implied(inputs: &mut Vec<Input>) {
     let mut telling: FxHashSet<PathBuf> = FxHashSet::default();
-    telling.extend(inputs.iter().filter(|input| !matches!(input.query, Query::Kind)).map(|input| input.path.clone()));
+    let nothing = InputValue::Known(Value::listing(&Vec::new(), &[]));
+    let tells = |input: &&Input| input.query != Query::Kind && !(matches!(input.query, Query::Listing(_)) && input.value == nothing);
+    telling.extend(inputs.iter().filter(tells).map(|input| input.path.clone()));
     inputs.retain(|input| input.query != Query::Kind || !telling.contains(&input.path));
 }
 
@@ -236,7 +248,7 @@ fn is_own_folder(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, f
     is_folder
         && fate.change.is_none()
         && evidence.zones.of(path) == Zone::Workspace
-        && (evidence.made_before)(path)
+        && (evidence.folder_made_before)(path)
         && rules.ignores_write(path).is_none()
         && rules.output_counts(path)
 }
@@ -258,7 +270,20 @@ fn settle_change(
     if matches!(zone, Zone::Scratch | Zone::Git) || (is_temporary && zone != Zone::Workspace) {
         return Ok(());
     }
+    let overlap = || Refusal::ReadWriteOverlap {
+        path: evidence.zones.places.portable(path).to_string(),
+        process: evidence.observed.process(change.pid).to_owned(),
+    };
+    let overlaps = first_content_read(seen).filter(|read| fate.is_before_change(read)).is_some_and(|read| {
+        let known = matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
+        // An adapter's word counts as far as it may hide the read.
+        let hidden = || rules.ignores_read(path).is_some_and(|rule| rule.may_hide(evidence, path, &read.found));
+        matches!(read.found, Found::File(_)) && !known && !hidden()
+    });
     if let Some(rule) = rules.ignores_write(path) {
+        if overlaps && rule.is_declared() {
+            return Err(overlap());
+        }
         settled.ignored.push(rule.ignored(path, false));
         return Ok(());
     }
@@ -278,14 +303,8 @@ fn settle_change(
             _ => Err(Refusal::WroteOutside(evidence.zones.places.portable(path).to_string())),
         };
     }
-    if let Some(read) = first_content_read(seen).filter(|read| fate.is_before_change(read)) {
-        let known = matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
-        if matches!(read.found, Found::File(_)) && !known && rules.ignores_read(path).is_none() {
-            return Err(Refusal::ReadWriteOverlap {
-                path: evidence.zones.places.portable(path).to_string(),
-                process: evidence.observed.process(change.pid).to_owned(),
-            });
-        }
+    if overlaps {
+        return Err(overlap());
     }
     if is_gone {
         settled.removed.push(path.to_path_buf());
@@ -390,15 +409,15 @@ fn is_searched_program(evidence: &Evidence, path: &Path) -> bool {
     searched.values().any(|found| found == path) || is_candidate()
 }
 
-/// A listing counts without the names that the step made, removed or may ignore; and not at all
-/// where the step made, removed or replaced the folder or everything that was in it.
+/// A listing counts without the names that the step made or may ignore; and not at all where the step
+/// removed the folder or everything that was in it.
 fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>, inputs: &mut Vec<Input>) {
     for (path, seen) in &evidence.observed.paths {
         let Some((first, names)) = seen.list.as_deref() else { continue };
         let fate = Fate::of(seen, evidence.ends.get(path));
         let zone = evidence.zones.of(path);
         let counts = matches!(zone, Zone::Workspace | Zone::Outside) || (zone == Zone::Git && Zones::is_git_stamp(path));
-        if !matches!(first.found, Found::Folder(_)) || fate.change.is_some() || !counts || !rules.input_counts(path) {
+        if !matches!(first.found, Found::Folder(_)) || seen.removed || !counts || !rules.input_counts(path) {
             continue;
         }
         let hidden = |rule: &crate::rules::Rule| rule.may_hide_listing(evidence, path, names);
@@ -408,9 +427,12 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
         let is_own = |name: &OsString| {
             let child = path.join(name);
             let mut below = touched.range::<&Path, _>(child.as_path()..).take_while(|next| next.starts_with(&child));
+            let change = evidence.observed.seen(&child).and_then(|seen| seen.change.as_ref());
+            let is_new = change.is_some_and(|change| change.found == Found::Absent);
             // A name that was there before counts, unless a run of this step had left it: a person's file
             // that the step replaces was seen in the listing, and may be missing next time.
-            below.any(|next| (evidence.made_before)(next)) || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some()
+            let is_left = below.any(|next| (evidence.made_before)(next));
+            is_new || is_left || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some()
         };
         let own_now: BTreeSet<OsString> =
             touched.range::<&Path, _>(path.as_path()..).skip_while(|next| *next == path).take_while(|next| next.starts_with(path))
@@ -419,14 +441,19 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
                 .collect();
         let mut except: BTreeSet<OsString> =
             names.iter().map(|(name, _)| name).filter(|name| is_own(name)).cloned().collect();
-        let nothing_else = names.iter().all(|(name, _)| except.contains(name));
-        if nothing_else && !own_now.is_empty() {
+        let is_removed = |name: &OsString| evidence.observed.seen(&path.join(name)).is_some_and(|seen| seen.removed);
+        if !names.is_empty() && names.iter().all(|(name, _)| is_removed(name)) {
             continue;
         }
         except.extend(own_now.into_iter().filter(|name| names.binary_search_by(|(other, _)| other.cmp(name)).is_err()));
         let except: Vec<OsString> = except.into_iter().collect();
-        let value = InputValue::Known(Value::listing(names, &except));
-        inputs.push(input(evidence, path, Query::Listing(except), value, first));
+        let value = Value::listing(names, &except);
+        // That the folder is there counts by itself, unless a run of this step made it.
+        let is_nothing = value == Value::listing(&Vec::new(), &[]);
+        if is_nothing && fate.change.is_none() && !is_own_folder(evidence, rules, path, seen, &fate) {
+            inputs.push(input(evidence, path, Query::Kind, InputValue::Known(Value::FOLDER), first));
+        }
+        inputs.push(input(evidence, path, Query::Listing(except), InputValue::Known(value), first));
     }
 }
 
@@ -458,3 +485,6 @@ fn envs(evidence: &Evidence) -> Vec<(EnvSelect, Source)> {
     }
     envs.into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 fn server() -> Server {
     let env = BTreeMap::from([("VITE_A".to_owned(), "1".to_owned())]);
-    Server::start(ServerSpec { env: Arc::new(env) }).unwrap()
+    Server::start(ServerSpec { env: Arc::new(env), ..ServerSpec::default() }).unwrap()
 }
 
 fn run(server: &Server, script: &str) -> String {

@@ -17,7 +17,7 @@ const LOAD: &str = "const c = require(process.env.VP_RUN_NODE_CLIENT_PATH).load(
 fn server() -> Server {
     let env = [("NODE_ENV", "test"), ("VITE_A", "1"), ("VITE_B", "é"), ("__proto__", "p"), ("EMPTY", "")];
     let env: BTreeMap<String, String> = env.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    Server::start(ServerSpec { env: Arc::new(env) }).unwrap()
+    Server::start(ServerSpec { env: Arc::new(env), ..ServerSpec::default() }).unwrap()
 }
 
 fn command(server: &Server, cwd: &Path, args: &[&str]) -> Command {
@@ -180,7 +180,7 @@ fn ninety_six_clients_at_once_are_all_answered() {
 fn two_servers_never_mix() {
     let start = |value: &str| {
         let env = BTreeMap::from([("WHO".to_owned(), value.to_owned())]);
-        Server::start(ServerSpec { env: Arc::new(env) }).unwrap()
+        Server::start(ServerSpec { env: Arc::new(env), ..ServerSpec::default() }).unwrap()
     };
     let (one, two) = (start("one"), start("two"));
     let script = |tag: &str| {

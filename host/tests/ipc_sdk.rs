@@ -13,7 +13,7 @@ const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk-js");
 
 fn server() -> Server {
     let env = [("SDK_A", "1"), ("SDK_B", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Server::start(ServerSpec { env: Arc::new(BTreeMap::from(env)) }).unwrap()
+    Server::start(ServerSpec { env: Arc::new(BTreeMap::from(env)), ..ServerSpec::default() }).unwrap()
 }
 
 fn run(program: &str, args: &[&str], cwd: &Path, server: Option<&Server>) -> String {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 fn server() -> Server {
     let env = BTreeMap::from([("A".to_owned(), "1".to_owned()), ("AB".to_owned(), "2".to_owned())]);
-    Server::start(ServerSpec { env: Arc::new(env) }).unwrap()
+    Server::start(ServerSpec { env: Arc::new(env), ..ServerSpec::default() }).unwrap()
 }
 
 fn folder(server: &Server) -> PathBuf {

@@ -55,7 +55,7 @@ fn project() -> tempfile::TempDir {
 /// Runs vite with nothing in its environment but PATH and what the server says.
 fn vite(project: &Path, env: &[(&str, &str)], args: &[&str]) -> Vec<Hint> {
     let env: BTreeMap<String, String> = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    let server = Server::start(ServerSpec { env: Arc::new(env) }).unwrap();
+    let server = Server::start(ServerSpec { env: Arc::new(env), ..ServerSpec::default() }).unwrap();
     let mut command = Command::new("node");
     command.arg(project.join("node_modules/vite/bin/vite.js")).args(args).current_dir(project);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).envs(server.child_env());

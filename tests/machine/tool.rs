@@ -48,6 +48,11 @@ pub fn run(script: &str) -> ExitCode {
 fn operation(words: &[&str], learned: &mut Learned) -> std::io::Result<Option<u8>> {
     let [name, rest @ ..] = words else { return Ok(None) };
     let path = Path::new(rest.first().copied().unwrap_or("."));
+    // Most tools make the folder that they write into.
+    if matches!(*name, "write" | "const" | "over" | "generate" | "copy" | "symlink") {
+        let target = if *name == "copy" { Path::new(words[2]) } else { path };
+        target.parent().map_or(Ok(()), fs::create_dir_all)?;
+    }
     match *name {
         "read" => learned.take(words[1], &content(path)),
         "stat" => learned.take(words[1], stat(path).as_bytes()),

@@ -310,7 +310,9 @@ impl<'a> World<'a> {
                 let is_same = difference(&got, &after, &wanted, &tree).is_none();
                 // What other entries of the step left, and a direct run leaves as well, stays.
                 let stays = self.left.iter().filter(|(path, (_, node, _))| wanted_tree.get(*path) == Some(node));
-                stays.for_each(|(path, (_, node, _))| drop(tree.entry(path.clone()).or_insert(node.clone())));
+                for (path, (_, node, _)) in stays {
+                    tree.entry(path.clone()).or_insert_with(|| node.clone());
+                }
                 (is_same || difference(&got, &after, &wanted, &tree).is_none()).then_some(others)
             });
             let Some(others) = allowed else {

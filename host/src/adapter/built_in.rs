@@ -13,6 +13,8 @@ pub struct BuiltIn {
     pub programs: &'static [&'static str],
     /// Names of packages whose programs can lead to it.
     pub packages: &'static [&'static str],
+    /// Ids of adapters than which it is more particular.
+    pub refines: &'static [&'static str],
     /// Names of files in the package folder that its calls list.
     pub config_files: &'static [&'static str],
     /// What it may read.

@@ -21,7 +21,7 @@ pub use engine::engines_created;
 pub use fault::AdapterFault;
 pub use memo::{MapMemo, Memo};
 
-use crate::declaration::{AdapterId, Declaration};
+use crate::declaration::{AdapterId, Advice, Declaration, Verdict};
 use crate::digest::{Digest, Fields};
 use ask::Asker;
 use built_in::{BUILT_IN, BuiltIn};
@@ -121,25 +121,76 @@ impl Adapters {
             known.built_in.programs.contains(&call.name)
                 || package.is_some_and(|package| known.built_in.packages.contains(&package))
         };
-        let mut matched: Option<(&Known, Invocation, String)> = None;
+        let mut matched: Vec<Matched> = Vec::new();
         for known in self.known.iter().filter(concerns) {
             let config_files = asker.config_files(known.built_in.config_files);
             let invocation = engine::invocation(call, asker.places(), tool.clone(), config_files);
-            let Some(subcommand) = known.guest()?.detect(&invocation)? else { continue };
-            if let Some((other, ..)) = &matched {
-                return Err(fault::ambiguous(other.built_in.id, known.built_in.id, call.name));
+            if let Some(subcommand) = known.guest()?.detect(&invocation)? {
+                matched.push(Matched { known, invocation, subcommand });
             }
-            matched = Some((known, invocation, subcommand));
         }
-        let Some((known, invocation, subcommand)) = matched else { return Ok(None) };
-        asker.permit(known.built_in);
-        let id = AdapterId {
-            id: known.built_in.id.to_owned(),
-            version: known.built_in.version.to_owned(),
-            subcommand: subcommand.clone(),
-        };
-        known.guest()?.declare(&invocation, &subcommand, id, asker).map(Some)
+        let mut passed_over = Vec::new();
+        while let Some(index) = most_particular(&matched, call.name)? {
+            let one = matched.swap_remove(index);
+            let mut declaration = one.declare(asker)?;
+            if let Verdict::Unsure(reason) = &declaration.verdict
+                && matched.iter().any(|other| one.refines(other))
+            {
+                passed_over.push(passed_over_advice(one.known, reason));
+                continue;
+            }
+            declaration.advice.append(&mut passed_over);
+            return Ok(Some(declaration));
+        }
+        Ok(None)
     }
+}
+
+/// An adapter that said yes to a call.
+struct Matched<'a> {
+    known: &'a Known,
+    invocation: Invocation,
+    subcommand: String,
+}
+
+impl Matched<'_> {
+    fn refines(&self, other: &Matched) -> bool {
+        self.known.built_in.refines.contains(&other.known.built_in.id)
+    }
+
+    fn declare(&self, asker: &mut Asker) -> Result<Declaration, AdapterFault> {
+        asker.permit(self.known.built_in);
+        let id = AdapterId {
+            id: self.known.built_in.id.to_owned(),
+            version: self.known.built_in.version.to_owned(),
+            subcommand: self.subcommand.clone(),
+        };
+        self.known.guest()?.declare(&self.invocation, &self.subcommand, id, asker)
+    }
+}
+
+/// The adapter that no other one refines; a fault where that leaves more than one, and `None` where
+/// none is left.
+fn most_particular(matched: &[Matched], program: &str) -> Result<Option<usize>, AdapterFault> {
+    let is_top = |at: &usize| !matched.iter().any(|other| other.refines(&matched[*at]));
+    let mut tops = (0..matched.len()).filter(is_top);
+    match (tops.next(), tops.next()) {
+        (Some(one), Some(other)) => {
+            Err(fault::ambiguous(matched[one].known.built_in.id, matched[other].known.built_in.id, program))
+        }
+        // Adapters that refine each other in a circle: none is more particular.
+        (None, _) if matched.len() > 1 => {
+            Err(fault::ambiguous(matched[0].known.built_in.id, matched[1].known.built_in.id, program))
+        }
+        (None, _) => Ok((!matched.is_empty()).then_some(0)),
+        (one, None) => Ok(one),
+    }
+}
+
+/// Why a more particular adapter left the call to the one that it refines.
+fn passed_over_advice(known: &Known, reason: &str) -> Advice {
+    let text = format!("adapter {} is unsure: {reason}", known.built_in.id);
+    Advice { warning: false, code: "passed-over".into(), text, file: None }
 }
 
 impl Known {

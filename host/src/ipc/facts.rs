@@ -1,6 +1,7 @@
 //! What the tools of one step have said so far, and the answers to what they ask. Knows messages and
 //! paths; knows nothing of sockets.
 
+use super::ServerSpec;
 use crate::hint::{EnvSelect, Hint};
 use crate::path::{from_bytes, join_lexically};
 use crate::protocol::{Message, Reply, Select, VERSION};
@@ -22,6 +23,7 @@ const MAX_LINKS: usize = 40;
 /// What was said.
 pub(super) struct Facts {
     env: Arc<BTreeMap<String, String>>,
+    all: Option<Arc<BTreeMap<String, String>>>,
     hints: Vec<Hint>,
     seen: FxHashSet<Box<[u8]>>,
     bytes: usize,
@@ -29,9 +31,9 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Nothing was said; variables are answered from `env`.
-    pub(super) fn new(env: Arc<BTreeMap<String, String>>) -> Facts {
-        Facts { env, hints: Vec::new(), seen: FxHashSet::default(), bytes: 0, fault: None }
+    /// Nothing was said; variables are answered from the spec.
+    pub(super) fn new(spec: ServerSpec) -> Facts {
+        Facts { env: spec.env, all: spec.all, hints: Vec::new(), seen: FxHashSet::default(), bytes: 0, fault: None }
     }
 
     /// Notes that something may have been lost. The first cause is kept.
@@ -78,7 +80,9 @@ impl Facts {
             }
             Message::GetEnvs { select, reply: true, .. } => {
                 let select = EnvSelect::from(select);
-                let meant = self.env.iter().filter(|(name, _)| select.matches(name));
+                let asks_for_all = select == EnvSelect::Prefix(String::new());
+                let source = self.all.as_ref().filter(|_| asks_for_all).unwrap_or(&self.env);
+                let meant = source.iter().filter(|(name, _)| select.matches(name));
                 Reply::Values(meant.map(|(name, value)| (&**name, &**value)).collect()).encode(replies);
             }
             Message::Unknown { kind, ignorable, reply } => {
@@ -191,9 +195,26 @@ mod tests {
 
     fn facts() -> Facts {
         let env = [("VITE_A", "1"), ("VITE_B", "2"), ("OTHER", "3")];
-        Facts::new(Arc::new(
-            env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        ))
+        Facts::new(ServerSpec { env: map(&env), all: None })
+    }
+
+    fn map(env: &[(&str, &str)]) -> Arc<BTreeMap<String, String>> {
+        Arc::new(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn who_asks_for_every_variable_gets_those_that_an_adapter_means() {
+        let mut facts = Facts::new(ServerSpec { env: map(&[("A_1", "1"), ("B", "2")]), all: Some(map(&[("B", "2")])) });
+        let mut ask = |prefix| {
+            let select = Select::Prefix(prefix);
+            let reply = say(&mut facts, Message::GetEnvs { select, tracked: true, reply: true });
+            match Reply::decode(&reply) {
+                Ok(Reply::Values(values)) => values.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(ask(""), ["B"]);
+        assert_eq!(ask("A_"), ["A_1"]);
     }
 
     fn body(message: Message<'_>) -> Vec<u8> {

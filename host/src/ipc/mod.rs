@@ -33,6 +33,9 @@ pub struct ServerSpec {
     /// What variables are served from: the whole environment that the step would see if run directly,
     /// with the prefixes of its command applied.
     pub env: Arc<BTreeMap<String, String>>,
+    /// What a question for every variable is answered with, where an adapter declares which ones such a
+    /// question means; otherwise it gets `env` like any other.
+    pub all: Option<Arc<BTreeMap<String, String>>>,
 }
 
 impl fmt::Debug for ServerSpec {
@@ -80,7 +83,7 @@ impl Server {
         let runtime = serve::runtime().map_err(IpcError::Thread)?;
         let folder = Folder::create().map_err(IpcError::Folder)?;
         let node_client = folder::materialise(folder.path()).map_err(IpcError::Client)?;
-        let facts = Arc::new(Mutex::new(Facts::new(spec.env)));
+        let facts = Arc::new(Mutex::new(Facts::new(spec)));
         let (stop, stop_seen) = watch::channel(false);
         let (end, stopped) = oneshot::channel();
         let _within = runtime.enter();
@@ -113,7 +116,7 @@ impl Server {
     /// may be missing. Never waits for a client. Not to be called on the thread of the servers.
     pub fn finish(mut self) -> Result<Vec<Hint>, String> {
         let ended = self.end();
-        let facts = std::mem::replace(&mut *serve::lock(&self.facts), Facts::new(Arc::default()));
+        let facts = std::mem::replace(&mut *serve::lock(&self.facts), Facts::new(ServerSpec::default()));
         let hints = facts.into_hints()?;
         if !ended {
             return Err("the server had an internal fault".to_owned());

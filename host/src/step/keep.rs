@@ -14,6 +14,7 @@ use crate::path::PortablePath;
 use crate::settle::{self, Evidence, Input, InputValue, Settled};
 use crate::stamp::{self, Found, Stamp};
 use crate::store::{ArchiveError, Habits, LastRun, Manifest, NewEntry, Packed, Recording, StoreError};
+use crate::tool_state::is_in_hidden_folder;
 use crate::zone::Zone;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::ffi::OsString;
@@ -48,6 +49,7 @@ pub fn keep(shared: &Shared, cached: &Cached, run: Run) -> Result<Kept, Refusal>
             (None, facts::document(cached, &shared.zones.places, &run.observed, Err(refusal)))
         }
     };
+    note_tool_files(shared, cached, &run.observed, &ends);
     let report = zstd::encode_all(report.to_string().as_bytes(), 1).unwrap_or_default();
     let last = LastRun { key: Some(cached.key.clone()), fingerprint, report };
     let noted = cached.store.note_run(cached.scope, &cached.step.id.task, cached.step.id.position, &last);
@@ -62,6 +64,28 @@ pub fn learn_from_failure(shared: &Shared, cached: &Cached, observed: &Observed)
     let ends = ends(observed);
     learn(shared, cached, observed, &ends);
     note_left(shared, cached, observed, &ends);
+    note_tool_files(shared, cached, observed, &ends);
+}
+
+/// Notes which files of its own state the tool made, so that its reading them again is no news. A file
+/// that was there before is believed to be state only in a hidden folder.
+fn note_tool_files(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap<PathBuf, Found>) {
+    let Some(keeper) = cached.keeper() else { return };
+    let places = &shared.zones.places;
+    let (mut kept, mut gone) = (Vec::new(), Vec::new());
+    for (path, found) in ends.iter().filter(|(path, _)| cached.tool.is_kept(path)) {
+        let change = observed.paths.get(path).and_then(|seen| seen.change.as_ref());
+        let is_new = change.is_some_and(|change| change.found == Found::Absent);
+        match found {
+            Found::Absent => gone.push(places.portable(path)),
+            Found::File(_) | Found::Link(_) if is_new || is_in_hidden_folder(&places.root, path) => {
+                kept.push(places.portable(path));
+            }
+            _ => {}
+        }
+    }
+    // Without the note those reads count, and cost a miss.
+    let _ = cached.store.keep_tool_files(keeper, &kept, &gone);
 }
 
 /// What lies now at each path that the step asked to change.
@@ -75,13 +99,21 @@ fn learn(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap
         let Ok(names) = std::fs::read_dir(folder) else { return false };
         names.flatten().any(|name| {
             let path = name.path();
-            shared.zones.of(&path) == Zone::Workspace && !is_changed(&path)
+            shared.zones.of(&path) == Zone::Workspace && !cached.tool.is_own(&path) && !is_changed(&path)
         })
     };
-    let habits = habit::learn(observed, ends, &shared.zones.places, &others);
+    let places = &shared.zones.places;
+    let is_own = |folder: &Path| shared.zones.of(folder) == Zone::Workspace && made_folder(cached, &places.portable(folder));
+    let habits = habit::learn(observed, ends, places, &is_own, &others);
     // Without it a later hit is blocked and costs a run; that is no reason to fail this one.
     let _ = cached.store.learn(&[cached.key_digest, cached.scope], &habits);
     habits
+}
+
+/// Whether a run of this step is known to have made a folder there.
+fn made_folder(cached: &Cached, path: &PortablePath) -> bool {
+    let left = cached.store.left(path).ok().flatten();
+    left.is_some_and(|left| left.step == cached.scope && left.value == Value::FOLDER)
 }
 
 /// Notes what a run that is not kept left behind, so that a later hit may replace it.
@@ -132,13 +164,19 @@ fn settle_and_store(
         package_dir: &cached.step.package.dir,
         cwd: &cached.step.cwd,
         search: &cached.env.search,
-        made_before: &|path| cached.store.was_made_by(cached.scope, &places.portable(path)),
+        made_before: &|path| {
+            let portable = places.portable(path);
+            cached.store.was_made_by(cached.scope, &portable)
+                || (cached.tool.is_kept(path)
+                    && cached.keeper().is_some_and(|keeper| cached.store.is_tool_file(keeper, &portable)))
+        },
+        folder_made_before: &|path| made_folder(cached, &places.portable(path)),
         digest_before: &|path, stamp| match run.before.get(path) {
             Some((before, digest)) if before == stamp => Some(*digest),
             _ => shared.digests.known(path, stamp),
         },
     };
-    let settled = settle::settle(&evidence).inspect_err(|refusal| {
+    let mut settled = settle::settle(&evidence).inspect_err(|refusal| {
         if let Refusal::ReadWriteOverlap { .. } = refusal {
             for path in settle::overlaps(&evidence) {
                 // Without the note the next run is refused like this one.
@@ -147,6 +185,7 @@ fn settle_and_store(
         }
     })?;
     hidden::search(shared, cached, &run.observed, hints, &settled)?;
+    add_generated(shared, cached, &mut settled);
     let (mut pathset, mut values, mut remembered) = fingerprint(shared, cached, &settled)?;
     let outputs = outputs(shared, &settled);
     let packed = cached.store.pack(&outputs, places).map_err(|error| match error {
@@ -162,6 +201,27 @@ fn settle_and_store(
     remembered.truncate(pathset.paths.len() + pathset.programs.len());
     store(shared, cached, run, &pathset, &values, &remembered, &settled, packed, habits, &logs.bytes)
         .map_err(|error| Refusal::StoreFailed(error.to_string()))
+}
+
+/// Files that the tool keeps for others to read, and that earlier runs of this step left as they still
+/// are, although this run had no need to write them: whoever gets its outputs needs those too.
+fn add_generated(shared: &Shared, cached: &Cached, settled: &mut Settled) {
+    if !cached.tool.has_generated() {
+        return;
+    }
+    let settled_before: FxHashSet<PathBuf> = settled.outputs.iter().chain(&settled.removed).cloned().collect();
+    // Without knowing, the entry has less to put back; what it has is right.
+    for portable in cached.store.left_by(cached.scope).unwrap_or_default() {
+        let path = shared.zones.places.absolute(&portable);
+        if !cached.tool.is_generated(&path) || settled_before.contains(&path) {
+            continue;
+        }
+        let Ok(found) = Found::at(&path) else { continue };
+        if cached.store.is_left(&path, &found, shared.zones, shared.digests).unwrap_or(false) {
+            settled.outputs.push(path);
+        }
+    }
+    settled.outputs.sort();
 }
 
 /// Digests of what settled as input. An input that is not as it was when it was read is a Refusal.

@@ -20,6 +20,8 @@ use crate::outcome::{DisabledBy, Hit, Kept, MissReason, Outcome};
 use crate::plan::{Origin, Step};
 use crate::process::Running;
 use crate::store::{ArchiveError, Entry, Frames, Habits, Place, Store};
+use crate::tool_state::ToolState;
+use crate::tree::Bases;
 use crate::zone::Zones;
 use lookup::Lookup;
 use spawn::Ended;
@@ -80,6 +82,8 @@ struct Cached<'a> {
     /// Its identity in this workspace: task and position.
     scope: Digest,
     declaration: Option<Declaration>,
+    /// What its tool keeps, by the declaration.
+    tool: ToolState,
     env: environment::StepEnvironment,
     key: crate::key::CacheKey,
     key_digest: Digest,
@@ -180,7 +184,9 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
     let key = environment::key(shared, step, declaration.as_ref(), &env);
     let key_digest = key.digest();
     let scope = scope(&step.id.task, step.id.position);
-    Decision::Cached(Box::new(Cached { store, step, later, scope, declaration, env, key, key_digest }))
+    let bases = Bases { root: &shared.zones.places.root, package_dir: &step.package.dir, cwd: &step.cwd };
+    let tool = declaration.as_ref().map(|declaration| ToolState::of(declaration, bases)).unwrap_or_default();
+    Decision::Cached(Box::new(Cached { store, step, later, scope, declaration, tool, env, key, key_digest }))
 }
 
 /// Finds an entry and puts its outputs in place; or tells why the command must run. A fault of the
@@ -249,9 +255,15 @@ impl<'a> Cached<'a> {
         }
     }
 
+    /// Whose state its tool keeps, the same for each step that this adapter knows.
+    fn keeper(&self) -> Option<Digest> {
+        let declaration = self.declaration.as_ref()?;
+        Some(Fields::new("keeper").bytes(declaration.adapter.id.as_bytes()).digest())
+    }
+
     /// Where its outputs go, with what is known of earlier runs.
     fn place(&'a self, shared: &'a Shared, pathset: &'a Pathset, habits: &'a [Habits], is_locked: bool) -> Place<'a> {
-        let (zones, digests) = (shared.zones, shared.digests);
-        Place { zones, step: self.scope, later: self.later, pathset, habits, digests, is_locked }
+        let (zones, digests, tool) = (shared.zones, shared.digests, &self.tool);
+        Place { zones, step: self.scope, later: self.later, pathset, habits, tool, digests, is_locked }
     }
 }

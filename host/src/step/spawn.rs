@@ -15,7 +15,8 @@ use crate::stamp::{self, Stamp};
 use crate::store::LogRecorder;
 use crate::trace::Spec;
 use rustc_hash::FxHashMap;
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +43,8 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         Err((exit_code, error)) => return Ended::Failed { exit_code, error: Some(error), took: Duration::ZERO },
     };
     let before = digests_before(shared, cached);
-    let server = Server::start(ServerSpec { env: Arc::new(cached.env.served.vars().clone()) });
+    let env = Arc::new(cached.env.served.vars().clone());
+    let server = Server::start(ServerSpec { env, all: passed_where_all_is_asked(cached) });
     let mut launch = launch;
     let mut own = Vec::new();
     if let Ok(server) = &server {
@@ -75,6 +77,14 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
     }
     let logs = recorder.finish();
     Ended::Succeeded(Box::new(Run { observed, hints, logs, took: ended.took, interrupted: ended.interrupted, before }))
+}
+
+/// A tool that asks for every variable, and means those that its adapter declares, gets what is passed:
+/// what it would find in its own environment, all of it tracked or of no effect.
+fn passed_where_all_is_asked(cached: &Cached) -> Option<Arc<BTreeMap<String, String>>> {
+    let is_declared = cached.declaration.as_ref()?.empty_prefix_is_declared;
+    let text = |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    is_declared.then(|| Arc::new(cached.env.passed.iter().filter_map(text).collect()))
 }
 
 /// Digests of what earlier runs read and then changed, so that this run can be kept although it does

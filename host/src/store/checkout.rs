@@ -16,6 +16,7 @@ pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS placed (fingerprint BLOB PRIMARY KEY, stamps BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS left_files (
         path BLOB PRIMARY KEY, value BLOB NOT NULL, stamp BLOB NOT NULL, step BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS tool_files (keeper BLOB NOT NULL, path BLOB NOT NULL, PRIMARY KEY (keeper, path)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS overlaps (step BLOB NOT NULL, path BLOB NOT NULL, PRIMARY KEY (step, path)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS learned_env (step BLOB NOT NULL, name TEXT NOT NULL, PRIMARY KEY (step, name)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS steps (
@@ -131,16 +132,51 @@ impl Store {
         write().map_err(|source| self.checkout_failed(source))
     }
 
-    /// Paths that earlier runs of a step read and then changed.
-    pub fn overlaps(&self, step: Digest) -> Result<Vec<PortablePath>, StoreError> {
+    /// Paths at which a step is known to have left something.
+    pub fn left_by(&self, step: Digest) -> Result<Vec<PortablePath>, StoreError> {
+        self.paths_of("SELECT path FROM left_files WHERE step = ?1", step)
+    }
+
+    /// Notes which files of a tool's own state its runs made, and which are gone.
+    pub fn keep_tool_files(&self, keeper: Digest, kept: &[PortablePath], gone: &[PortablePath]) -> Result<(), StoreError> {
+        let mut checkout = self.checkout();
+        let mut write = || -> rusqlite::Result<()> {
+            let transaction = checkout.transaction()?;
+            {
+                let mut put = transaction.prepare_cached("INSERT OR IGNORE INTO tool_files VALUES (?1, ?2)")?;
+                for path in kept {
+                    put.execute(params![keeper.as_bytes(), path.as_bytes()])?;
+                }
+                let mut forget = transaction.prepare_cached("DELETE FROM tool_files WHERE keeper = ?1 AND path = ?2")?;
+                for path in gone {
+                    forget.execute(params![keeper.as_bytes(), path.as_bytes()])?;
+                }
+            }
+            transaction.commit()
+        };
+        write().map_err(|source| self.checkout_failed(source))
+    }
+
+    /// Whether a file is of a tool's own state, made by a run of it. A fault counts as no.
+    pub fn is_tool_file(&self, keeper: Digest, path: &PortablePath) -> bool {
+        let sql = "SELECT 1 FROM tool_files WHERE keeper = ?1 AND path = ?2";
+        self.checkout_row(sql, params![keeper.as_bytes(), path.as_bytes()], |_| Ok(())).ok().flatten().is_some()
+    }
+
+    fn paths_of(&self, sql: &str, step: Digest) -> Result<Vec<PortablePath>, StoreError> {
         let checkout = self.checkout();
         let read = || {
-            let mut statement = checkout.prepare_cached("SELECT path FROM overlaps WHERE step = ?1")?;
+            let mut statement = checkout.prepare_cached(sql)?;
             let rows = statement.query_map([step.as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
         let rows = read().map_err(|source| self.checkout_failed(source))?;
         Ok(rows.iter().map(|path| PortablePath::from_bytes(path)).collect())
+    }
+
+    /// Paths that earlier runs of a step read and then changed.
+    pub fn overlaps(&self, step: Digest) -> Result<Vec<PortablePath>, StoreError> {
+        self.paths_of("SELECT path FROM overlaps WHERE step = ?1", step)
     }
 
     /// Notes that a step reads and then changes a path.

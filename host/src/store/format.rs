@@ -17,7 +17,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 /// Version of everything stored.
 ///
 /// 1. First.
-pub const VERSION: i32 = 1;
+pub const VERSION: i32 = 2;
 
 /// Bytes that are stored cannot be read back: damage, or a version that slipped through.
 #[derive(Debug, thiserror::Error)]

@@ -11,6 +11,7 @@ use crate::digest::Digest;
 use crate::fingerprint::{Digests, Pathset, Query, Value};
 use crate::path::{Places, PortablePath};
 use crate::stamp::{self, Found, Stamp};
+use crate::tool_state::ToolState;
 use crate::zone::{Zone, Zones};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::ffi::OsStr;
@@ -31,6 +32,8 @@ pub struct Place<'a> {
     pub pathset: &'a Pathset,
     /// Knowledge of habits, most particular first: of the CacheKey, then of the step.
     pub habits: &'a [Habits],
+    /// What the tool keeps for itself or for others.
+    pub tool: &'a ToolState,
     /// Digests that this session has computed.
     pub digests: &'a Digests,
     /// The lock of the step is held by the caller.
@@ -108,13 +111,27 @@ impl Store {
             if is_right {
                 continue;
             }
-            if found != Found::Absent && !may_replace(entry, place, output, &found) {
+            if place.tool.is_generated(&path) && found != Found::Absent {
+                // Somebody else's version stays: another command of the tool keeps this file as well.
+                if self.was_made_by(place.step, &output.path) && self.is_left(&path, &found, place.zones, place.digests)? {
+                    survey.put.push(index);
+                }
+                continue;
+            }
+            let may_replace = found == Found::Absent
+                || may_replace(entry, place, output, &found)
+                || self.is_rewritten_later(&path, &found, place)?;
+            if !may_replace {
                 return Ok(Verdict::Blocked(output.path.clone()));
             }
             survey.put.push(index);
         }
         for path in &entry.manifest.removed {
-            if look(&places.absolute(path))? != Found::Absent && !self.may_go(&places.absolute(path), place, &mut survey)? {
+            let absolute = places.absolute(path);
+            if look(&absolute)? == Found::Absent || self.goes(&absolute, place, &mut survey)? {
+                continue;
+            }
+            if !place.tool.is_generated(&absolute) {
                 return Ok(Verdict::Blocked(path.clone()));
             }
         }
@@ -152,13 +169,15 @@ impl Store {
             let Some(there) = list(&absolute)? else { continue };
             for name in there {
                 let extra = absolute.join(&name);
-                if names.contains(name.as_os_str()) || place.zones.of(&extra) != Zone::Workspace || self.is_of_later(&extra, place)? {
+                let is_other = place.zones.of(&extra) != Zone::Workspace || place.tool.is_own(&extra);
+                if names.contains(name.as_os_str()) || is_other || self.is_of_later(&extra, place)? {
                     continue;
                 }
                 if survey.remove.contains(&extra) {
                     continue;
                 }
-                if habit != Some(FolderHabit::Emptied) || !self.may_go(&extra, place, survey)? {
+                let goes = habit == Some(FolderHabit::Emptied) && self.goes(&extra, place, survey)?;
+                if !goes && !place.tool.is_generated(&extra) {
                     return Ok(Some(places.portable(&extra)));
                 }
             }
@@ -167,7 +186,17 @@ impl Store {
     }
 
     /// Whether all that lies at a path is known to have been left by runs; if so, it is marked for
-    /// removal.
+    /// removal, and otherwise nothing of it is.
+    fn goes(&self, path: &Path, place: &Place, survey: &mut Survey) -> Result<bool, StoreError> {
+        let (files, folders) = (survey.remove.len(), survey.remove_folders.len());
+        let goes = self.may_go(path, place, survey)?;
+        if !goes {
+            survey.remove.truncate(files);
+            survey.remove_folders.truncate(folders);
+        }
+        Ok(goes)
+    }
+
     fn may_go(&self, path: &Path, place: &Place, survey: &mut Survey) -> Result<bool, StoreError> {
         let found = look(path)?;
         if let Found::Folder(_) = found {
@@ -191,7 +220,7 @@ impl Store {
     }
 
     /// Whether what lies at a path is what some run left there.
-    fn is_left(&self, path: &Path, found: &Found, zones: &Zones, digests: &Digests) -> Result<bool, StoreError> {
+    pub fn is_left(&self, path: &Path, found: &Found, zones: &Zones, digests: &Digests) -> Result<bool, StoreError> {
         let Some(left) = self.left(&zones.places.portable(path))? else { return Ok(false) };
         Ok(match found {
             Found::File(stamp) if left.stamp.as_ref() == Some(stamp) => true,
@@ -199,6 +228,16 @@ impl Store {
             Found::Link(text) => Value::link(text) == left.value,
             Found::Absent | Found::Folder(_) | Found::Other => false,
         })
+    }
+
+    /// Whether a later step of the same task left what lies there: it rewrites what this one makes.
+    fn is_rewritten_later(&self, path: &Path, found: &Found, place: &Place) -> Result<bool, StoreError> {
+        if place.later.is_empty() {
+            return Ok(false);
+        }
+        let left = self.left(&place.zones.places.portable(path))?;
+        let is_theirs = left.is_some_and(|left| place.later.contains(&left.step));
+        Ok(is_theirs && self.is_left(path, found, place.zones, place.digests)?)
     }
 
     /// Whether a run of this step is known to have left what lies, or lay, at a path.

@@ -156,6 +156,7 @@ impl Describe {
             title: title.into(),
             programs: Vec::new(),
             packages: Vec::new(),
+            refines: Vec::new(),
             config_files: Vec::new(),
             may_read: Vec::new(),
             may_read_env: Vec::new(),
@@ -173,6 +174,13 @@ impl Describe {
     /// Commands whose program belongs to this package may be of interest.
     pub fn package(mut self, name: &str) -> Describe {
         self.0.packages.push(name.into());
+        self
+    }
+
+    /// This adapter knows some commands of another one's tool more particularly (a framework that is
+    /// built with somebody else's bundler): it declares them instead, unless it is unsure.
+    pub fn refines(mut self, id: &str) -> Describe {
+        self.0.refines.push(id.into());
         self
     }
 

@@ -193,8 +193,12 @@ impl<'a> Reader<'a> {
     fn helped(&self, call: &'a CallExpression<'a>) -> Result<&'a Expression<'a>, String> {
         let Expression::Identifier(callee) = &call.callee else { return Err("the result of a call".into()) };
         let name = callee.name.as_str();
-        let identity =
-            matches!(self.meaning(name), Some(Meaning::Imported(real)) if real.starts_with("define"));
+        let identity = match self.meaning(name) {
+            Some(Meaning::Imported(real)) => real.starts_with("define"),
+            // Tools that load a config with their helper as a global name it so.
+            None => name.starts_with("define") && name.ends_with("Config"),
+            Some(_) => false,
+        };
         match (identity, call.arguments.as_slice()) {
             (true, [only]) => only.as_expression().ok_or_else(|| "a spread argument".into()),
             _ => Err(format!("the result of calling `{name}`")),
@@ -415,6 +419,7 @@ mod tests {
              json!({"out": "o", "n": "o"})),
             ("const base = { a: 1, b: 2 }; export default { a: 0, ...base, b: 3 }".to_owned(), json!({"a": 1, "b": 3})),
             ("module.exports = { a: 1 }".to_owned(), json!({"a": 1})),
+            ("export default defineToolConfig({ a: 1 })".to_owned(), json!({"a": 1})),
         ];
         for (text, expected) in cases {
             assert_eq!(known(&text), expected, "{text}");
