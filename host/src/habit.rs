@@ -29,7 +29,8 @@ pub fn learn(
             continue;
         }
         let Some(change) = &seen.change else {
-            let asked = [&seen.kind, &seen.stat].into_iter().flatten().chain(seen.list.as_ref().map(|(first, _)| first)).next();
+            let listed = seen.list.as_deref().map(|(first, _)| first);
+            let asked = [seen.kind.as_deref(), seen.stat.as_deref(), listed].into_iter().flatten().next();
             if asked.is_some_and(|first| matches!(first.found, Found::Folder(_))) && is_own(path) {
                 removed_in.entry(path).or_default();
             }
