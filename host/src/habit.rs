@@ -30,7 +30,7 @@ pub fn learn(
         }
         let Some(change) = &seen.change else {
             let listed = seen.list.as_deref().map(|(first, _)| first);
-            let asked = [seen.kind.as_deref(), seen.stat.as_deref(), listed].into_iter().flatten().next();
+            let asked = seen.kind.as_deref().or(seen.stat.as_deref()).or(listed);
             if asked.is_some_and(|first| matches!(first.found, Found::Folder(_))) && is_own(path) {
                 removed_in.entry(path).or_default();
             }
