@@ -235,6 +235,13 @@ fn in_strict_mode_a_hidden_variable_is_reported_and_not_served() {
 }
 
 #[test]
+fn a_program_built_with_a_sanitizer_runs_and_is_served() {
+    let program = build("environment-sanitized", &["-fsanitize=address"]);
+    let heard = Case::new().run(&program, &["get", "API_URL"]);
+    assert_eq!((heard.lines(), &*heard.err), (vec![SERVED], ""));
+}
+
+#[test]
 fn a_static_program_is_not_served_and_the_programs_that_it_starts_are() {
     let program = build("environment-static", &["-static"]);
     let heard = Case::new().run(&program, &["get", "API_URL"]);

@@ -218,11 +218,13 @@ fn map(handle: &Handle) -> Option<*mut u8> {
         return None;
     }
     let table_bytes = handle.table_bytes as usize;
-    let base = sys::map_file(fd, LOG_BYTES, table_bytes);
+    // A process that outlives overhear may find another file there, and even the length may be the same:
+    // then the token tells.
+    let is_length_right = sys::length(fd) == (LOG_BYTES + table_bytes) as isize;
+    let base = if is_length_right { sys::map_file(fd, LOG_BYTES, table_bytes) } else { None };
     sys::close(fd);
     let base = base?;
-    // SAFETY: just mapped. A file that is too short would be somebody else's; the token tells, and
-    // what is read to see it lies in the first page of the table.
+    // SAFETY: just mapped, and the file is as long as that.
     unsafe {
         if Table::at(base.add(LOG_BYTES), table_bytes, handle.token).is_none() {
             sys::unmap(base, LOG_BYTES + table_bytes);

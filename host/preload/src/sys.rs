@@ -5,6 +5,7 @@ use core::arch::asm;
 use core::ffi::{c_char, c_int};
 
 const SYS_CLOSE: usize = 3;
+const SYS_LSEEK: usize = 8;
 const SYS_MMAP: usize = 9;
 const SYS_MUNMAP: usize = 11;
 const SYS_ACCESS: usize = 21;
@@ -13,6 +14,7 @@ const SYS_OPENAT: usize = 257;
 const SYS_EXECVEAT: usize = 322;
 
 const AT_FDCWD: isize = -100;
+const SEEK_END: usize = 2;
 const O_RDWR: usize = 2;
 const O_CLOEXEC: usize = 0o2_000_000;
 const PROT_READ_WRITE: usize = 3;
@@ -50,6 +52,12 @@ pub unsafe fn open(path: *const u8) -> isize {
 pub fn close(fd: isize) {
     // SAFETY: a number.
     unsafe { call(SYS_CLOSE, [fd as usize, 0, 0, 0, 0, 0]) };
+}
+
+/// How long a file is; less than zero if it is none that has a length.
+pub fn length(fd: isize) -> isize {
+    // SAFETY: numbers.
+    unsafe { call(SYS_LSEEK, [fd as usize, 0, SEEK_END, 0, 0, 0]) }
 }
 
 /// Asks whether there is such a file.

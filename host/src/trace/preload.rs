@@ -22,26 +22,20 @@ use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use tempfile::TempDir;
 
 /// How much is done inside the programs of a step: `0` for nothing.
 pub const SWITCH: &str = "OVERHEAR_ACCEL";
 
+/// The address sanitizer of gcc refuses to start behind any other library, and knows its own by this
+/// part of the path. Behind this one it works: what is called here goes on to it.
 const LIBRARY: Shipped = Shipped {
     name: "overhear-preload",
-    extension: "so",
+    extension: "libasan.so",
     bytes: include_bytes!(env!("OVERHEAR_PRELOAD_FILE")),
 };
-
-/// The library, where programs can load it.
-struct Placed {
-    path: PathBuf,
-    /// Where it had to be put into a folder of its own.
-    _private: Option<TempDir>,
-}
 
 /// The variables that a step may ask for and does not see.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -67,15 +61,16 @@ pub fn trouble() -> Option<&'static str> {
 
 /// The library's path, resolved; for the tracer to ignore.
 pub(super) fn library() -> Option<&'static Path> {
-    placed().as_ref().ok().map(|placed| placed.path.as_path())
+    placed().as_ref().ok().map(PathBuf::as_path)
 }
 
-fn placed() -> &'static Result<Placed, String> {
-    static PLACED: OnceLock<Result<Placed, String>> = OnceLock::new();
+/// Where programs can load the library, or why they cannot.
+fn placed() -> &'static Result<PathBuf, String> {
+    static PLACED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     PLACED.get_or_init(place)
 }
 
-fn place() -> Result<Placed, String> {
+fn place() -> Result<PathBuf, String> {
     if LIBRARY.bytes.is_empty() {
         return Err("there is no library to preload for this system yet".to_owned());
     }
@@ -92,16 +87,27 @@ fn place() -> Result<Placed, String> {
     if !is_supported() {
         return Err("the C library of this system is too old (glibc 2.34 or musl is needed)".to_owned());
     }
-    let in_cache = shipped::user_cache().and_then(|cache| LIBRARY.place_in(&cache).ok()).and_then(loadable);
-    if let Some(path) = in_cache {
-        return Ok(Placed { path, _private: None });
-    }
-    let private = tempfile::Builder::new().prefix("overhear-").tempdir().map_err(|error| error.to_string())?;
-    let path = LIBRARY.place_in(private.path()).map_err(|error| error.to_string())?;
-    match loadable(path) {
-        Some(path) => Ok(Placed { path, _private: Some(private) }),
-        None => Err("no folder to load a library from: set XDG_CACHE_HOME to one whose path has no space, colon or quote and that is not mounted noexec".to_owned()),
-    }
+    let path = folders().find_map(|folder| LIBRARY.place_in(&folder).ok().and_then(loadable));
+    path.ok_or_else(|| {
+        "no folder to load a library from: set XDG_CACHE_HOME to one whose path has no space, colon or quote and that is not mounted noexec".to_owned()
+    })
+}
+
+/// Where the library may be put, best first: folders that last, so that nothing need be taken away.
+fn folders() -> impl Iterator<Item = PathBuf> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let runtime = runtime.map(|folder| folder.join("overhear"));
+    // SAFETY: a number.
+    let user = unsafe { libc::geteuid() };
+    let shared = std::env::temp_dir().join(format!("overhear-library-{user}"));
+    let own = move || {
+        // It may be there already; what counts is whose it is.
+        let _ = std::fs::DirBuilder::new().mode(0o755).create(&shared);
+        let is_own = std::fs::symlink_metadata(&shared)
+            .is_ok_and(|meta| meta.is_dir() && meta.uid() == user && meta.mode() & 0o022 == 0);
+        is_own.then_some(shared)
+    };
+    shipped::user_cache().into_iter().chain(runtime).chain(std::iter::once_with(own).flatten())
 }
 
 /// Whether this program runs as part of a step whose environment is overheard. The library took that out
