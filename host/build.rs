@@ -1,5 +1,6 @@
 //! Builds the adapters in `adapters/` to components, precompiles them with the engine settings of the
-//! program, asks each for its description, and writes a table that `adapter::built_in` includes.
+//! program, asks each for its description, and writes a table that `adapter::built_in` includes. Builds
+//! the library in `preload/` that `trace::preload` includes.
 
 #[path = "src/adapter/bindings.rs"]
 mod bindings;
@@ -27,7 +28,8 @@ fn main() {
 fn build() -> Fallible<()> {
     let host = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let root = host.parent().ok_or("host/ has no folder above it")?;
-    for watched in ["adapters", "plugins/sdk", "wit", "Cargo.lock", "host/src/adapter/engine_config.rs"] {
+    let watched = ["adapters", "plugins/sdk", "wit", "Cargo.lock", "host/src/adapter/engine_config.rs"];
+    for watched in watched.into_iter().chain(["host/preload", "host/trace-abi"]) {
         println_to_cargo(&format!("rerun-if-changed={}", root.join(watched).display()));
     }
     let out = PathBuf::from(variable("OUT_DIR")?);
@@ -39,7 +41,50 @@ fn build() -> Fallible<()> {
     }
     table.push_str("];\n");
     std::fs::write(out.join("built_in.rs"), table)?;
-    Ok(())
+    build_preload(root, &out)
+}
+
+/// Where the program's own target has such a library: see `trace::preload`.
+const PRELOAD_TARGET: (&str, &str) = ("linux", "x86_64");
+
+/// It needs no other library, and the linker is told to add none; few segments load faster.
+const PRELOAD_LINK: [&str; 8] = [
+    "-nostdlib",
+    "-nostartfiles",
+    "-Wl,-z,now",
+    "-Wl,-z,norelro",
+    "-Wl,-z,noseparate-code",
+    "-Wl,-Bsymbolic-functions",
+    "-Wl,--hash-style=gnu",
+    "-Wl,--build-id=none",
+];
+
+/// What the library must not contain: its way to a panic.
+const PRELOAD_PANIC: &[u8] = b"overhear_preload_may_panic";
+
+fn build_preload(root: &Path, out: &Path) -> Fallible<()> {
+    let embedded = out.join("preload.so");
+    println_to_cargo(&format!("rustc-env=OVERHEAR_PRELOAD_FILE={}", embedded.display()));
+    if (&*variable("CARGO_CFG_TARGET_OS")?, &*variable("CARGO_CFG_TARGET_ARCH")?) != PRELOAD_TARGET {
+        return Ok(std::fs::write(embedded, [])?);
+    }
+    let (target, target_dir) = (variable("TARGET")?, out.join("preload"));
+    let mut cargo = inner_cargo(root, "preload", &target, &target_dir)?;
+    cargo.args(["-p", "overhear-preload"]);
+    let mut flags = flags(root);
+    for argument in PRELOAD_LINK {
+        flags = format!("{flags}\u{1f}-Clink-arg={argument}");
+    }
+    if variable("CARGO_CFG_TARGET_ENV")? == "musl" {
+        flags = format!("{flags}\u{1f}-Ctarget-feature=-crt-static");
+    }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
+    run(cargo, "the library to preload")?;
+    let library = std::fs::read(target_dir.join(target).join("preload/liboverhear_preload.so"))?;
+    if library.windows(PRELOAD_PANIC.len()).any(|window| window == PRELOAD_PANIC) {
+        return Err("the library to preload may panic: find what the compiler could not prove".into());
+    }
+    Ok(std::fs::write(embedded, library)?)
 }
 
 /// The folders below `adapters/` that hold a crate, sorted.
@@ -55,16 +100,27 @@ fn adapter_folders(adapters: &Path) -> Fallible<Vec<String>> {
     Ok(names)
 }
 
-/// Runs a second cargo with a target folder of its own (the lock of the first one's is held), free of
-/// what the first one was told about its own target.
 fn compile_guests(root: &Path, target_dir: &Path, names: &[String]) -> Fallible<Vec<PathBuf>> {
     require_target()?;
-    let mut cargo = Command::new(variable("CARGO")?);
-    cargo.current_dir(root).args(["build", "--locked", "--profile", "adapter", "--target", GUEST_TARGET]);
-    cargo.arg("--target-dir").arg(target_dir);
+    let mut cargo = inner_cargo(root, "adapter", GUEST_TARGET, target_dir)?;
     for name in names {
         cargo.args(["-p", &format!("overhear-adapter-{name}")]);
     }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(root));
+    run(cargo, "the adapters")?;
+    let built = |name: &String| {
+        let file = format!("overhear_adapter_{}.wasm", name.replace('-', "_"));
+        target_dir.join(GUEST_TARGET).join("adapter").join(file)
+    };
+    Ok(names.iter().map(built).collect())
+}
+
+/// A second cargo with a target folder of its own (the lock of the first one's is held), free of what
+/// the first one was told about its own target.
+fn inner_cargo(root: &Path, profile: &str, target: &str, target_dir: &Path) -> Fallible<Command> {
+    let mut cargo = Command::new(variable("CARGO")?);
+    cargo.current_dir(root).args(["build", "--locked", "--profile", profile, "--target", target]);
+    cargo.arg("--target-dir").arg(target_dir);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         let for_outer_target = name.starts_with("CARGO_BUILD_")
@@ -78,23 +134,26 @@ fn compile_guests(root: &Path, target_dir: &Path, names: &[String]) -> Fallible<
             cargo.env_remove(&*name);
         }
     }
-    // No path of this machine in what is shipped, and the same bytes on each.
+    Ok(cargo)
+}
+
+/// No path of this machine in what is shipped, and the same bytes on each.
+fn flags(root: &Path) -> String {
     let home =
         std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
-    let mut flags = format!("--remap-path-prefix={}=overhear", root.display());
-    if let Ok(home) = home {
-        flags = format!("{flags}\u{1f}--remap-path-prefix={home}=cargo");
+    let flags = format!("--remap-path-prefix={}=overhear", root.display());
+    match home {
+        Ok(home) => format!("{flags}\u{1f}--remap-path-prefix={home}=cargo"),
+        Err(_) => flags,
     }
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
-    let output = cargo.output().map_err(|error| format!("cannot start cargo for the adapters: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("the adapters do not build:\n{}", String::from_utf8_lossy(&output.stderr)).into());
+}
+
+fn run(mut cargo: Command, what: &str) -> Fallible<()> {
+    let output = cargo.output().map_err(|error| format!("cannot start cargo for {what}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
     }
-    let built = |name: &String| {
-        let file = format!("overhear_adapter_{}.wasm", name.replace('-', "_"));
-        target_dir.join(GUEST_TARGET).join("adapter").join(file)
-    };
-    Ok(names.iter().map(built).collect())
+    Err(format!("{what} cannot be built:\n{}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
 fn require_target() -> Fallible<()> {

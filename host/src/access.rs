@@ -4,7 +4,7 @@
 //! Plain types that know nothing of how tracing works (`trace`) or what the facts mean (`settle`).
 
 use crate::stamp::Found;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -68,23 +68,24 @@ pub struct First {
 }
 
 /// Everything that happened on one path, first time only. A probe that failed is any of these
-/// with `found` absent.
+/// with `found` absent. Boxed, because most paths are asked for in one way only, and there may be a
+/// hundred thousand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Content read.
-    pub read: Option<First>,
+    pub read: Option<Box<First>>,
     /// Metadata asked for.
-    pub stat: Option<First>,
+    pub stat: Option<Box<First>>,
     /// Kind or permission asked for.
-    pub kind: Option<First>,
+    pub kind: Option<Box<First>>,
     /// Names listed, with the names.
-    pub list: Option<(First, Listing)>,
+    pub list: Option<Box<(First, Listing)>>,
     /// Link text read or followed; `found` is the link with its text.
-    pub link: Option<First>,
+    pub link: Option<Box<First>>,
     /// Executed.
-    pub exec: Option<First>,
+    pub exec: Option<Box<First>>,
     /// The first change of any kind: written, created, removed, permissions set.
-    pub change: Option<First>,
+    pub change: Option<Box<First>>,
     /// Whether the first change could not show the old content (a truncating open, a creation,
     /// a rename over it).
     pub change_is_blind: bool,
@@ -123,6 +124,8 @@ pub struct Observed {
     pub searched: BTreeMap<String, PathBuf>,
     /// Environment variables that a program asked for by name: found or not.
     pub env: BTreeMap<String, bool>,
+    /// Environment variables that a program asked for and did not get, because of `strictEnv`.
+    pub hidden: BTreeSet<String>,
     /// Connections opened.
     pub connections: Vec<Connection>,
     /// Names of processes by pid.
@@ -146,12 +149,14 @@ impl Observed {
         let seen = self.paths.entry(path).or_default();
         let first = First { order, pid, found };
         match kind {
-            AccessKind::Read => drop(seen.read.get_or_insert(first)),
-            AccessKind::Stat => drop(seen.stat.get_or_insert(first)),
-            AccessKind::Kind => drop(seen.kind.get_or_insert(first)),
-            AccessKind::List(names) => drop(seen.list.get_or_insert((first, names))),
-            AccessKind::Link => drop(seen.link.get_or_insert(first)),
-            AccessKind::Exec => drop(seen.exec.get_or_insert(first)),
+            AccessKind::Read => note(&mut seen.read, first),
+            AccessKind::Stat => note(&mut seen.stat, first),
+            AccessKind::Kind => note(&mut seen.kind, first),
+            AccessKind::List(names) => {
+                seen.list.get_or_insert_with(|| Box::new((first, names)));
+            }
+            AccessKind::Link => note(&mut seen.link, first),
+            AccessKind::Exec => note(&mut seen.exec, first),
             AccessKind::Write { truncates } => seen.change(first, truncates),
             AccessKind::Create => seen.change(first, true),
             AccessKind::SetMeta => seen.change(first, false),
@@ -178,12 +183,16 @@ impl Observed {
     }
 }
 
+fn note(place: &mut Option<Box<First>>, first: First) {
+    place.get_or_insert_with(|| Box::new(first));
+}
+
 impl Seen {
     fn change(&mut self, first: First, blind: bool) {
         if self.change.is_none() {
             // Making a file where nothing was cannot show old content either.
             self.change_is_blind = blind || first.found == Found::Absent;
-            self.change = Some(first);
+            self.change = Some(Box::new(first));
         }
     }
 }

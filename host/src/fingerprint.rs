@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Which paths, programs and variables a run depended on, without their values. Sorted, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Query {
     Content,
     /// Only what kind of thing it is, and for a file whether it is executable.
     Kind,
-    /// The names in a folder and their kinds, without these names.
+    /// The names in a folder and their kinds, without these names. None where there is no folder.
     Listing(Vec<OsString>),
     /// It was not there.
     Absent,
@@ -248,7 +248,7 @@ impl Disk<'_> {
         for (index, (path, query)) in pathset.paths.iter().enumerate() {
             remembered.push(match folders.parent_of(path) {
                 Parent::Folder => self.look_at(path, query, known.get(index), now, &mut folders),
-                Parent::Missing => (None, Value::ABSENT),
+                Parent::Missing => (None, absent(query)),
                 Parent::Other => (None, Value::OTHER),
             });
         }
@@ -298,13 +298,14 @@ impl Disk<'_> {
                 },
             },
             (Query::Link, Found::Link(text)) => (None, Value::link(&text)),
+            (_, Found::Absent) => (None, absent(query)),
             (_, found) => (None, Value::kind(&found)),
         }
     }
 
     /// A program found by searching counts by its content, wherever it lies.
     fn program(&self, name: &str, known: Option<&(Option<Stamp>, Value)>, now: i64) -> (Option<Stamp>, Value) {
-        let Some((path, stamp)) = search(self.search, name) else { return (None, Value::ABSENT) };
+        let Some((path, stamp)) = self.digests.search(self.search, name, &self.places.root) else { return (None, Value::ABSENT) };
         match known {
             Some((Some(old), value)) if *old == stamp => (Some(stamp), *value),
             _ => match self.digests.of_file(&path, stamp) {
@@ -315,14 +316,12 @@ impl Disk<'_> {
     }
 }
 
-/// The first executable file of that name in these folders, symlinks followed.
-pub fn search(folders: &[PathBuf], name: &str) -> Option<(PathBuf, Stamp)> {
-    folders.iter().find_map(|folder| {
-        let path = folder.join(name);
-        let meta = path.metadata().ok()?;
-        let stamp = Stamp::of(&meta);
-        (meta.is_file() && stamp.is_executable()).then_some((path, stamp))
-    })
+/// A missing folder has no names, like an empty one: whether it is there is another question.
+fn absent(query: &Query) -> Value {
+    match query {
+        Query::Listing(_) => Value::listing(&Vec::new(), &[]),
+        _ => Value::ABSENT,
+    }
 }
 
 /// The value of where the checkout and the home folder lie.
@@ -406,9 +405,21 @@ impl<'a> FolderCheck<'a> {
     }
 }
 
-/// Digests that this session has computed, by path and stamp, for steps that read the same files.
+fn executable_at(path: &Path) -> Option<Stamp> {
+    let meta = path.metadata().ok()?;
+    let stamp = Stamp::of(&meta);
+    (meta.is_file() && stamp.is_executable()).then_some(stamp)
+}
+
+/// What this session has found out, for steps that ask the same.
 #[derive(Default)]
-pub struct Digests(Mutex<FxHashMap<PathBuf, (Stamp, Digest)>>);
+pub struct Digests {
+    /// Digests of files, by path and stamp.
+    files: Mutex<FxHashMap<PathBuf, (Stamp, Digest)>>,
+    /// Candidates for programs outside the workspace. No step of a session changes them unnoticed: a
+    /// write there is a Refusal.
+    programs: Mutex<FxHashMap<PathBuf, Option<Stamp>>>,
+}
 
 impl Digests {
     /// The digest of a file whose stamp was just looked up, read again only where needed. Gives the
@@ -429,9 +440,28 @@ impl Digests {
         self.lock().get(path).filter(|(known, _)| known == stamp).map(|(_, digest)| *digest)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, FxHashMap<PathBuf, (Stamp, Digest)>> {
+    /// The first executable file of that name in these folders, symlinks followed.
+    pub fn search(&self, folders: &[PathBuf], name: &str, root: &Path) -> Option<(PathBuf, Stamp)> {
+        folders.iter().find_map(|folder| {
+            let path = folder.join(name);
+            let stamp = if path.starts_with(root) { executable_at(&path) } else { self.executable_outside(&path) };
+            stamp.map(|stamp| (path, stamp))
+        })
+    }
+
+    fn executable_outside(&self, path: &Path) -> Option<Stamp> {
+        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = programs.get(path) {
+            return *known;
+        }
+        let found = executable_at(path);
+        programs.insert(path.to_path_buf(), found);
+        found
+    }
+
+    fn lock(&self) -> MutexGuard<'_, FxHashMap<PathBuf, (Stamp, Digest)>> {
         // A panic elsewhere cannot leave a half-made pair behind.
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

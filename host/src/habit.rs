@@ -12,21 +12,30 @@ use std::path::{Path, PathBuf};
 /// What a run is seen to have done: which paths it overwrote without reading them, and for each
 /// folder in which it made something, whether it removed or left names that it did not write.
 ///
-/// `ends` is what lies at each changed path after the run; `others` tells whether a folder holds,
+/// `is_own` tells whether a run of the step had made a folder: then it counts even if this run made
+/// nothing in it. `ends` is what lies at each changed path after the run; `others` tells whether a folder holds,
 /// after the run, a name that is neither in this list of changed names nor noise.
 pub fn learn(
     observed: &Observed,
     ends: &FxHashMap<PathBuf, Found>,
     places: &Places,
+    is_own: &dyn Fn(&Path) -> bool,
     others: &dyn Fn(&Path, &dyn Fn(&Path) -> bool) -> bool,
 ) -> Habits {
     let mut replaced = Vec::new();
     let mut removed_in: BTreeMap<&Path, bool> = BTreeMap::new();
     for (path, seen) in &observed.paths {
-        let Some(change) = &seen.change else { continue };
         if !path.starts_with(&places.root) {
             continue;
         }
+        let Some(change) = &seen.change else {
+            let listed = seen.list.as_deref().map(|(first, _)| first);
+            let asked = seen.kind.as_deref().or(seen.stat.as_deref()).or(listed);
+            if asked.is_some_and(|first| matches!(first.found, Found::Folder(_))) && is_own(path) {
+                removed_in.entry(path).or_default();
+            }
+            continue;
+        };
         let is_there = ends.get(path).is_some_and(|end| *end != Found::Absent);
         let was_there = change.found != Found::Absent;
         if was_there && is_there && is_blind(seen) && matches!(change.found, Found::File(_) | Found::Link(_)) {
@@ -72,4 +81,78 @@ fn is_touched(observed: &Observed, ends: &FxHashMap<PathBuf, Found>, path: &Path
     below.take_while(|(other, _)| other.starts_with(path)).any(|(other, seen)| {
         seen.change.is_some() && ends.get(other).is_some_and(|end| *end != Found::Absent)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Access, AccessKind};
+    use crate::path::PortablePath;
+    use crate::stamp::Stamp;
+
+    const WRITE: AccessKind = AccessKind::Write { truncates: true };
+
+    fn file() -> Found {
+        Found::File(Stamp { dev: 1, ino: 1, size: 1, mtime_ns: 1, ctime_ns: 1, mode: 0o100_644 })
+    }
+
+    /// What a run teaches that made these accesses, each with what lay there and what lies there now,
+    /// where `others` are names that it did not touch.
+    fn learned(accesses: &[(AccessKind, &str, Found, Found)], others: &[&str]) -> Habits {
+        let (mut observed, mut ends) = (Observed::default(), FxHashMap::default());
+        for (kind, path, found, end) in accesses {
+            let path = Path::new("/w").join(path);
+            observed.add(Access { path: path.clone(), kind: kind.clone(), found: found.clone(), pid: 1 });
+            ends.insert(path, end.clone());
+        }
+        let places = Places { root: "/w".into(), home: None };
+        let holds = |folder: &Path, is_changed: &dyn Fn(&Path) -> bool| {
+            let others = others.iter().map(|other| Path::new("/w").join(other));
+            others.filter(|other| other.parent() == Some(folder)).any(|other| !is_changed(&other))
+        };
+        learn(&observed, &ends, &places, &|_| false, &holds)
+    }
+
+    fn of(habits: &Habits, folder: &str) -> Option<FolderHabit> {
+        let folder = PortablePath::from_bytes(folder.as_bytes());
+        habits.folders.iter().find(|(path, _)| *path == folder).map(|(_, habit)| *habit)
+    }
+
+    #[test]
+    fn what_is_overwritten_without_being_read_is_replaced() {
+        let habits = learned(&[(WRITE, "dist/x", file(), file())], &[]);
+        assert_eq!(habits.replaced, [PortablePath::from_bytes(b"dist/x")]);
+    }
+
+    #[test]
+    fn what_is_read_before_or_was_not_there_is_not_replaced() {
+        let read = learned(&[(AccessKind::Read, "dist/x", file(), file()), (WRITE, "dist/x", file(), file())], &[]);
+        assert_eq!(read.replaced, []);
+        assert_eq!(learned(&[(WRITE, "dist/x", Found::Absent, file())], &[]).replaced, []);
+    }
+
+    #[test]
+    fn a_folder_from_which_all_else_was_removed_is_emptied() {
+        let removed = (AccessKind::Remove, "dist/old", file(), Found::Absent);
+        let habits = learned(&[removed, (WRITE, "dist/x", Found::Absent, file())], &[]);
+        assert_eq!(of(&habits, "dist"), Some(FolderHabit::Emptied));
+    }
+
+    #[test]
+    fn a_folder_in_which_other_names_stay_is_kept() {
+        let habits = learned(&[(WRITE, "dist/x", Found::Absent, file())], &["dist/stray"]);
+        assert_eq!(of(&habits, "dist"), Some(FolderHabit::Kept));
+    }
+
+    #[test]
+    fn a_folder_in_which_some_names_go_and_others_stay_is_mixed() {
+        let removed = (AccessKind::Remove, "dist/old", file(), Found::Absent);
+        let habits = learned(&[removed, (WRITE, "dist/x", Found::Absent, file())], &["dist/stray"]);
+        assert_eq!(of(&habits, "dist"), Some(FolderHabit::Mixed));
+    }
+
+    #[test]
+    fn of_a_folder_without_other_names_nothing_is_known() {
+        assert_eq!(of(&learned(&[(WRITE, "dist/x", Found::Absent, file())], &[]), "dist"), None);
+    }
 }

@@ -37,6 +37,7 @@ pub mod outcome;
 pub mod path;
 pub mod problem;
 pub mod protocol;
+pub mod shipped;
 pub mod stamp;
 pub mod wildcard;
 pub mod zone;

@@ -167,3 +167,71 @@ impl Selected {
         self.patterns.iter().any(|(exclude, tree)| !exclude && tree.holds(path)) && !self.excludes(path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Pattern;
+
+    /// What a selection such as `auto !dist/**` says of a path in the package `/w/p`: whether a traced
+    /// access counts, whether a person names it.
+    fn says(text: &str, path: &str) -> (bool, bool) {
+        let mut selection = Selection { auto: false, patterns: Vec::new() };
+        for word in text.split_whitespace() {
+            match word {
+                "auto" => selection.auto = true,
+                _ => {
+                    let (exclude, word) = word.strip_prefix('!').map_or((false, word), |word| (true, word));
+                    let (base, glob) = match word.strip_prefix('^') {
+                        Some(glob) => (PatternBase::Workspace, glob),
+                        None => (PatternBase::Package, word),
+                    };
+                    selection.patterns.push(Pattern { exclude, base, glob: glob.to_owned() });
+                }
+            }
+        }
+        let selected = Selected::new(&selection, Path::new("/w/p"), Path::new("/w"));
+        let path = Path::new(path);
+        (selected.auto && !selected.excludes(path), selected.names(path))
+    }
+
+    #[test]
+    fn globs_select_as_a_config_means_them() {
+        let cases = [
+            ("auto", "/w/p/a", (true, false)),
+            ("auto !dist/**", "/w/p/dist/x", (false, false)),
+            ("auto !dist/**", "/w/p/src/x", (true, false)),
+            ("src/*.ts", "/w/p/src/a.ts", (false, true)),
+            ("src/*.ts", "/w/p/src/b/a.ts", (false, false)),
+            ("src/** !src/*.test.ts", "/w/p/src/a.test.ts", (false, false)),
+            ("^tsconfig.json", "/w/tsconfig.json", (false, true)),
+            ("^tsconfig.json", "/w/p/tsconfig.json", (false, false)),
+            ("", "/w/p/a", (false, false)),
+        ];
+        for (text, path, expected) in cases {
+            assert_eq!(says(text, path), expected, "{text} of {path}");
+        }
+    }
+
+    #[test]
+    fn a_declared_pattern_holds_what_it_matches_with_all_below() {
+        let holds = |pattern: &str, path: &str| Tree::new(Path::new("/w"), pattern).holds(Path::new(path));
+        assert!(holds(".next/cache", "/w/.next/cache/x/y"));
+        assert!(holds("node_modules/.vite*", "/w/node_modules/.vite-temp/x"));
+        assert!(!holds(".next/cache", "/w/.next/cached"));
+        assert!(holds("gen/**", "/w/gen"));
+    }
+
+    #[test]
+    fn only_hidden_folders_of_node_modules_are_the_caches_of_tools() {
+        for (path, hidden) in [
+            ("/w/node_modules/.vite/deps", true),
+            ("/w/node_modules/.bin/x", false),
+            ("/w/node_modules/.pnpm/a", false),
+            ("/w/node_modules/a/.x", false),
+            ("/w/.vite", false),
+        ] {
+            assert_eq!(is_hidden_in_node_modules(Path::new(path)), hidden, "{path}");
+        }
+    }
+}

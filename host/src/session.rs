@@ -202,7 +202,7 @@ mod tests {
             origin: Origin::Script,
             waits_for: waits_for.to_vec(),
         };
-        Plan { steps: needs.iter().enumerate().map(step).collect() }
+        Plan { steps: needs.iter().enumerate().map(step).collect(), warnings: Vec::new() }
     }
 
     fn failed() -> Outcome {

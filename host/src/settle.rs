@@ -45,6 +45,8 @@ pub struct Evidence<'a> {
     pub search: &'a [PathBuf],
     /// Whether a run of this step is known to have left what lies, or lay, at a path.
     pub made_before: &'a dyn Fn(&Path) -> bool,
+    /// Whether what it left there was a folder.
+    pub folder_made_before: &'a dyn Fn(&Path) -> bool,
     /// The digest of that earlier state of a file, where somebody computed it in time.
     pub digest_before: &'a dyn Fn(&Path, &Stamp) -> Option<Digest>,
 }
@@ -149,11 +151,13 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     Ok(settled)
 }
 
-/// Content, a listing or a link's text say what kind of thing is there: its kind need not be asked
-/// for as well. Inputs are sorted.
+/// Content, names or a link's text say what kind of thing is there: its kind need not be asked for as
+/// well. A listing without names says nothing: a missing folder has the same. Inputs are sorted.
 fn drop_implied(inputs: &mut Vec<Input>) {
     let mut telling: FxHashSet<PathBuf> = FxHashSet::default();
-    telling.extend(inputs.iter().filter(|input| !matches!(input.query, Query::Kind)).map(|input| input.path.clone()));
+    let nothing = InputValue::Known(Value::listing(&Vec::new(), &[]));
+    let tells = |input: &&Input| input.query != Query::Kind && !(matches!(input.query, Query::Listing(_)) && input.value == nothing);
+    telling.extend(inputs.iter().filter(tells).map(|input| input.path.clone()));
     inputs.retain(|input| input.query != Query::Kind || !telling.contains(&input.path));
 }
 
@@ -194,7 +198,7 @@ impl<'a> Fate<'a> {
     /// kernel was asked, but nothing came of it.
     fn of(seen: &'a Seen, end: Option<&'a Found>) -> Fate<'a> {
         let end = end.unwrap_or(&Found::Absent);
-        let change = seen.change.as_ref().filter(|change| match (&change.found, end) {
+        let change = seen.change.as_deref().filter(|change| match (&change.found, end) {
             (Found::File(before), Found::File(after)) => before != after,
             (Found::Folder(_), Found::Folder(_)) => seen.removed,
             (Found::Link(before), Found::Link(after)) => before != after || seen.removed,
@@ -205,7 +209,7 @@ impl<'a> Fate<'a> {
     }
 
     fn is_before_change(&self, first: &First) -> bool {
-        self.change.is_none_or(|change| first.order < change.order)
+        self.change.is_none_or(|change| first.order <= change.order)
     }
 }
 
@@ -224,6 +228,10 @@ fn settle_path(
     if let Some(change) = fate.change {
         settle_change(evidence, rules, path, zone, seen, &fate, change, settled)?;
     }
+    if is_own_folder(evidence, rules, path, seen, &fate) {
+        settled.outputs.push(path.to_path_buf());
+        return Ok(());
+    }
     let reads_count = match zone {
         Zone::Git => Zones::is_git_stamp(path),
         Zone::Scratch => evidence.zones.is_above(path) && fate.change.is_none(),
@@ -233,6 +241,20 @@ fn settle_path(
         settle_reads(evidence, rules, path, seen, &fate, settled);
     }
     Ok(())
+}
+
+/// A folder that a run of this step had made counts as absent, and as made by this run too: `mkdir -p`
+/// of it did nothing, and deleting it is no change of an input.
+fn is_own_folder(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate) -> bool {
+    let listed = seen.list.as_deref().map(|(first, _)| first);
+    let first = [seen.kind.as_deref(), seen.stat.as_deref(), listed].into_iter().flatten().next();
+    let is_folder = first.is_some_and(|first| matches!(first.found, Found::Folder(_)));
+    is_folder
+        && fate.change.is_none()
+        && evidence.zones.of(path) == Zone::Workspace
+        && (evidence.folder_made_before)(path)
+        && rules.ignores_write(path).is_none()
+        && rules.output_counts(path)
 }
 
 /// What the step did to a path: output, removal, or a reason to refuse.
@@ -248,7 +270,8 @@ fn settle_change(
     settled: &mut Settled,
 ) -> Result<(), Refusal> {
     let is_gone = *fate.end == Found::Absent;
-    if (is_gone && change.found == Found::Absent) || matches!(zone, Zone::Scratch | Zone::Git) {
+    let is_temporary = is_gone && change.found == Found::Absent;
+    if matches!(zone, Zone::Scratch | Zone::Git) || (is_temporary && zone != Zone::Workspace) {
         return Ok(());
     }
     let overlap = || Refusal::ReadWriteOverlap {
@@ -266,6 +289,15 @@ fn settle_change(
             return Err(overlap());
         }
         settled.ignored.push(rule.ignored(path, false));
+        return Ok(());
+    }
+    if is_temporary {
+        // Neither input nor output; but what lies there at a hit would not have outlived a run. Below a
+        // folder that is gone nothing lies.
+        let above_is_gone = path.parent().and_then(|above| evidence.ends.get(above)) == Some(&Found::Absent);
+        if seen.removed && !above_is_gone {
+            settled.removed.push(path.to_path_buf());
+        }
         return Ok(());
     }
     if zone == Zone::Outside {
@@ -315,16 +347,18 @@ pub fn overlaps<'a>(evidence: &'a Evidence) -> impl Iterator<Item = &'a Path> {
     })
 }
 
+/// A change that lets old content through (permissions or times set) is a read as well.
 fn first_content_read(seen: &Seen) -> Option<&First> {
-    [seen.read.as_ref(), seen.exec.as_ref()].into_iter().flatten().min_by_key(|first| first.order)
+    let change = seen.change.as_deref().filter(|_| !seen.change_is_blind);
+    [seen.read.as_deref(), seen.exec.as_deref(), change].into_iter().flatten().min_by_key(|first| first.order)
 }
 
 /// What the step learned from a path: content, absence, kind, link. Listings come later, when all
 /// outputs are known.
 fn settle_reads(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate, settled: &mut Settled) {
-    let firsts = [&seen.read, &seen.exec, &seen.stat, &seen.kind, &seen.link];
-    let list = seen.list.as_ref().map(|(first, _)| first);
-    let Some(earliest) = firsts.into_iter().flatten().chain(list).min_by_key(|first| first.order) else { return };
+    let firsts = [first_content_read(seen), seen.stat.as_deref(), seen.kind.as_deref(), seen.link.as_deref()];
+    let list = seen.list.as_deref().map(|(first, _)| first);
+    let Some(earliest) = firsts.into_iter().chain([list]).flatten().min_by_key(|first| first.order) else { return };
     if !fate.is_before_change(earliest) {
         return;
     }
@@ -338,10 +372,10 @@ fn settle_reads(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fa
     }
     let read = first_content_read(seen).filter(|first| fate.is_before_change(first));
     // What the step itself replaces, creates or removes was merely probed, unless its content was read.
-    let stat = seen.stat.as_ref().filter(|_| fate.change.is_none());
-    let kind = seen.kind.as_ref().filter(|_| fate.change.is_none());
+    let stat = seen.stat.as_deref().filter(|_| fate.change.is_none());
+    let kind = seen.kind.as_deref().filter(|_| fate.change.is_none());
     let listed = list.filter(|first| fate.change.is_none() && !matches!(first.found, Found::Folder(_)));
-    let link = seen.link.as_ref().filter(|first| fate.is_before_change(first));
+    let link = seen.link.as_deref().filter(|first| fate.is_before_change(first));
     for first in [read, stat, listed].into_iter().flatten() {
         let (query, value) = match &first.found {
             Found::File(stamp) => (Query::Content, file_value(evidence, path, stamp, fate)),
@@ -393,15 +427,15 @@ fn is_searched_program(evidence: &Evidence, path: &Path) -> bool {
     searched.values().any(|found| found == path) || is_candidate()
 }
 
-/// A listing counts without the names that the step made, removed or may ignore; and not at all
-/// where the step made, removed or replaced the folder or everything that was in it.
+/// A listing counts without the names that the step made or may ignore; and not at all where the step
+/// removed the folder or everything that was in it.
 fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>, inputs: &mut Vec<Input>) {
     for (path, seen) in &evidence.observed.paths {
-        let Some((first, names)) = &seen.list else { continue };
+        let Some((first, names)) = seen.list.as_deref() else { continue };
         let fate = Fate::of(seen, evidence.ends.get(path));
         let zone = evidence.zones.of(path);
         let counts = matches!(zone, Zone::Workspace | Zone::Outside) || (zone == Zone::Git && Zones::is_git_stamp(path));
-        if !matches!(first.found, Found::Folder(_)) || fate.change.is_some() || !counts || !rules.input_counts(path) {
+        if !matches!(first.found, Found::Folder(_)) || seen.removed || !counts || !rules.input_counts(path) {
             continue;
         }
         let hidden = |rule: &crate::rules::Rule| rule.may_hide_listing(evidence, path, names);
@@ -410,9 +444,15 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
         }
         let is_own = |name: &OsString| {
             let child = path.join(name);
-            let is_touched = touched.range::<&Path, _>(child.as_path()..).next().is_some_and(|next| next.starts_with(&child));
+            let mut below = touched.range::<&Path, _>(child.as_path()..).take_while(|next| next.starts_with(&child));
+            let change = evidence.observed.seen(&child).and_then(|seen| seen.change.as_ref());
+            let is_new = change.is_some_and(|change| change.found == Found::Absent);
+            // A name that was there before counts, unless a run of this step had left it: a person's file
+            // that the step replaces was seen in the listing, and may be missing next time.
+            let is_left = below.any(|next| (evidence.made_before)(next));
             let is_kept = || rules.keeps(&child) && (evidence.made_before)(&child);
-            is_touched || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some() || is_kept()
+            let is_ignored = || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some();
+            is_new || is_left || is_ignored() || is_kept()
         };
         let own_now: BTreeSet<OsString> =
             touched.range::<&Path, _>(path.as_path()..).skip_while(|next| *next == path).take_while(|next| next.starts_with(path))
@@ -421,14 +461,19 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
                 .collect();
         let mut except: BTreeSet<OsString> =
             names.iter().map(|(name, _)| name).filter(|name| is_own(name)).cloned().collect();
-        let nothing_else = names.iter().all(|(name, _)| except.contains(name));
-        if nothing_else && !own_now.is_empty() {
+        let is_removed = |name: &OsString| evidence.observed.seen(&path.join(name)).is_some_and(|seen| seen.removed);
+        if !names.is_empty() && names.iter().all(|(name, _)| is_removed(name)) {
             continue;
         }
-        except.extend(own_now);
+        except.extend(own_now.into_iter().filter(|name| names.binary_search_by(|(other, _)| other.cmp(name)).is_err()));
         let except: Vec<OsString> = except.into_iter().collect();
-        let value = InputValue::Known(Value::listing(names, &except));
-        inputs.push(input(evidence, path, Query::Listing(except), value, first));
+        let value = Value::listing(names, &except);
+        // That the folder is there counts by itself, unless a run of this step made it.
+        let is_nothing = value == Value::listing(&Vec::new(), &[]);
+        if is_nothing && fate.change.is_none() && !is_own_folder(evidence, rules, path, seen, &fate) {
+            inputs.push(input(evidence, path, Query::Kind, InputValue::Known(Value::FOLDER), first));
+        }
+        inputs.push(input(evidence, path, Query::Listing(except), InputValue::Known(value), first));
     }
 }
 
@@ -460,3 +505,6 @@ fn envs(evidence: &Evidence) -> Vec<(EnvSelect, Source)> {
     }
     envs.into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests;

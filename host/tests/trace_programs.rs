@@ -301,7 +301,7 @@ fn facts(observed: &Observed, root: &Path) -> Vec<String> {
 }
 
 fn of_path(path: &str, seen: &Seen, facts: &mut Vec<String>) {
-    let mut fact = |what: &str, first: &Option<overhear::access::First>| {
+    let mut fact = |what: &str, first: &Option<Box<overhear::access::First>>| {
         if let Some(first) = first {
             facts.push(format!("{what} {path} {}", char::from(first.found.letter())));
         }
@@ -311,7 +311,7 @@ fn of_path(path: &str, seen: &Seen, facts: &mut Vec<String>) {
     fact("kind", &seen.kind);
     fact("link", &seen.link);
     fact("exec", &seen.exec);
-    fact("list", &seen.list.as_ref().map(|(first, _)| first.clone()));
+    fact("list", &seen.list.as_ref().map(|list| Box::new(list.0.clone())));
     fact(if seen.change_is_blind { "blind" } else { "change" }, &seen.change);
     fact("change-kept", &seen.change.clone().filter(|_| !seen.removed));
     if let (Some(change), Some(read)) = (&seen.change, &seen.read)
@@ -319,7 +319,7 @@ fn of_path(path: &str, seen: &Seen, facts: &mut Vec<String>) {
     {
         facts.push(format!("change-before-read {path}"));
     }
-    if let Some((_, names)) = &seen.list {
+    if let Some((_, names)) = seen.list.as_deref() {
         let names: Vec<_> =
             names.iter().map(|(name, _)| AsRef::<OsStr>::as_ref(name).to_string_lossy()).collect();
         facts.push(format!("names {path} {}", names.join(",")));

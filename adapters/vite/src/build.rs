@@ -15,6 +15,8 @@ pub fn declare(call: &Invocation, args: &Args, host: &dyn Host) -> Declaration {
     }
     let loaded = match places::load(call, args, host) {
         Ok(loaded) => loaded,
+        // Vite 8 says itself which variables it takes.
+        Err(reason) if major < 8 => return prefixes_not_known(&reason),
         Err(reason) => return Declare::cacheable().advise("config-not-read", reason, None).done(),
     };
     let mut build = Build { call, args, host, loaded: &loaded, declare: Some(Declare::cacheable()) };
@@ -28,9 +30,22 @@ pub fn declare(call: &Invocation, args: &Args, host: &dyn Host) -> Declaration {
     }
     build.temporary_config();
     if major < 8 {
-        build.variables();
+        match build.prefixes() {
+            Ok(prefixes) => build.variables(&prefixes),
+            Err(reason) => return prefixes_not_known(&reason),
+        }
     }
     build.declare.unwrap_or_else(Declare::cacheable).done()
+}
+
+/// The build looks through all variables that it is given for those that start so: had it a prefix
+/// that is not tracked, a hit could be stale.
+fn prefixes_not_known(reason: &str) -> Declaration {
+    Declare::unsure(format!(
+        "envPrefix is not known without running the config ({reason}); to cache the task all the same, \
+         name the variables of the build in \"env\" and set \"cache\": true"
+    ))
+    .done()
 }
 
 /// The major version, if it is one that this adapter knows.
@@ -170,25 +185,22 @@ impl Build<'_> {
         }
     }
 
+    /// How the names of variables start that are put into the bundle.
+    fn prefixes(&self) -> Result<Vec<String>, String> {
+        let found = self.field("envPrefix").texts()?.unwrap_or_else(|| vec!["VITE_"]);
+        match found.iter().find(|prefix| prefix.chars().count() < 2) {
+            Some(short) => Err(format!("the prefix `{short}` is too short to be tracked")),
+            None => Ok(found.into_iter().map(str::to_owned).collect()),
+        }
+    }
+
     /// What vite 8 asks for by itself over IPC, and older ones only read.
-    fn variables(&mut self) {
+    fn variables(&mut self, prefixes: &[String]) {
         self.add(|declare| {
             declare.track("NODE_ENV", "it decides between a production and a development bundle")
         });
-        let prefixes: Vec<String> = match self.field("envPrefix").texts() {
-            Ok(found) => found.unwrap_or_else(|| vec!["VITE_"]).into_iter().map(str::to_owned).collect(),
-            Err(reason) => {
-                self.advise("envPrefix", &reason, "VITE_ is taken; name other variables in \"env\"");
-                vec!["VITE_".into()]
-            }
-        };
         for prefix in prefixes {
-            if prefix.chars().count() < 2 {
-                let reason = format!("the prefix `{prefix}` is too short to be tracked");
-                self.advise("envPrefix", &reason, "name the variables in \"env\"");
-            } else {
-                self.add(|declare| declare.track_prefix(&prefix, "envPrefix: these are put into the bundle"));
-            }
+            self.add(|declare| declare.track_prefix(prefix, "envPrefix: these are put into the bundle"));
         }
     }
 }

@@ -19,6 +19,10 @@ pub fn doctor() -> Result<i32, Problems> {
             1
         }
     };
+    match found.unheard {
+        None => text.push_str("environment  overheard: variables are served and tracked when a program asks for them by name\n"),
+        Some(why) => text.push_str(&format!("environment  not overheard ({why}): only what is passed is seen\n")),
+    }
     let names = crate::adapter::Adapters::names();
     text.push_str(&format!("adapters  {}\n", names.collect::<Vec<_>>().join(", ")));
     report::print(&text);

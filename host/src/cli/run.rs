@@ -218,6 +218,12 @@ fn start(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> 
         session::run(plan, &shared, options, &mut All(reporters))
     };
     crate::trace::guard::stop();
+    if let Ok(store) = &shared.store
+        && store.has_stored()
+        && let Err(error) = store.keep_below(settings.cache.max_size)
+    {
+        lines.notice(&format!("the cache could not be kept below its size: {error}"));
+    }
     if let Some(file) = &how.summarize {
         write_summary(file, summary)?;
     }

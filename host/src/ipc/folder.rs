@@ -11,10 +11,9 @@
 //! alive             locked while the server lives, so that leftovers of a killed one are known
 //! ```
 
-use crate::digest::Digest;
-use std::ffi::OsStr;
+use crate::shipped::{self, Shipped};
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -105,37 +104,10 @@ fn sweep(place: &Path) {
     }
 }
 
-/// Puts the file that node tools load where they can load it, and says where: in the cache folder of
-/// the user, under a name with its digest, or in the private folder if that cannot be written.
-pub(super) fn materialise(cache: Option<&Path>, private: &Path) -> io::Result<PathBuf> {
-    let digest = Digest::of(NODE_CLIENT.as_bytes()).to_string();
-    let name = format!("node-client-{}.cjs", &digest[..16]);
-    if let Some(cache) = cache {
-        let path = cache.join(&name);
-        // A file of that name with other bytes was damaged.
-        let whole = fs::read(&path).is_ok_and(|bytes| bytes == NODE_CLIENT.as_bytes());
-        if whole || write_whole(cache, OsStr::new(&name)).is_ok() {
-            return Ok(path);
-        }
-    }
-    write_whole(private, OsStr::new(&name))?;
-    Ok(private.join(name))
-}
-
-/// Writes beside and renames, so that nobody ever loads a half of it.
-fn write_whole(folder: &Path, name: &OsStr) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-    beside.write_all(NODE_CLIENT.as_bytes())?;
-    beside.persist(folder.join(name))?;
-    Ok(())
-}
-
-/// The folder for files of ours that every run of this user may share.
-pub(super) fn user_cache() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-    Some(cache.join("overhear"))
+/// Puts the file that node tools load where they can load it, and says where.
+pub(super) fn materialise(private: &Path) -> io::Result<PathBuf> {
+    let file = Shipped { name: "node-client", extension: "cjs", bytes: NODE_CLIENT.as_bytes() };
+    file.place(shipped::user_cache().as_deref(), private)
 }
 
 #[cfg(test)]
@@ -165,41 +137,5 @@ mod tests {
         sweep(place.path());
         assert!(!temp.path().exists());
         assert!(used.path().exists() && foreign.exists());
-    }
-
-    #[test]
-    fn the_client_is_written_once_and_again_when_damaged() {
-        let (cache, private) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let cache = cache.path().join("made/when/needed");
-        let path = materialise(Some(&cache), private.path()).unwrap();
-        assert_eq!(path.parent(), Some(cache.as_path()));
-        let before = fs::metadata(&path).unwrap().modified().unwrap();
-        materialise(Some(&cache), private.path()).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
-        fs::write(&path, "half").unwrap();
-        materialise(Some(&cache), private.path()).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), NODE_CLIENT);
-        assert_eq!(fs::read_dir(&cache).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn many_at_once_write_one_whole_client() {
-        let (cache, private) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    let path = materialise(Some(cache.path()), private.path()).unwrap();
-                    assert_eq!(fs::read_to_string(path).unwrap(), NODE_CLIENT);
-                });
-            }
-        });
-    }
-
-    #[test]
-    fn a_cache_folder_that_cannot_be_written_is_passed_over() {
-        let private = tempfile::tempdir().unwrap();
-        // Not a folder: even a superuser cannot write below it.
-        let path = materialise(Some(Path::new("/dev/null/cache")), private.path()).unwrap();
-        assert_eq!(path.parent(), Some(private.path()));
     }
 }

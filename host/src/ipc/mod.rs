@@ -82,8 +82,7 @@ impl Server {
     pub fn start(spec: ServerSpec) -> Result<Server, IpcError> {
         let runtime = serve::runtime().map_err(IpcError::Thread)?;
         let folder = Folder::create().map_err(IpcError::Folder)?;
-        let cache = folder::user_cache();
-        let node_client = folder::materialise(cache.as_deref(), folder.path()).map_err(IpcError::Client)?;
+        let node_client = folder::materialise(folder.path()).map_err(IpcError::Client)?;
         let facts = Arc::new(Mutex::new(Facts::new(spec)));
         let (stop, stop_seen) = watch::channel(false);
         let (end, stopped) = oneshot::channel();

@@ -120,12 +120,22 @@ pub const TRACKED: &[&str] = &[
     "LANG",
     "LANGUAGE",
     "LC_*",
-    "LD_LIBRARY_PATH",
-    "LD_PRELOAD",
+    // what the loader and the C library read themselves, where nobody can overhear it
+    "LD_*",
+    "GLIBC_TUNABLES",
+    "MALLOC_*",
+    "LOCPATH",
+    "NLSPATH",
+    "GCONV_PATH",
+    "TZDIR",
+    "POSIXLY_CORRECT",
+    "LOCALDOMAIN",
+    "RES_OPTIONS",
+    "HOSTALIASES",
 ];
 
 /// That this is CI, and whose. Only names whose value is the same in every run. Passed and tracked
-/// as long as reads of left-out variables cannot be overheard.
+/// where reads of left-out variables cannot be overheard; otherwise like any other.
 pub const CI_MARKERS: &[&str] = &[
     "CI",
     "CONTINUOUS_INTEGRATION",
@@ -187,6 +197,8 @@ pub struct Surroundings<'a> {
     pub root: &'a Path,
     /// Where the user is.
     pub from_dir: &'a Path,
+    /// Whether reads of left-out variables are overheard.
+    pub is_overheard: bool,
 }
 
 /// The environment of a step that is cached. `named_files` are the contents of the files that its
@@ -204,7 +216,7 @@ pub fn of_step(
     let mut env = StepEnv::default();
     for (name, value) in around.runner {
         let Some(text) = name.to_str() else { continue };
-        match decide(text, &step.config, declared, &words) {
+        match decide(text, &step.config, declared, &words, around.is_overheard) {
             Decision::Dropped => {}
             Decision::LeftOut => env.left_out.push(text.to_string()),
             Decision::Untracked => {
@@ -268,7 +280,19 @@ enum Decision {
     Tracked,
 }
 
-fn decide(name: &str, config: &TaskConfig, declared: &[EnvRule], words: &FxHashSet<String>) -> Decision {
+/// Whether a name that a program asked for counts: what was left out does, or would have been left out
+/// if it were set. What is passed, is overhear's own or is hidden counts elsewhere or not at all.
+pub fn counts_when_asked(name: &str, config: &TaskConfig, declared: &[EnvRule]) -> bool {
+    decide(name, config, declared, &FxHashSet::default(), true) == Decision::LeftOut
+}
+
+fn decide(
+    name: &str,
+    config: &TaskConfig,
+    declared: &[EnvRule],
+    words: &FxHashSet<String>,
+    is_overheard: bool,
+) -> Decision {
     if let Some(decision) = by_config(name, config) {
         return decision;
     }
@@ -279,10 +303,11 @@ fn decide(name: &str, config: &TaskConfig, declared: &[EnvRule], words: &FxHashS
         return match rule.mode {
             EnvMode::Tracked => Decision::Tracked,
             EnvMode::Untracked => Decision::Untracked,
-            EnvMode::Removed => Decision::LeftOut,
+            // Nor is it served: the tool must not see it.
+            EnvMode::Removed => Decision::Dropped,
         };
     }
-    if any(TRACKED, name) || any(CI_MARKERS, name) {
+    if any(TRACKED, name) || (!is_overheard && any(CI_MARKERS, name)) {
         return Decision::Tracked;
     }
     if any(UNTRACKED, name) {
@@ -451,7 +476,7 @@ mod tests {
     }
 
     fn around(runner: &[(OsString, OsString)]) -> Surroundings<'_> {
-        Surroundings { runner, root: Path::new("/w"), from_dir: Path::new("/w/docs") }
+        Surroundings { runner, root: Path::new("/w"), from_dir: Path::new("/w/docs"), is_overheard: false }
     }
 
     fn get<'a>(passed: &'a [(OsString, OsString)], name: &str) -> Option<&'a str> {
@@ -527,6 +552,40 @@ mod tests {
             assert_eq!(fate(&env, name), expected, "{name}");
         }
         assert!(env.passed.iter().all(|(name, _)| name != "OTHER" && name != "API_DEBUG" && name != "UNSET"));
+    }
+
+    #[test]
+    fn markers_of_ci_are_left_out_where_reads_are_overheard() {
+        let runner = vars(&[("CI", "true"), ("GITHUB_ACTIONS", "true")]);
+        let around = Surroundings { is_overheard: true, ..around(&runner) };
+        let env = of_step(around, &step("vite build --ci=$CI", TaskConfig::default()), &[], &[]);
+        assert_eq!((fate(&env, "CI"), fate(&env, "GITHUB_ACTIONS")), ("tracked", "left out"));
+    }
+
+    #[test]
+    fn a_name_that_was_asked_for_counts_unless_it_is_passed_anyway() {
+        let config = TaskConfig {
+            env: vec!["API_*".into()],
+            untracked_env: vec!["GITHUB_TOKEN".into()],
+            ..TaskConfig::default()
+        };
+        let removed =
+            EnvRule { select: EnvSelectRule::Name("SECRET".into()), mode: EnvMode::Removed, why: String::new() };
+        let cases = [
+            ("OTHER", true),
+            ("CI", true),
+            ("NODE_DEBUG", true),
+            ("API_URL", false),
+            ("GITHUB_TOKEN", false),
+            ("SECRET", false),
+            ("NO_COLOR", false),
+            ("NODE_ENV", false),
+            ("npm_config_registry", false),
+            ("OVERHEAR_IPC", false),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(counts_when_asked(name, &config, &[removed.clone()]), expected, "{name}");
+        }
     }
 
     #[test]

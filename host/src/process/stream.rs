@@ -7,7 +7,9 @@ use super::running::{Group, Running};
 use super::{Ended, GRACE, Launch, SpawnError, spawn};
 use crate::event::Stream;
 use crate::trace::guard::Ward;
+use crate::trace::preload::Ear;
 use crate::trace::{self, ParentSide, Rest, Spec};
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
@@ -37,6 +39,11 @@ pub(super) fn captured(
     let mut parent_side = None;
     let mut child_side = None;
     let mut no_tracer = None;
+    let (launch, ear) = match &spec {
+        Some(spec) => overheard(launch, spec),
+        None => (Cow::Borrowed(launch), Ok(None)),
+    };
+    let launch = &*launch;
     match spec.map(|spec| trace::backend().begin(spec)) {
         Some(Ok(begun)) => {
             parent_side = Some(begun.parent);
@@ -73,6 +80,11 @@ pub(super) fn captured(
         (false, _) => drop(ward),
     }
     ended.observed = watched.tracing.take().map(|side| side.finish(rest));
+    match (ear, &mut ended.observed) {
+        (Ok(Some(ear)), Some(observed)) => ear.finish(observed),
+        (Err(error), Some(observed)) => observed.poison(format!("cannot overhear its environment: {error}")),
+        _ => {}
+    }
     if let Some(why) = no_tracer {
         ended.observed.get_or_insert_default().poison(why);
     }
@@ -82,6 +94,15 @@ pub(super) fn captured(
         observed.detached.get_or_insert_with(|| "a process".into());
     }
     Ok(ended)
+}
+
+/// The command with what it takes to overhear its environment, and who listens.
+fn overheard<'a>(launch: &'a Launch, spec: &Spec) -> (Cow<'a, Launch>, io::Result<Option<Ear>>) {
+    let ear = Ear::begin(&spec.left_out);
+    let Ok(Some(listening)) = &ear else { return (Cow::Borrowed(launch), ear) };
+    let mut launch = launch.clone();
+    listening.add_to(&mut launch.env);
+    (Cow::Owned(launch), ear)
 }
 
 fn other(launch: &Launch, source: io::Error) -> SpawnError {

@@ -40,6 +40,8 @@ impl Summary {
             "exit_code": self.exit_code,
             "started_at": rfc3339(self.began_at),
             "duration_ms": self.began.elapsed().as_millis() as u64,
+            // Of WebAssembly, for adapters: none where what they say is remembered.
+            "engines": crate::adapter::engines_created(),
             "tasks": tasks,
         })
     }

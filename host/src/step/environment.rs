@@ -1,7 +1,8 @@
 //! What a step is given before it runs: its program, its environment, what an adapter says of it, and
 //! so its CacheKey.
 
-use super::Shared;
+use super::{Cached, Shared};
+use crate::access::Observed;
 use crate::adapter::Call;
 use crate::config::{Selection, TaskConfig};
 use crate::declaration::{Declaration, EnvMode};
@@ -12,16 +13,17 @@ use crate::plan::env::{self, StepEnv, Surroundings};
 use crate::plan::{Run, Step, nested};
 use crate::process::find_program;
 use crate::store::Store;
+use crate::trace::{LeftOut, preload};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// What is started.
 pub struct Command {
-    /// As written.
+    /// As written; searched when it is started.
     pub name: String,
-    /// What the search found.
-    pub program: Option<PathBuf>,
+    /// Where it is searched.
+    pub path: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Where it starts.
@@ -47,7 +49,12 @@ pub struct StepEnvironment {
 }
 
 fn surroundings<'a>(shared: &'a Shared) -> Surroundings<'a> {
-    Surroundings { runner: shared.env, root: &shared.zones.places.root, from_dir: shared.from_dir }
+    Surroundings {
+        runner: shared.env,
+        root: &shared.zones.places.root,
+        from_dir: shared.from_dir,
+        is_overheard: preload::trouble().is_none(),
+    }
 }
 
 /// What the adapters say of a step; a fault as one line.
@@ -56,7 +63,13 @@ pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, Stri
     let Run::Program { program, args } = &seen.run else { return Ok(None) };
     let whole = env::whole(surroundings(shared), step);
     let path = lookup(&whole, "PATH");
-    let Some(found) = find_program(OsStr::new(program), &path, &step.cwd) else { return Ok(None) };
+    let root = &shared.zones.places.root;
+    let found = if program.contains('/') {
+        find_program(OsStr::new(program), &path, &step.cwd)
+    } else {
+        shared.digests.search(&search_folders(&path, step), program, root).map(|(found, _)| found)
+    };
+    let Some(found) = found else { return Ok(None) };
     let name = program.rsplit('/').next().unwrap_or(program);
     let value = |name: &str| {
         whole.iter().find(|(other, _)| other.to_str() == Some(name)).and_then(|(_, value)| value.to_str().map(str::to_owned))
@@ -67,7 +80,7 @@ pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, Stri
         args,
         cwd: &step.cwd,
         package_dir: &step.package.dir,
-        root: &shared.zones.places.root,
+        root,
         env: &value,
     };
     shared.adapters.declare(call).map_err(|fault| fault.to_string())
@@ -82,16 +95,25 @@ pub fn of_step(shared: &Shared, step: &Step, declaration: Option<&Declaration>, 
     texts.push(learned.join(" ").into_bytes());
     let StepEnv { passed, tracked, left_out, .. } = env::of_step(surroundings(shared), step, rules, &texts);
     let path = lookup(&passed, "PATH");
-    let mut search: Vec<PathBuf> = Vec::new();
-    for folder in std::env::split_paths(&path).map(|folder| step.cwd.join(folder)) {
-        if !search.contains(&folder) {
-            search.push(folder);
-        }
-    }
+    let search = search_folders(&path, step);
     let whole = env::whole(surroundings(shared), step);
     let text = |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
     let served = Environment::new(whole.iter().filter_map(text).collect(), store.salt());
     StepEnvironment { command: command(step, &path), passed, served, path, search, left_out, tracked }
+}
+
+/// What is left out of the environment of a step, to be served when it is asked for by name.
+pub fn left_out(shared: &Shared, cached: &Cached) -> LeftOut {
+    let is_left_out = |name: &OsStr| name.to_str().is_some_and(|name| cached.env.left_out.iter().any(|own| own == name));
+    let variables = shared.env.iter().filter(|(name, _)| is_left_out(name)).cloned().collect();
+    LeftOut { variables, is_strict: cached.step.config.strict_env }
+}
+
+/// Of all that a run asked for by name, what it depends on: neither what is passed untracked, nor what
+/// is overhear's own.
+pub fn keep_what_counts(cached: &Cached, observed: &mut Observed) {
+    let rules = cached.declaration.as_ref().map_or(&[][..], |declaration| &declaration.env);
+    observed.env.retain(|name, _| env::counts_when_asked(name, &cached.step.config, rules));
 }
 
 /// What is started for a step that is not cached, and its whole environment.
@@ -105,8 +127,18 @@ fn command(step: &Step, path: &OsStr) -> Command {
         Run::Program { program, args } => (program.clone(), args.iter().map(OsString::from).collect()),
         Run::Shell(text) => ("sh".to_owned(), vec![OsString::from("-c"), OsString::from(text)]),
     };
-    let program = find_program(OsStr::new(&name), path, &step.cwd);
-    Command { name, program, args, cwd: step.cwd.clone() }
+    Command { name, path: path.to_owned(), args, cwd: step.cwd.clone() }
+}
+
+/// The folders of a PATH, absolute, each once.
+fn search_folders(path: &OsStr, step: &Step) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for folder in std::env::split_paths(path).map(|folder| step.cwd.join(folder)) {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    folders
 }
 
 fn lookup(env: &[(OsString, OsString)], name: &str) -> OsString {

@@ -8,7 +8,7 @@ use crate::hint::{EnvSelect, Hint};
 use crate::outcome::Refusal;
 use crate::settle::{InputValue, Settled};
 use crate::zone::Zone;
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 use std::path::Path;
 
 /// Larger files are data, not programs that read variables.
@@ -16,9 +16,13 @@ const SEARCHED_BYTES_MAX: u64 = 8 << 20;
 
 /// Looks for left-out names in the inputs of a run. What is found is learned.
 pub fn search(shared: &Shared, cached: &Cached, observed: &Observed, hints: &[Hint], settled: &Settled) -> Result<(), Refusal> {
-    let is_known = |name: &str| observed.env.contains_key(name) || hints.iter().any(|hint| is_told(hint, name));
-    let names: FxHashSet<&[u8]> =
-        cached.env.left_out.iter().filter(|name| !is_known(name)).map(|name| name.as_bytes()).collect();
+    if cached.step.config.strict_env {
+        // It never sees them, in no run.
+        return Ok(());
+    }
+    let is_told = |name: &str| hints.iter().any(|hint| is_told(hint, name));
+    let names: FxHashMap<&[u8], bool> = cached.env.left_out.iter().filter(|name| !is_told(name))
+        .map(|name| (name.as_bytes(), observed.env.contains_key(name))).collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -29,7 +33,11 @@ pub fn search(shared: &Shared, cached: &Cached, observed: &Observed, hints: &[Hi
             continue;
         }
         let Ok(content) = std::fs::read(&input.path) else { continue };
-        for word in words(&content).filter(|word| names.contains(word)) {
+        let copies = copies_environment(&input.path, &content);
+        // That another program was overheard asking says nothing of one that reads a copy, or that takes
+        // the variable away before it starts the other.
+        let may_miss = |word: &&[u8]| names.get(word).is_some_and(|is_overheard| copies || !is_overheard);
+        for word in words(&content).filter(may_miss) {
             let name = String::from_utf8_lossy(word).into_owned();
             // Without the note the next run is refused like this one.
             let _ = cached.store.learn_env(cached.scope, &name);
@@ -38,6 +46,19 @@ pub fn search(shared: &Shared, cached: &Cached, observed: &Observed, hints: &[Hi
         }
     }
     refusal.map_or(Ok(()), Err)
+}
+
+/// Whether it is a program in a language whose programs work with a copy of their environment.
+fn copies_environment(path: &Path, content: &[u8]) -> bool {
+    const ENDINGS: &[&str] = &["sh", "bash", "zsh", "ksh", "fish", "py", "pl", "mk"];
+    const INTERPRETERS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "fish", "python", "python3", "perl", "make"];
+    let first = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let by_line = first.strip_prefix(b"#!").is_some_and(|line| {
+        words(line).any(|word| INTERPRETERS.iter().any(|name| name.as_bytes() == word))
+    });
+    let name = path.file_name().unwrap_or_default();
+    let ending = path.extension().unwrap_or_default();
+    by_line || name == "Makefile" || ENDINGS.iter().any(|own| ending == *own)
 }
 
 fn is_told(hint: &Hint, name: &str) -> bool {

@@ -17,6 +17,7 @@ use crate::store::{ArchiveError, Habits, LastRun, Manifest, NewEntry, Packed, Re
 use crate::tool_state::is_in_hidden_folder;
 use crate::zone::Zone;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ pub fn keep(shared: &Shared, cached: &Cached, run: Run) -> Result<Kept, Refusal>
     let (fingerprint, report) = match &kept {
         Ok((fingerprint, _, report)) => (Some(*fingerprint), report.clone()),
         Err(refusal) => {
-            note_left(shared, cached, &ends);
+            note_left(shared, cached, &run.observed, &ends);
             (None, facts::document(cached, &shared.zones.places, &run.observed, Err(refusal)))
         }
     };
@@ -62,7 +63,7 @@ pub fn keep(shared: &Shared, cached: &Cached, run: Run) -> Result<Kept, Refusal>
 pub fn learn_from_failure(shared: &Shared, cached: &Cached, observed: &Observed) {
     let ends = ends(observed);
     learn(shared, cached, observed, &ends);
-    note_left(shared, cached, &ends);
+    note_left(shared, cached, observed, &ends);
     note_tool_files(shared, cached, observed, &ends);
 }
 
@@ -101,14 +102,22 @@ fn learn(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap
             shared.zones.of(&path) == Zone::Workspace && !cached.tool.is_own(&path) && !is_changed(&path)
         })
     };
-    let habits = habit::learn(observed, ends, &shared.zones.places, &others);
+    let places = &shared.zones.places;
+    let is_own = |folder: &Path| shared.zones.of(folder) == Zone::Workspace && made_folder(cached, &places.portable(folder));
+    let habits = habit::learn(observed, ends, places, &is_own, &others);
     // Without it a later hit is blocked and costs a run; that is no reason to fail this one.
     let _ = cached.store.learn(&[cached.key_digest, cached.scope], &habits);
     habits
 }
 
+/// Whether a run of this step is known to have made a folder there.
+fn made_folder(cached: &Cached, path: &PortablePath) -> bool {
+    let left = cached.store.left(path).ok().flatten();
+    left.is_some_and(|left| left.step == cached.scope && left.value == Value::FOLDER)
+}
+
 /// Notes what a run that is not kept left behind, so that a later hit may replace it.
-fn note_left(shared: &Shared, cached: &Cached, ends: &FxHashMap<PathBuf, Found>) {
+fn note_left(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap<PathBuf, Found>) {
     let places = &shared.zones.places;
     let (mut left, mut gone) = (Vec::new(), Vec::new());
     for (path, found) in ends.iter().filter(|(path, _)| shared.zones.of(path) == Zone::Workspace) {
@@ -121,11 +130,16 @@ fn note_left(shared: &Shared, cached: &Cached, ends: &FxHashMap<PathBuf, Found>)
                 }
             }
             Found::Link(text) => left.push((places.portable(path), Value::link(text), None)),
+            Found::Folder(_) if was_absent(observed, path) => left.push((places.portable(path), Value::FOLDER, None)),
             Found::Folder(_) | Found::Other => {}
         }
     }
     // As above: not knowing costs a run, later.
     let _ = cached.store.leave(cached.scope, &left, &gone);
+}
+
+fn was_absent(observed: &Observed, path: &Path) -> bool {
+    observed.seen(path).and_then(|seen| seen.change.as_ref()).is_some_and(|change| change.found == Found::Absent)
 }
 
 fn settle_and_store(
@@ -156,6 +170,7 @@ fn settle_and_store(
                 || (cached.tool.is_kept(path)
                     && cached.keeper().is_some_and(|keeper| cached.store.is_tool_file(keeper, &portable)))
         },
+        folder_made_before: &|path| made_folder(cached, &places.portable(path)),
         digest_before: &|path, stamp| match run.before.get(path) {
             Some((before, digest)) if before == stamp => Some(*digest),
             _ => shared.digests.known(path, stamp),
@@ -233,6 +248,7 @@ fn fingerprint(shared: &Shared, cached: &Cached, settled: &Settled) -> Result<(P
         pathset.paths.push((path, query));
         remembered.push(member);
     }
+    still_so(shared, cached, settled, &pathset, &remembered)?;
     let rest = Pathset { paths: Vec::new(), ..pathset.clone() };
     let looked = cached.disk(shared).look(&rest, &Vec::new());
     let values = Values { paths: remembered.iter().map(|(_, value)| *value).collect(), ..looked.values };
@@ -240,22 +256,54 @@ fn fingerprint(shared: &Shared, cached: &Cached, settled: &Settled) -> Result<(P
     Ok((pathset, values, remembered))
 }
 
+/// What was listed, probed or followed must be as it was, unless the step itself or another step of a
+/// run changed it: then the earlier value stands.
+fn still_so(shared: &Shared, cached: &Cached, settled: &Settled, pathset: &Pathset, then: &Remembered) -> Result<(), Refusal> {
+    let places = &shared.zones.places;
+    let own: FxHashSet<&Path> = settled.outputs.iter().chain(&settled.removed).map(PathBuf::as_path).collect();
+    let is_known = |query: &Query| *query != Query::Content;
+    let members = pathset.paths.iter().zip(then).filter(|((_, query), _)| is_known(query));
+    let (members, then): (Vec<_>, Vec<_>) = members.map(|(member, (_, value))| (member.clone(), *value)).unzip();
+    let probed = Pathset { paths: members, ..Pathset::default() };
+    let looked = cached.disk(shared).look(&probed, &Vec::new());
+    for ((path, query), (then, now)) in probed.paths.iter().zip(then.iter().zip(&looked.values.paths)) {
+        let absolute = places.absolute(path);
+        if then == now || own.contains(absolute.as_path()) || is_of_another_step(cached, path) {
+            continue;
+        }
+        let explained = match query {
+            Query::Listing(except) => listing_of_others(shared, cached, &absolute, except) == Some(*then),
+            _ => false,
+        };
+        if !explained {
+            return Err(Refusal::InputChangedDuringRun(path.to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn is_of_another_step(cached: &Cached, path: &PortablePath) -> bool {
+    cached.store.is_left_by_another(path, cached.scope).unwrap_or(false)
+}
+
+/// A listing as it is now, without what other steps are known to have left.
+fn listing_of_others(shared: &Shared, cached: &Cached, folder: &Path, except: &[OsString]) -> Option<Value> {
+    let mut names = crate::fingerprint::list(folder).ok()?;
+    names.retain(|(name, _)| !is_of_another_step(cached, &shared.zones.places.portable(&folder.join(name))));
+    Some(Value::listing(&names, except))
+}
+
 fn input_value(shared: &Shared, input: &Input) -> Result<(Option<Stamp>, Value), Refusal> {
     let changed = || Refusal::InputChangedDuringRun(shared.zones.places.portable(&input.path).to_string());
     match input.value {
         InputValue::Known(value) => Ok((None, value)),
-        InputValue::File(then) => {
-            if let Some(digest) = shared.digests.known(&input.path, &then) {
-                return Ok((Some(then), Value::content(digest, then.is_executable())));
+        InputValue::File(then) => match Found::at(&input.path) {
+            Ok(Found::File(now)) if now == then => {
+                let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;
+                if read == then { Ok((Some(read), Value::content(digest, read.is_executable()))) } else { Err(changed()) }
             }
-            match Found::at(&input.path) {
-                Ok(Found::File(now)) if now == then => {
-                    let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;
-                    if read == then { Ok((Some(read), Value::content(digest, read.is_executable()))) } else { Err(changed()) }
-                }
-                _ => Err(changed()),
-            }
-        }
+            _ => Err(changed()),
+        },
         InputValue::AtEnd => match Found::at(&input.path) {
             Ok(Found::File(now)) => {
                 let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;
@@ -267,13 +315,12 @@ fn input_value(shared: &Shared, input: &Input) -> Result<(Option<Stamp>, Value),
     }
 }
 
-/// Outputs as they are stored: of folders only the empty ones, the others are made for what is in them.
+/// Outputs as they are stored: of folders only those without an output in them, the others are made for
+/// what is in them.
 fn outputs(shared: &Shared, settled: &Settled) -> Vec<PortablePath> {
-    let is_kept = |path: &&PathBuf| match Found::at(path) {
-        Ok(Found::Folder(_)) => std::fs::read_dir(path).is_ok_and(|mut names| names.next().is_none()),
-        _ => true,
-    };
-    let mut outputs: Vec<_> = settled.outputs.iter().filter(is_kept).map(|path| shared.zones.places.portable(path)).collect();
+    let holds_next = |(index, path): &(usize, &PathBuf)| settled.outputs.get(index + 1).is_some_and(|next| next.starts_with(path));
+    let kept = settled.outputs.iter().enumerate().filter(|output| !holds_next(output)).map(|(_, path)| path);
+    let mut outputs: Vec<_> = kept.map(|path| shared.zones.places.portable(path)).collect();
     outputs.sort();
     outputs
 }
@@ -311,7 +358,10 @@ fn store(
     let stamps: Vec<Option<Stamp>> = packed.stamps.iter().map(|stamp| stamp.filter(|stamp| stamp.is_settled(now))).collect();
     cached.store.remember_placed(fingerprint, &stamps)?;
     let left = manifest.outputs.iter().zip(&stamps);
-    let left: Vec<_> = left.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp)).collect();
+    let left = left.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp));
+    let is_folder = |path: &&PathBuf| matches!(Found::at(path), Ok(Found::Folder(_)));
+    let folders = settled.outputs.iter().filter(is_folder).map(|path| (places.portable(path), Value::FOLDER, None));
+    let left: Vec<_> = folders.chain(left).collect();
     cached.store.leave(cached.scope, &left, &manifest.removed)?;
     let inputs = pathset.paths.len() + pathset.programs.len() + pathset.envs.len();
     let archive = packed.archive.map(|(digest, _)| digest.to_string());

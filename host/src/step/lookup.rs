@@ -9,16 +9,18 @@ use crate::store::{ArchiveError, Entry, Replayed, StoreError};
 
 /// What a look-up found.
 pub enum Lookup {
-    /// An entry for the workspace as it is.
-    Hit(Entry),
+    /// An entry for the workspace as it is; whether its outputs were in place already.
+    Hit(Entry, bool),
     /// None, and why.
     Miss(MissReason),
 }
 
-/// Looks a step up.
-pub fn look_up(shared: &Shared, cached: &Cached) -> Result<Lookup, StoreError> {
+/// Looks a step up, and puts the outputs of the entry in place. `faulty` is called for an entry whose
+/// outputs cannot be put in place.
+pub fn look_up(shared: &Shared, cached: &Cached, is_locked: bool, faulty: &dyn Fn(&Entry, &ArchiveError)) -> Result<Lookup, StoreError> {
     let disk = cached.disk(shared);
     let mut closest: Option<Vec<MissReason>> = None;
+    let mut blocked = None;
     for (digest, pathset) in cached.store.pathsets(cached.key_digest)? {
         let known = cached.store.remembered(digest)?;
         let looked = disk.look(&pathset, &known);
@@ -28,7 +30,17 @@ pub fn look_up(shared: &Shared, cached: &Cached) -> Result<Lookup, StoreError> {
         let fingerprint = looked.values.fingerprint(cached.key_digest, digest);
         if let Some(mut entry) = cached.store.entry(fingerprint)? {
             entry.inputs = pathset.paths.len() + pathset.programs.len() + pathset.envs.len();
-            return Ok(Lookup::Hit(entry));
+            match replay(shared, cached, &pathset, &entry, is_locked) {
+                Ok(Replayed::Fresh) => return Ok(Lookup::Hit(entry, true)),
+                Ok(Replayed::Restored) => return Ok(Lookup::Hit(entry, false)),
+                // Another entry may hold where what lies there now lay before.
+                Ok(Replayed::Blocked(path)) => drop(blocked.get_or_insert(MissReason::OutputChanged(path.to_string()))),
+                Err(fault) => {
+                    faulty(&entry, &fault);
+                    blocked = Some(MissReason::EntryDamaged(fault.to_string()));
+                }
+            }
+            continue;
         }
         for then in cached.store.values(cached.key_digest, digest)? {
             let reasons = reasons(&pathset, &then, &looked.values);
@@ -37,7 +49,7 @@ pub fn look_up(shared: &Shared, cached: &Cached) -> Result<Lookup, StoreError> {
             }
         }
     }
-    let reason = closest.and_then(|reasons| reasons.into_iter().next());
+    let reason = blocked.or_else(|| closest.and_then(|reasons| reasons.into_iter().next()));
     Ok(Lookup::Miss(match reason {
         Some(reason) => reason,
         None => key_reason(cached)?,
@@ -80,11 +92,10 @@ fn reason(difference: Difference) -> MissReason {
     }
 }
 
-/// Puts the outputs of a hit in place.
-pub fn replay(shared: &Shared, cached: &Cached, entry: &Entry) -> Result<Replayed, ArchiveError> {
+fn replay(shared: &Shared, cached: &Cached, pathset: &Pathset, entry: &Entry, is_locked: bool) -> Result<Replayed, ArchiveError> {
     let mut habits = Vec::new();
     for scope in [cached.key_digest, cached.scope] {
         habits.extend(cached.store.habits(scope)?);
     }
-    cached.store.replay(entry, &cached.place(shared, &habits))
+    cached.store.replay(entry, &cached.place(shared, pathset, &habits, is_locked))
 }

@@ -15,11 +15,11 @@ use crate::config::{CacheDefaults, ScriptCaching};
 use crate::declaration::{Declaration, Verdict};
 use crate::digest::{Digest, Fields};
 use crate::event::Event;
-use crate::fingerprint::{Digests, Disk};
+use crate::fingerprint::{Digests, Disk, Pathset};
 use crate::outcome::{DisabledBy, Hit, Kept, MissReason, Outcome};
 use crate::plan::{Origin, Step};
 use crate::process::Running;
-use crate::store::{Entry, Frames, Place, Replayed, Store};
+use crate::store::{ArchiveError, Entry, Frames, Habits, Place, Store};
 use crate::tool_state::ToolState;
 use crate::tree::Bases;
 use crate::zone::Zones;
@@ -101,7 +101,7 @@ pub fn run(shared: &Shared, step: &Step, later: &[Digest], emit: Emit) -> Outcom
         Decision::Cached(cached) => cached,
     };
     let started = Instant::now();
-    let mut why = match look_up(shared, &cached, emit) {
+    let mut why = match look_up(shared, &cached, false, emit) {
         Ok((entry, is_fresh)) => return hit(&cached, &entry, is_fresh, started, emit),
         Err(why) => why,
     };
@@ -109,7 +109,7 @@ pub fn run(shared: &Shared, step: &Step, later: &[Digest], emit: Emit) -> Outcom
     // Without a lock both run it, which is what running the command twice would do.
     let lock = cached.store.lock(cached.scope).ok();
     if lock.as_ref().is_some_and(|lock| lock.had_to_wait) {
-        why = match look_up(shared, &cached, emit) {
+        why = match look_up(shared, &cached, true, emit) {
             Ok((entry, is_fresh)) => return hit(&cached, &entry, is_fresh, started, emit),
             Err(why) => why,
         };
@@ -190,29 +190,23 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
 }
 
 /// Finds an entry and puts its outputs in place; or tells why the command must run. A fault of the
-/// store is told, and the command runs.
-fn look_up(shared: &Shared, cached: &Cached, emit: Emit) -> Result<(Entry, bool), MissReason> {
+/// store is told, and the command runs. `is_locked`: the lock of the step is held already.
+fn look_up(shared: &Shared, cached: &Cached, is_locked: bool, emit: Emit) -> Result<(Entry, bool), MissReason> {
     if shared.mode == Mode::Force {
         return Err(MissReason::Forced);
     }
-    let found = lookup::look_up(shared, cached).unwrap_or_else(|fault| {
+    let faulty = |entry: &Entry, fault: &ArchiveError| {
+        notice(shared, cached.step, format!("cache entry not used: {fault}"), emit);
+        // The run that follows stores it anew.
+        let _ = cached.store.remove_entry(entry.fingerprint);
+    };
+    let found = lookup::look_up(shared, cached, is_locked, &faulty).unwrap_or_else(|fault| {
         notice(shared, cached.step, format!("cache not used: {fault}"), emit);
         Lookup::Miss(MissReason::EntryDamaged(fault.to_string()))
     });
-    let entry = match found {
-        Lookup::Miss(why) => return Err(why),
-        Lookup::Hit(entry) => entry,
-    };
-    match lookup::replay(shared, cached, &entry) {
-        Ok(Replayed::Fresh) => Ok((entry, true)),
-        Ok(Replayed::Restored) => Ok((entry, false)),
-        Ok(Replayed::Blocked(path)) => Err(MissReason::OutputChanged(path.to_string())),
-        Err(fault) => {
-            notice(shared, cached.step, format!("cache entry not used: {fault}"), emit);
-            // The run that follows stores it anew.
-            let _ = cached.store.remove_entry(entry.fingerprint);
-            Err(MissReason::EntryDamaged(fault.to_string()))
-        }
+    match found {
+        Lookup::Miss(why) => Err(why),
+        Lookup::Hit(entry, is_fresh) => Ok((entry, is_fresh)),
     }
 }
 
@@ -268,7 +262,8 @@ impl<'a> Cached<'a> {
     }
 
     /// Where its outputs go, with what is known of earlier runs.
-    fn place(&'a self, shared: &'a Shared, habits: &'a [crate::store::Habits]) -> Place<'a> {
-        Place { zones: shared.zones, step: self.scope, later: self.later, habits, tool: &self.tool, digests: shared.digests }
+    fn place(&'a self, shared: &'a Shared, pathset: &'a Pathset, habits: &'a [Habits], is_locked: bool) -> Place<'a> {
+        let (zones, digests, tool) = (shared.zones, shared.digests, &self.tool);
+        Place { zones, step: self.scope, later: self.later, pathset, habits, tool, digests, is_locked }
     }
 }

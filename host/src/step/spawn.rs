@@ -1,7 +1,7 @@
 //! Starting the command of a step: overheard (traced, with an IPC server, its output recorded), or
 //! left alone when it will not be stored anyway.
 
-use super::environment::Command;
+use super::environment::{self, Command};
 use super::keep::{self, Run};
 use super::{Cached, Emit, Shared};
 use crate::digest::Digest;
@@ -16,7 +16,7 @@ use crate::store::LogRecorder;
 use crate::trace::Spec;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         recorder.add(stream, bytes);
         emit(Event::Printed { step: Arc::clone(&cached.step.id), stream, bytes: bytes.to_vec(), replayed: false });
     };
-    let spec = Spec::new(cached.env.path.clone(), own);
+    let spec = Spec::new(cached.env.path.clone(), own).overhearing(environment::left_out(shared, cached));
     let ended = match process::run(&launch, Mode::Traced(spec), shared.running, &mut output) {
         Ok(ended) => ended,
         Err(error) => {
@@ -65,7 +65,12 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         }
     };
     let hints = server.map_err(|error| error.to_string()).and_then(Server::finish);
-    let observed = ended.observed.unwrap_or_default();
+    let mut observed = ended.observed.unwrap_or_default();
+    environment::keep_what_counts(cached, &mut observed);
+    for name in &observed.hidden {
+        let text = format!("{} asked for {name}, which is hidden; add it to \"env\"", cached.step.id.task);
+        super::notice(shared, cached.step, text, emit);
+    }
     if ended.exit_code != 0 {
         keep::learn_from_failure(shared, cached, &observed);
         return Ended::Failed { exit_code: ended.exit_code, error: None, took: ended.took };
@@ -125,13 +130,25 @@ fn spawn_exit_code(error: &SpawnError) -> i32 {
 }
 
 impl Command {
+    /// As a shell ends when it finds no program of that name.
+    fn not_found(&self) -> (i32, String) {
+        let name = &self.name;
+        if !name.contains('/') {
+            return (127, format!("program `{name}` was not found in PATH; is it installed, and spelled right?"));
+        }
+        match std::fs::metadata(self.cwd.join(name)) {
+            Ok(there) if there.is_dir() => (126, format!("`{name}` is a folder, not a program")),
+            Ok(_) => (126, format!("`{name}` may not be executed; chmod +x it, or start it with the program that reads it")),
+            Err(error) => (127, format!("cannot start `{name}`: {error}")),
+        }
+    }
+
     /// What is started, with this environment; or the exit code and message of a shell that finds
     /// no such program.
     fn launch(&self, env: &[(std::ffi::OsString, std::ffi::OsString)]) -> Result<process::Launch, (i32, String)> {
-        let Some(program) = &self.program else {
-            let name = &self.name;
-            return Err((127, format!("program `{name}` was not found in PATH; is it installed, and spelled right?")));
+        let Some(program) = process::find_program(OsStr::new(&self.name), &self.path, &self.cwd) else {
+            return Err(self.not_found());
         };
-        Ok(process::Launch { program: program.clone(), args: self.args.clone(), cwd: self.cwd.clone(), env: env.to_vec() })
+        Ok(process::Launch { program, args: self.args.clone(), cwd: self.cwd.clone(), env: env.to_vec() })
     }
 }

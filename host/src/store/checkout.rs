@@ -59,7 +59,7 @@ impl Store {
     }
 
     fn checkout_write(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
-        let checkout = self.checkout();
+        let checkout = self.checkout_to_write();
         let written = checkout.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
         written.map(drop).map_err(|source| self.checkout_failed(source))
     }
@@ -100,9 +100,20 @@ impl Store {
         })
     }
 
+    /// Whether another step is known to have left something at a path or below it.
+    pub fn is_left_by_another(&self, path: &PortablePath, step: Digest) -> Result<bool, StoreError> {
+        let below = [path.as_bytes(), b"/"].concat();
+        // `0` is the character after `/`.
+        let after = [path.as_bytes(), b"0"].concat();
+        let sql = "SELECT EXISTS (SELECT 1 FROM left_files WHERE path = ?1 AND step <> ?4)
+            OR EXISTS (SELECT 1 FROM left_files WHERE path > ?2 AND path < ?3 AND step <> ?4)";
+        let found = self.checkout_row(sql, params![path.as_bytes(), below, after, step.as_bytes()], |row| row.get(0))?;
+        Ok(found.unwrap_or(false))
+    }
+
     /// Notes what a step left, and that what it removed is gone, in one transaction.
     pub fn leave(&self, step: Digest, left: &[(PortablePath, Value, Option<Stamp>)], gone: &[PortablePath]) -> Result<(), StoreError> {
-        let mut checkout = self.checkout();
+        let mut checkout = self.checkout_to_write();
         let mut write = || -> rusqlite::Result<()> {
             let transaction = checkout.transaction()?;
             {

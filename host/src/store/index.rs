@@ -5,6 +5,7 @@ use super::{Point, Store, StoreError};
 use crate::digest::Digest;
 use crate::fingerprint::{Pathset, Values};
 use rusqlite::{Connection, OptionalExtension, params};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(super) const SCHEMA: &str = "
@@ -115,7 +116,9 @@ impl Store {
         };
         if used < now_s() - USED_GRAIN_S {
             // Only the order of eviction depends on it: a failure here is no reason for a miss.
-            let _ = index
+            drop(index);
+            let _ = self
+                .index_to_write()
                 .execute("UPDATE entries SET used = ?2 WHERE fingerprint = ?1", params![fingerprint.as_bytes(), now_s()]);
         }
         Ok(Some(Entry {
@@ -145,7 +148,7 @@ impl Store {
     pub fn put_entry(&self, entry: &NewEntry) -> Result<Digest, StoreError> {
         let pathset_digest = entry.pathset.digest();
         let fingerprint = entry.values.fingerprint(entry.key, pathset_digest);
-        let mut index = self.index();
+        let mut index = self.index_to_write();
         let mut write = || -> rusqlite::Result<()> {
             let transaction = index.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             let now = now_s();
@@ -175,13 +178,14 @@ impl Store {
             transaction.commit()
         };
         write().map_err(|source| self.index_failed(source))?;
+        self.has_stored.store(true, Ordering::Relaxed);
         Point::EntryStored.reached();
         Ok(fingerprint)
     }
 
     /// Forgets an entry that turned out damaged.
     pub fn remove_entry(&self, fingerprint: Digest) -> Result<(), StoreError> {
-        let removed = self.index().execute("DELETE FROM entries WHERE fingerprint = ?1", [fingerprint.as_bytes()]);
+        let removed = self.index_to_write().execute("DELETE FROM entries WHERE fingerprint = ?1", [fingerprint.as_bytes()]);
         removed.map(drop).map_err(|source| self.index_failed(source))
     }
 
@@ -214,7 +218,7 @@ impl Store {
             habits.replaced.sort();
             if habits != before {
                 let bytes = format::encode_habits(&habits);
-                let written = self.index().execute(
+                let written = self.index_to_write().execute(
                     "INSERT OR REPLACE INTO habits (scope, habits) VALUES (?1, ?2)",
                     params![scope.as_bytes(), bytes],
                 );

@@ -25,6 +25,7 @@ impl Store {
             Ok(()) => false,
             Err(TryLockError::WouldBlock) => {
                 file.lock().map_err(failed)?;
+                self.see_news();
                 true
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),

@@ -29,6 +29,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub struct Store {
     index: Mutex<Connection>,
     checkout: Mutex<Connection>,
     salt: [u8; 32],
+    /// Whether this session has stored an entry.
+    has_stored: AtomicBool,
 }
 
 impl Store {
@@ -93,7 +96,7 @@ impl Store {
         let index = open_database(&entries.join("index.db"), index::SCHEMA, &mut notices)?;
         let checkout = open_database(&folder.join("checkout.db"), checkout::SCHEMA, &mut notices)?;
         let salt = index::salt(&index).map_err(|source| StoreError::Database { path: entries.join("index.db"), source })?;
-        let store = Store { folder, archives, index: Mutex::new(index), checkout: Mutex::new(checkout), salt };
+        let store = Store { folder, archives, index: Mutex::new(index), checkout: Mutex::new(checkout), salt, has_stored: AtomicBool::new(false) };
         Ok((store, notices))
     }
 
@@ -102,18 +105,37 @@ impl Store {
         self.salt
     }
 
+    /// Whether this session has stored an entry.
+    pub fn has_stored(&self) -> bool {
+        self.has_stored.load(Ordering::Relaxed)
+    }
+
     /// The folder at the root.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
+    /// For reading. All reads up to the next write see one state of the database, which also saves a
+    /// lock and an unlock for each; what other processes add meanwhile is found after the next write.
     fn index(&self) -> MutexGuard<'_, Connection> {
-        // A panic between statements cannot leave a transaction open: it is rolled back on drop.
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        reading(&self.index)
     }
 
     fn checkout(&self) -> MutexGuard<'_, Connection> {
-        self.checkout.lock().unwrap_or_else(PoisonError::into_inner)
+        reading(&self.checkout)
+    }
+
+    fn index_to_write(&self) -> MutexGuard<'_, Connection> {
+        writing(&self.index)
+    }
+
+    fn checkout_to_write(&self) -> MutexGuard<'_, Connection> {
+        writing(&self.checkout)
+    }
+
+    /// From here on reads see what other processes have stored.
+    fn see_news(&self) {
+        drop((self.index_to_write(), self.checkout_to_write()));
     }
 
     fn index_failed(&self, source: rusqlite::Error) -> StoreError {
@@ -123,6 +145,25 @@ impl Store {
     fn checkout_failed(&self, source: rusqlite::Error) -> StoreError {
         StoreError::Database { path: self.folder.join("checkout.db"), source }
     }
+}
+
+fn reading(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    // A panic between statements cannot leave a transaction half done: it is rolled back on drop.
+    let guard = connection.lock().unwrap_or_else(PoisonError::into_inner);
+    if guard.is_autocommit() {
+        // Where it fails, the read that follows says why.
+        let _ = guard.execute_batch("BEGIN");
+    }
+    guard
+}
+
+fn writing(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    let guard = connection.lock().unwrap_or_else(PoisonError::into_inner);
+    if !guard.is_autocommit() {
+        // It has only read.
+        let _ = guard.execute_batch("COMMIT");
+    }
+    guard
 }
 
 fn make_private_folder(path: &Path) -> Result<(), StoreError> {

@@ -5,10 +5,10 @@
 //! file to come is unpacked and verified.
 
 use super::archive::{ArchiveError, Scratch};
-use super::format::{FolderHabit, Habits, OutputKind};
+use super::format::{FolderHabit, Habits, Output, OutputKind};
 use super::{Entry, Point, Store, StoreError};
 use crate::digest::Digest;
-use crate::fingerprint::{Digests, Value};
+use crate::fingerprint::{Digests, Pathset, Query, Value};
 use crate::path::{Places, PortablePath};
 use crate::stamp::{self, Found, Stamp};
 use crate::tool_state::ToolState;
@@ -28,12 +28,16 @@ pub struct Place<'a> {
     pub step: Digest,
     /// Later steps of the same task: what they left is no extra.
     pub later: &'a [Digest],
+    /// What the entry depended on: what was read there is as it was when the command ran.
+    pub pathset: &'a Pathset,
     /// Knowledge of habits, most particular first: of the CacheKey, then of the step.
     pub habits: &'a [Habits],
     /// What the tool keeps for itself or for others.
     pub tool: &'a ToolState,
     /// Digests that this session has computed.
     pub digests: &'a Digests,
+    /// The lock of the step is held by the caller.
+    pub is_locked: bool,
 }
 
 /// What came of it.
@@ -81,7 +85,7 @@ impl Store {
                 }
                 return Ok(Replayed::Fresh);
             }
-            if lock.is_none() {
+            if lock.is_none() && !place.is_locked {
                 // Looking needs no lock. Where another process had it, what was seen may have changed.
                 let taken = self.lock(place.step)?;
                 let look_again = taken.had_to_wait;
@@ -114,8 +118,10 @@ impl Store {
                 }
                 continue;
             }
-            let may_replace = matches!(found, Found::File(_) | Found::Link(_)) && replaces(entry, place, &output.path);
-            if found != Found::Absent && !may_replace {
+            let may_replace = found == Found::Absent
+                || may_replace(entry, place, output, &found)
+                || self.is_rewritten_later(&path, &found, place)?;
+            if !may_replace {
                 return Ok(Verdict::Blocked(output.path.clone()));
             }
             survey.put.push(index);
@@ -141,6 +147,10 @@ impl Store {
         let places = &place.zones.places;
         let mut expected: FxHashMap<PathBuf, FxHashSet<&OsStr>> = FxHashMap::default();
         for output in &entry.manifest.outputs {
+            if output.kind == OutputKind::Folder {
+                // It is to be empty.
+                expected.entry(Path::new(OsStr::from_bytes(output.path.as_bytes())).to_path_buf()).or_default();
+            }
             let mut child = Path::new(OsStr::from_bytes(output.path.as_bytes()));
             while let (Some(folder), Some(name)) = (child.parent(), child.file_name()) {
                 if !expected.entry(folder.to_path_buf()).or_default().insert(name) {
@@ -190,7 +200,11 @@ impl Store {
     fn may_go(&self, path: &Path, place: &Place, survey: &mut Survey) -> Result<bool, StoreError> {
         let found = look(path)?;
         if let Found::Folder(_) = found {
-            for name in list(path)?.unwrap_or_default() {
+            let names = list(path)?.unwrap_or_default();
+            if names.is_empty() && !self.left(&place.zones.places.portable(path))?.is_some_and(|left| left.value == Value::FOLDER) {
+                return Ok(false);
+            }
+            for name in names {
                 if !self.may_go(&path.join(name), place, survey)? {
                     return Ok(false);
                 }
@@ -216,6 +230,16 @@ impl Store {
         })
     }
 
+    /// Whether a later step of the same task left what lies there: it rewrites what this one makes.
+    fn is_rewritten_later(&self, path: &Path, found: &Found, place: &Place) -> Result<bool, StoreError> {
+        if place.later.is_empty() {
+            return Ok(false);
+        }
+        let left = self.left(&place.zones.places.portable(path))?;
+        let is_theirs = left.is_some_and(|left| place.later.contains(&left.step));
+        Ok(is_theirs && self.is_left(path, found, place.zones, place.digests)?)
+    }
+
     /// Whether a run of this step is known to have left what lies, or lay, at a path.
     pub fn was_made_by(&self, step: Digest, path: &PortablePath) -> bool {
         self.left(path).ok().flatten().is_some_and(|left| left.step == step)
@@ -225,8 +249,14 @@ impl Store {
         if place.later.is_empty() {
             return Ok(false);
         }
-        let left = self.left(&place.zones.places.portable(path))?;
-        Ok(left.is_some_and(|left| place.later.contains(&left.step)))
+        if self.left(&place.zones.places.portable(path))?.is_some_and(|left| place.later.contains(&left.step)) {
+            return Ok(true);
+        }
+        // A folder of which nothing is known is theirs if all in it is.
+        let Found::Folder(_) = look(path)? else { return Ok(false) };
+        let names = list(path)?.unwrap_or_default();
+        let theirs = names.iter().map(|name| self.is_of_later(&path.join(name), place));
+        Ok(!names.is_empty() && theirs.collect::<Result<Vec<_>, _>>()?.into_iter().all(|theirs| theirs))
     }
 
     fn put(&self, entry: &Entry, place: &Place, survey: Survey) -> Result<(), ArchiveError> {
@@ -252,8 +282,11 @@ impl Store {
         }
         Point::StaleRemoved.reached();
         let mut stamps = survey.stamps;
+        let mut made = Vec::new();
         for (count, index) in survey.put.iter().enumerate() {
             let path = places.absolute(&outputs[*index].path);
+            let missing = path.ancestors().skip(1).take_while(|above| above.symlink_metadata().is_err());
+            made.extend(missing.map(|folder| (places.portable(folder), Value::FOLDER, None)));
             put_one(&outputs[*index].kind, &scratch.file(*index), &path)?;
             stamps[*index] = None;
             if count == 0 {
@@ -263,6 +296,7 @@ impl Store {
         Point::AllPlaced.reached();
         let gone: Vec<PortablePath> = survey.remove.iter().map(|path| places.portable(path)).collect();
         self.note_left(entry, place, &stamps, &gone)?;
+        self.leave(place.step, &made, &[])?;
         Point::LeftRemembered.reached();
         Ok(())
     }
@@ -292,15 +326,27 @@ fn content(path: &Path, stamp: &Stamp, digests: &Digests) -> Option<Value> {
     digests.of_file(path, *stamp).ok().map(|(stamp, digest)| Value::content(digest, stamp.is_executable()))
 }
 
-/// Whether the run overwrites what lies at its output without reading it, or empties the folder.
-fn replaces(entry: &Entry, place: &Place, path: &PortablePath) -> bool {
-    let all = || std::iter::once(&entry.manifest.habits).chain(place.habits);
-    if all().any(|habits| habits.replaced.binary_search(path).is_ok()) {
+/// Whether the run overwrites what lies at its output without reading it, or empties the folder. What
+/// is overwritten may keep its permissions, and a link may be written through: so only a file like the
+/// one to come may be replaced, unless the folder is emptied before.
+fn may_replace(entry: &Entry, place: &Place, output: &Output, found: &Found) -> bool {
+    let places = &place.zones.places;
+    let absolute = places.absolute(&output.path);
+    // What the run read and rewrote lies there as it lay there then.
+    if place.pathset.paths.binary_search_by(|(path, query)| (path, query).cmp(&(&output.path, &Query::Content))).is_ok() {
         return true;
     }
-    let places = &place.zones.places;
-    let absolute = places.absolute(path);
-    absolute.parent().is_some_and(|folder| folder_habit(entry, place, &places.portable(folder)) == Some(FolderHabit::Emptied))
+    let is_emptied = || {
+        absolute.parent().is_some_and(|folder| folder_habit(entry, place, &places.portable(folder)) == Some(FolderHabit::Emptied))
+    };
+    match (found, &output.kind) {
+        (Found::File(stamp), OutputKind::File { executable, .. }) if stamp.is_executable() == *executable => {
+            let mut all = std::iter::once(&entry.manifest.habits).chain(place.habits);
+            all.any(|habits| habits.replaced.binary_search(&output.path).is_ok()) || is_emptied()
+        }
+        (Found::File(_) | Found::Link(_), _) => is_emptied(),
+        _ => false,
+    }
 }
 
 fn folder_habit(entry: &Entry, place: &Place, folder: &PortablePath) -> Option<FolderHabit> {

@@ -84,7 +84,7 @@ impl Store {
     pub fn clean(&self, is_meant: &dyn Fn(&str) -> bool) -> Result<Stat, StoreError> {
         let tasks: FxHashSet<String> = self.list()?.into_iter().map(|listed| listed.task).filter(|task| is_meant(task)).collect();
         for task in tasks {
-            let removed = self.index().execute("DELETE FROM entries WHERE task = ?1", [task]);
+            let removed = self.index_to_write().execute("DELETE FROM entries WHERE task = ?1", [task]);
             removed.map_err(|source| self.index_failed(source))?;
         }
         self.remove_orphans()
@@ -101,7 +101,7 @@ impl Store {
             }
             let sql = "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries WHERE archive IS NOT NULL
                 ORDER BY used, rowid LIMIT max(1, (SELECT count(*) FROM entries) / 16))";
-            let gone = self.index().execute(sql, []).map_err(|source| self.index_failed(source))?;
+            let gone = self.index_to_write().execute(sql, []).map_err(|source| self.index_failed(source))?;
             let orphans = self.remove_orphans()?;
             removed.entries += gone as u64;
             removed.archives += orphans.archives;
@@ -110,6 +110,14 @@ impl Store {
                 return Ok(removed);
             }
         }
+    }
+
+    /// To be called after something was stored: keeps archives below a size. Cheap while they are.
+    pub fn keep_below(&self, bytes_max: u64) -> Result<(), StoreError> {
+        let sql = "SELECT coalesce(sum(archive_bytes), 0) FROM (SELECT DISTINCT archive, archive_bytes FROM entries)";
+        let bytes = self.index().query_row(sql, [], |row| row.get::<_, i64>(0));
+        let bytes = bytes.map_err(|source| self.index_failed(source))?;
+        if bytes.max(0) as u64 > bytes_max { self.shrink(bytes_max).map(drop) } else { Ok(()) }
     }
 
     /// Checks each entry and its archive; damaged ones are removed.

@@ -5,13 +5,14 @@
 //! leaves the step undisturbed and the trace marked incomplete.
 //!
 //! Read next: `calls` (which system calls), `record` (what each counts as), `seccomp` (where they
-//! come from on Linux), `guard` (what happens when overhear is killed).
+//! come from on Linux), `preload` (the environment), `guard` (what happens when overhear is killed).
 
 mod calls;
 mod event;
 mod exec;
 pub mod guard;
 mod none;
+pub mod preload;
 mod record;
 mod resolve;
 mod seccomp;
@@ -20,6 +21,7 @@ mod tracee;
 mod tree;
 
 pub use exec::{missing_interpreter, search};
+pub use preload::LeftOut;
 pub use tree::may_execute;
 
 use crate::access::Observed;
@@ -39,6 +41,8 @@ pub struct Spec {
     /// Absolute, resolved paths of our own: accesses to and below them, and connections to sockets
     /// there, are no facts about the step.
     pub ignore: Vec<PathBuf>,
+    /// Variables that are left out of the step's environment block, to be overheard.
+    pub left_out: LeftOut,
     /// Whether the step runs without the means to gain rights (set by the backend).
     no_new_privileges: bool,
 }
@@ -46,8 +50,15 @@ pub struct Spec {
 impl Spec {
     /// A spec for a step with this PATH that ignores these paths. Links in `ignore` are resolved.
     pub fn new(path: impl Into<OsString>, ignore: Vec<PathBuf>) -> Spec {
-        let ignore = ignore.into_iter().map(|path| path.canonicalize().unwrap_or(path)).collect();
-        Spec { path: path.into(), ignore, no_new_privileges: false }
+        let ignore = ignore.into_iter().map(|path| path.canonicalize().unwrap_or(path));
+        let ignore = ignore.chain(preload::library().map(PathBuf::from)).collect();
+        Spec { path: path.into(), ignore, left_out: LeftOut::default(), no_new_privileges: false }
+    }
+
+    /// The same, with variables to be overheard.
+    #[must_use]
+    pub fn overhearing(self, left_out: LeftOut) -> Spec {
+        Spec { left_out, ..self }
     }
 }
 
@@ -120,10 +131,12 @@ pub struct Availability {
     pub backend: &'static str,
     /// Why it does not work, if it does not.
     pub trouble: Option<String>,
+    /// Why the environment is not overheard, if it is not.
+    pub unheard: Option<&'static str>,
 }
 
 /// Finds out by trial.
 pub fn probe() -> Availability {
     let backend = backend();
-    Availability { backend: backend.name(), trouble: backend.trouble() }
+    Availability { backend: backend.name(), trouble: backend.trouble(), unheard: preload::trouble() }
 }

@@ -1,0 +1,378 @@
+//! Each rule of what counts as what, one test named after it: accesses go in, what settles comes out
+//! as lines.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::access::{Access, AccessKind, Connection, Listing};
+use crate::config::TaskConfig;
+use crate::declaration::{Base, PathRule};
+use crate::path::Places;
+
+const ROOT: &str = "/home/u/ws";
+
+/// One run, as it was seen.
+#[derive(Default)]
+struct Scene {
+    observed: Observed,
+    ends: FxHashMap<PathBuf, Found>,
+    hints: Vec<Hint>,
+    declaration: Option<Declaration>,
+    /// What an earlier run of the step had left.
+    made: Vec<PathBuf>,
+    /// Files whose earlier content somebody had hashed in time.
+    hashed: Vec<PathBuf>,
+}
+
+fn at(path: &str) -> PathBuf {
+    if path.starts_with('/') { path.into() } else { Path::new(ROOT).join(path) }
+}
+
+/// A file in one of several states.
+fn file(state: u64) -> Found {
+    Found::File(Stamp { dev: 1, ino: state, size: state, mtime_ns: 1, ctime_ns: 1, mode: 0o100_644 })
+}
+
+fn folder() -> Found {
+    Found::Folder(Stamp { dev: 1, ino: 9, size: 0, mtime_ns: 1, ctime_ns: 1, mode: 0o040_755 })
+}
+
+fn names(names: &[(&str, u8)]) -> Listing {
+    names.iter().map(|(name, letter)| (OsString::from(name), *letter)).collect()
+}
+
+fn rule(pattern: &str) -> PathRule {
+    PathRule { base: Base::Workspace, pattern: pattern.to_owned(), why: "a test".to_owned() }
+}
+
+const WRITE: AccessKind = AccessKind::Write { truncates: true };
+
+impl Scene {
+    fn new() -> Scene {
+        Scene::default()
+    }
+
+    /// Something was asked of a path where this lay.
+    fn saw(mut self, kind: AccessKind, path: &str, found: Found) -> Scene {
+        self.observed.add(Access { path: at(path), kind, found, pid: 1 });
+        self
+    }
+
+    /// What lies there at the end.
+    fn ends(mut self, path: &str, found: Found) -> Scene {
+        self.ends.insert(at(path), found);
+        self
+    }
+
+    /// An adapter calls this a file for others to read.
+    fn generates(mut self, pattern: &str) -> Scene {
+        self.declaration.get_or_insert_default().generated.push(rule(pattern));
+        self
+    }
+
+    /// An adapter calls this a folder that the tool keeps for itself.
+    fn caches(mut self, pattern: &str) -> Scene {
+        self.declaration.get_or_insert_default().cache_dirs.push(rule(pattern));
+        self
+    }
+
+    fn made_before(mut self, path: &str) -> Scene {
+        self.made.push(at(path));
+        self
+    }
+
+    fn hashed_before(mut self, path: &str) -> Scene {
+        self.hashed.push(at(path));
+        self
+    }
+
+    fn settle(&self) -> Result<Settled, Refusal> {
+        let places = Places { root: ROOT.into(), home: Some("/home/u".into()) };
+        let zones = Zones { places, temp: vec!["/tmp".into()], own: vec![at(".overhear")] };
+        settle(&Evidence {
+            config: &TaskConfig::default(),
+            declaration: self.declaration.as_ref(),
+            hints: &self.hints,
+            observed: &self.observed,
+            ends: &self.ends,
+            zones: &zones,
+            package_dir: Path::new(ROOT),
+            cwd: Path::new(ROOT),
+            search: &[],
+            made_before: &|path| self.made.iter().any(|made| made == path),
+            folder_made_before: &|path| self.made.iter().any(|made| made == path),
+            digest_before: &|path, _| self.hashed.iter().any(|hashed| hashed == path).then(|| Digest::of(b"before")),
+        })
+    }
+
+    /// Inputs as `content src/a`, outputs as `+ dist/x`, removals as `- dist/old`.
+    fn check(self, expected: &[&str]) {
+        let settled = self.settle().unwrap();
+        let short = |path: &Path| path.strip_prefix(ROOT).map_or_else(|_| path.display().to_string(), |path| path.display().to_string());
+        let inputs = settled.inputs.iter().map(|input| match &input.query {
+            Query::Listing(except) if except.is_empty() => format!("listing {}", short(&input.path)),
+            Query::Listing(except) => format!("listing {} without {}", short(&input.path), except.join(&OsString::from(" ")).display()),
+            query => format!("{} {}", format!("{query:?}").to_lowercase(), short(&input.path)),
+        });
+        let outputs = settled.outputs.iter().map(|path| format!("+ {}", short(path)));
+        let removed = settled.removed.iter().map(|path| format!("- {}", short(path)));
+        assert_eq!(inputs.chain(outputs).chain(removed).collect::<Vec<_>>(), expected);
+    }
+
+    fn refused(self) -> Refusal {
+        self.settle().expect_err("it is refused")
+    }
+}
+
+#[test]
+fn content_read_before_the_first_write_is_an_input() {
+    let scene = Scene::new().saw(AccessKind::Read, "src/a", file(1)).saw(WRITE, "dist/x", Found::Absent).ends("dist/x", file(2));
+    scene.check(&["content src/a", "+ dist/x"]);
+}
+
+#[test]
+fn reading_and_then_writing_is_refused_with_the_path() {
+    let scene = Scene::new().saw(AccessKind::Read, "src/a", file(1)).saw(WRITE, "src/a", file(1)).ends("src/a", file(2));
+    assert_eq!(scene.refused(), Refusal::ReadWriteOverlap { path: "src/a".into(), process: "a process".into() });
+}
+
+#[test]
+fn the_second_time_lucky_both_contents_are_known() {
+    let scene = Scene::new().saw(AccessKind::Read, "src/a", file(1)).saw(WRITE, "src/a", file(1)).ends("src/a", file(2));
+    scene.hashed_before("src/a").check(&["content src/a", "+ src/a"]);
+}
+
+#[test]
+fn setting_permissions_is_a_read_and_a_write() {
+    let scene = || Scene::new().saw(AccessKind::SetMeta, "top", file(1)).ends("top", file(2));
+    assert_eq!(scene().refused().kind(), "read_write_overlap");
+    scene().hashed_before("top").check(&["content top", "+ top"]);
+}
+
+#[test]
+fn what_the_step_wrote_first_is_never_an_input() {
+    let scene = Scene::new().saw(WRITE, "dist/x", file(1)).saw(AccessKind::Read, "dist/x", file(2)).ends("dist/x", file(2));
+    scene.check(&["+ dist/x"]);
+}
+
+#[test]
+fn probing_what_the_step_then_creates_or_replaces_is_no_input() {
+    let scene = Scene::new()
+        .saw(AccessKind::Stat, "dist/x", Found::Absent)
+        .saw(WRITE, "dist/x", Found::Absent)
+        .saw(AccessKind::Kind, "dist/y", file(1))
+        .saw(WRITE, "dist/y", file(1))
+        .ends("dist/x", file(2))
+        .ends("dist/y", file(3));
+    scene.check(&["+ dist/x", "+ dist/y"]);
+}
+
+#[test]
+fn what_was_there_and_is_removed_is_an_input_unless_a_run_of_the_step_made_it() {
+    let scene = || Scene::new().saw(AccessKind::Remove, "dist/old", file(1)).ends("dist/old", Found::Absent);
+    scene().check(&["kind dist/old", "- dist/old"]);
+    scene().made_before("dist/old").check(&["- dist/old"]);
+}
+
+#[test]
+fn access_counts_as_kind_and_permission_only() {
+    Scene::new().saw(AccessKind::Kind, "lock", file(1)).check(&["kind lock"]);
+}
+
+#[test]
+fn a_stat_of_a_file_counts_as_a_read_and_of_a_folder_as_its_kind() {
+    let scene = Scene::new().saw(AccessKind::Stat, "a", file(1)).saw(AccessKind::Stat, "b", folder());
+    scene.check(&["content a", "kind b"]);
+}
+
+#[test]
+fn a_temporary_file_is_no_input_and_no_output_but_must_not_lie_there_at_a_hit() {
+    let scene = Scene::new()
+        .saw(WRITE, "x.tmp", Found::Absent)
+        .saw(AccessKind::Read, "x.tmp", file(1))
+        .saw(AccessKind::Remove, "x.tmp", file(1))
+        .ends("x.tmp", Found::Absent);
+    scene.check(&["- x.tmp"]);
+}
+
+#[test]
+fn a_failed_probe_is_an_input() {
+    Scene::new().saw(AccessKind::Read, "src/n", Found::Absent).check(&["absent src/n"]);
+}
+
+#[test]
+fn a_symlink_on_the_way_and_what_it_leads_to_are_inputs() {
+    let link = Found::Link("a".into());
+    let scene = Scene::new().saw(AccessKind::Link, "src/l", link).saw(AccessKind::Read, "src/a", file(1));
+    scene.check(&["content src/a", "link src/l"]);
+}
+
+#[test]
+fn a_listing_counts_without_what_the_step_makes_there() {
+    let scene = Scene::new()
+        .saw(AccessKind::List(names(&[("a", b'f')])), "src", folder())
+        .saw(WRITE, "src/new", Found::Absent)
+        .ends("src/new", file(1));
+    scene.check(&["listing src without new", "+ src/new"]);
+}
+
+#[test]
+fn a_name_that_the_step_made_before_it_listed_is_its_own() {
+    let scene = Scene::new()
+        .saw(AccessKind::Create, "p/dist", Found::Absent)
+        .saw(AccessKind::List(names(&[("dist", b'd'), ("src", b'd')])), "p", folder())
+        .ends("p/dist", folder());
+    scene.check(&["listing p without dist", "+ p/dist"]);
+}
+
+#[test]
+fn a_listing_counts_with_what_somebody_else_made_and_the_step_replaces() {
+    let scene = || {
+        let scene = Scene::new().saw(AccessKind::List(names(&[("a", b'f'), ("h", b'f')])), "gen", folder());
+        scene.saw(WRITE, "gen/h", file(1)).ends("gen/h", file(2))
+    };
+    scene().check(&["listing gen", "+ gen/h"]);
+    scene().made_before("gen/h").check(&["listing gen without h", "+ gen/h"]);
+}
+
+#[test]
+fn a_listing_of_a_folder_that_the_step_empties_does_not_count() {
+    let scene = Scene::new()
+        .saw(AccessKind::List(names(&[("old", b'f')])), "dist", folder())
+        .saw(AccessKind::Remove, "dist/old", file(1))
+        .saw(WRITE, "dist/x", Found::Absent)
+        .ends("dist/old", Found::Absent)
+        .ends("dist/x", file(2));
+    scene.made_before("dist/old").check(&["+ dist/x", "- dist/old"]);
+}
+
+#[test]
+fn a_listing_of_a_folder_that_the_step_made_sees_what_others_put_there() {
+    let scene = Scene::new()
+        .saw(AccessKind::Create, "dist", Found::Absent)
+        .saw(AccessKind::List(names(&[])), "dist", folder())
+        .saw(WRITE, "dist/x", Found::Absent)
+        .ends("dist", folder())
+        .ends("dist/x", file(1));
+    scene.check(&["listing dist without x", "+ dist", "+ dist/x"]);
+}
+
+#[test]
+fn a_folder_that_a_run_of_the_step_made_counts_as_absent_and_is_made_again() {
+    let scene = || Scene::new().saw(AccessKind::Stat, "gen", folder());
+    scene().check(&["kind gen"]);
+    scene().made_before("gen").check(&["+ gen"]);
+}
+
+#[test]
+fn what_changes_nothing_is_no_change() {
+    let scene = Scene::new()
+        .saw(AccessKind::Read, "a", file(1))
+        .saw(AccessKind::Write { truncates: false }, "a", file(1))
+        .ends("a", file(1));
+    scene.check(&["content a"]);
+}
+
+#[test]
+fn system_and_temp_folders_and_noise_do_not_count() {
+    let scene = Scene::new()
+        .saw(AccessKind::Read, "/usr/lib/x", file(1))
+        .saw(WRITE, "/tmp/x", Found::Absent)
+        .saw(AccessKind::Read, ".overhear/index.db", file(2))
+        .saw(WRITE, "node_modules/.cache/x", Found::Absent)
+        .ends("/tmp/x", file(3))
+        .ends("node_modules/.cache/x", file(4));
+    scene.check(&[]);
+}
+
+#[test]
+fn reads_elsewhere_outside_count_and_writes_there_are_refused() {
+    Scene::new().saw(AccessKind::Read, "/opt/data", file(1)).check(&["content /opt/data"]);
+    let scene = Scene::new().saw(WRITE, "/opt/data", Found::Absent).ends("/opt/data", file(1));
+    assert_eq!(scene.refused(), Refusal::WroteOutside("/opt/data".into()));
+}
+
+#[test]
+fn of_git_version_stamps_count_when_read_and_nothing_is_an_output() {
+    let scene = Scene::new()
+        .saw(AccessKind::Read, ".git/HEAD", file(1))
+        .saw(AccessKind::Read, ".git/objects/ab", file(2))
+        .saw(WRITE, ".git/x.lock", Found::Absent)
+        .ends(".git/x.lock", file(3));
+    scene.check(&["content .git/HEAD"]);
+}
+
+#[test]
+fn a_tool_may_ignore_either_side_of_an_overlap() {
+    let overlap = || Scene::new().saw(AccessKind::Read, "c/a", file(1)).saw(WRITE, "c/a", file(1)).ends("c/a", file(2));
+    let mut read = overlap();
+    read.hints.push(Hint::IgnoreInput(at("c")));
+    read.check(&["+ c/a"]);
+    let mut write = overlap();
+    write.hints.push(Hint::IgnoreOutput(at("c")));
+    write.hashed_before("c/a").check(&["content c/a"]);
+}
+
+#[test]
+fn a_service_of_this_machine_is_refused_and_the_network_is_not() {
+    let connected = |reach| {
+        let mut scene = Scene::new();
+        scene.observed.connections.push(Connection { to: "127.0.0.1:1".into(), by: "x".into(), reach });
+        scene
+    };
+    assert_eq!(connected(Reach::Machine).refused().kind(), "outside_service");
+    connected(Reach::Network).check(&[]);
+    connected(Reach::Inside).check(&[]);
+}
+
+#[test]
+fn a_trace_that_cannot_vouch_a_tool_that_asks_and_a_process_that_stays_are_refused() {
+    let mut scene = Scene::new();
+    scene.observed.poison("lost");
+    assert_eq!(scene.refused(), Refusal::TraceIncomplete("lost".into()));
+    let mut scene = Scene::new();
+    scene.hints.push(Hint::DisableCache);
+    assert_eq!(scene.refused(), Refusal::ToolAsked);
+    let mut scene = Scene::new();
+    scene.observed.detached = Some("x".into());
+    assert_eq!(scene.refused(), Refusal::Detached("x".into()));
+}
+
+#[test]
+fn an_adapter_hides_reads_of_tool_state_only_where_a_run_had_made_it() {
+    for scene in [Scene::new().generates("gen"), Scene::new().caches("gen")] {
+        scene.saw(AccessKind::Read, "gen/a", file(1)).check(&["content gen/a"]);
+    }
+    for scene in [Scene::new().generates("gen"), Scene::new().caches("gen")] {
+        scene.made_before("gen/a").saw(AccessKind::Read, "gen/a", file(1)).check(&[]);
+    }
+    Scene::new().generates("gen").saw(AccessKind::Stat, "gen", Found::Absent).check(&[]);
+}
+
+#[test]
+fn an_adapter_cannot_hide_that_a_persons_file_was_read_and_then_changed() {
+    let scene = |scene: Scene| scene.saw(AccessKind::Read, "src/a", file(1)).saw(WRITE, "src/a", file(1)).ends("src/a", file(2));
+    assert_eq!(scene(Scene::new().generates("src")).refused().kind(), "read_write_overlap");
+    assert_eq!(scene(Scene::new().caches("src")).refused().kind(), "read_write_overlap");
+    scene(Scene::new().generates("src").made_before("src/a")).check(&["+ src/a"]);
+    scene(Scene::new().caches("src").made_before("src/a")).check(&[]);
+}
+
+#[test]
+fn what_a_tool_keeps_is_no_name_in_a_listing() {
+    let listing = || Scene::new().saw(AccessKind::List(names(&[("a", b'f'), ("env.d.ts", b'f')])), "", folder());
+    listing().generates("env.d.ts").check(&["listing "]);
+    listing().generates("env.d.ts").made_before("env.d.ts").check(&["listing  without env.d.ts"]);
+    let made_now = Scene::new().caches(".tool").saw(AccessKind::List(names(&[("a", b'f')])), "", folder());
+    let made_now = made_now.saw(AccessKind::Create, ".tool", Found::Absent).ends(".tool", folder());
+    made_now.check(&["listing  without .tool"]);
+}
+
+#[test]
+fn a_removed_folder_is_known_by_the_files_that_were_in_it() {
+    let scene = || {
+        let scene = Scene::new().saw(AccessKind::Remove, "dist/old/a", file(1)).saw(AccessKind::Remove, "dist/old", folder());
+        scene.ends("dist/old/a", Found::Absent).ends("dist/old", Found::Absent)
+    };
+    scene().check(&["kind dist/old", "kind dist/old/a", "- dist/old", "- dist/old/a"]);
+    scene().made_before("dist/old/a").check(&["- dist/old", "- dist/old/a"]);
+}

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Every test: the library and its tools, the adapters, the client for node, and the scenarios on real
+# tools. What tests need besides rustup, gcc, git, node and npm is installed with apt as root; otherwise
+# they skip it, in print and counted. Where CI is set a skip is an error.
+set -eu
+
+cd "$(dirname "$0")/.."
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+
+# Programs that tests need, by the package of Debian and Ubuntu that has them.
+missing=
+for need in strace:strace python3:python3 perl:perl make:make unshare:util-linux setpriv:util-linux; do
+    command -v "${need%%:*}" >/dev/null || missing="$missing ${need##*:}"
+done
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "Installing$missing"
+    # shellcheck disable=SC2086 # several words
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing ||
+        { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing; } ||
+        echo "could not install$missing"
+fi
+
+OVERHEAR_TESTS_SKIPPED=$(mktemp)
+export OVERHEAR_TESTS_SKIPPED
+trap 'rm -f "$OVERHEAR_TESTS_SKIPPED"' EXIT
+
+# The tests say what they set; what the caller happens to have set is not for them.
+unset NODE_ENV OVERHEAR_TRACE OVERHEAR_CACHE_DIR OVERHEAR_ABORT_AT
+
+say "The program, its adapters, and the scenarios"
+# Two calls: together, the features of one crate's dependencies would be those of all, and cargo would
+# build wasmtime a second time.
+cargo test --release --locked --package overhear
+cargo test --release --locked --workspace --exclude overhear
+
+say "The client for node"
+(cd sdk-js && node --test)
+
+skipped=$(sort -u "$OVERHEAR_TESTS_SKIPPED" | grep -c . || true)
+sort -u "$OVERHEAR_TESTS_SKIPPED" | sed 's/^/skipped: /'
+say "All tests pass; $skipped skipped"
+if [ "$skipped" != 0 ] && [ -n "${CI:-}" ]; then
+    echo "tests/run.sh: in CI nothing may be skipped" >&2
+    exit 1
+fi

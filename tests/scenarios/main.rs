@@ -1,0 +1,18 @@
+//! The program from outside, as its users have it: real workspaces, real tools from npm, and what is
+//! left on disk, on the terminal and in the exit code. Nothing of the library is used here.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
+
+mod bad_input;
+mod cache_faults;
+mod crash;
+mod frameworks;
+mod installed;
+mod interrupt;
+mod left_alone;
+mod main_job;
+mod other_vites;
+mod steps;
+mod tree;
+mod variables;
+mod world;
