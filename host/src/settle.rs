@@ -451,8 +451,8 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
             // that the step replaces was seen in the listing, and may be missing next time.
             let is_left = below.any(|next| (evidence.made_before)(next));
             let is_kept = || rules.keeps(&child) && (evidence.made_before)(&child);
-            let is_noise = || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some();
-            is_new || is_left || is_noise() || is_kept()
+            let is_ignored = || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some();
+            is_new || is_left || is_ignored() || is_kept()
         };
         let own_now: BTreeSet<OsString> =
             touched.range::<&Path, _>(path.as_path()..).skip_while(|next| *next == path).take_while(|next| next.starts_with(path))

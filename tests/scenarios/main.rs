@@ -6,6 +6,7 @@
 mod bad_input;
 mod cache_faults;
 mod crash;
+mod frameworks;
 mod installed;
 mod interrupt;
 mod left_alone;

@@ -5,6 +5,7 @@
 use super::*;
 use crate::access::{Access, AccessKind, Connection, Listing};
 use crate::config::TaskConfig;
+use crate::declaration::{Base, PathRule};
 use crate::path::Places;
 
 const ROOT: &str = "/home/u/ws";
@@ -15,6 +16,7 @@ struct Scene {
     observed: Observed,
     ends: FxHashMap<PathBuf, Found>,
     hints: Vec<Hint>,
+    declaration: Option<Declaration>,
     /// What an earlier run of the step had left.
     made: Vec<PathBuf>,
     /// Files whose earlier content somebody had hashed in time.
@@ -38,6 +40,10 @@ fn names(names: &[(&str, u8)]) -> Listing {
     names.iter().map(|(name, letter)| (OsString::from(name), *letter)).collect()
 }
 
+fn rule(pattern: &str) -> PathRule {
+    PathRule { base: Base::Workspace, pattern: pattern.to_owned(), why: "a test".to_owned() }
+}
+
 const WRITE: AccessKind = AccessKind::Write { truncates: true };
 
 impl Scene {
@@ -57,6 +63,18 @@ impl Scene {
         self
     }
 
+    /// An adapter calls this a file for others to read.
+    fn generates(mut self, pattern: &str) -> Scene {
+        self.declaration.get_or_insert_default().generated.push(rule(pattern));
+        self
+    }
+
+    /// An adapter calls this a folder that the tool keeps for itself.
+    fn caches(mut self, pattern: &str) -> Scene {
+        self.declaration.get_or_insert_default().cache_dirs.push(rule(pattern));
+        self
+    }
+
     fn made_before(mut self, path: &str) -> Scene {
         self.made.push(at(path));
         self
@@ -72,7 +90,7 @@ impl Scene {
         let zones = Zones { places, temp: vec!["/tmp".into()], own: vec![at(".overhear")] };
         settle(&Evidence {
             config: &TaskConfig::default(),
-            declaration: None,
+            declaration: self.declaration.as_ref(),
             hints: &self.hints,
             observed: &self.observed,
             ends: &self.ends,
@@ -317,4 +335,44 @@ fn a_trace_that_cannot_vouch_a_tool_that_asks_and_a_process_that_stays_are_refus
     let mut scene = Scene::new();
     scene.observed.detached = Some("x".into());
     assert_eq!(scene.refused(), Refusal::Detached("x".into()));
+}
+
+#[test]
+fn an_adapter_hides_reads_of_tool_state_only_where_a_run_had_made_it() {
+    for scene in [Scene::new().generates("gen"), Scene::new().caches("gen")] {
+        scene.saw(AccessKind::Read, "gen/a", file(1)).check(&["content gen/a"]);
+    }
+    for scene in [Scene::new().generates("gen"), Scene::new().caches("gen")] {
+        scene.made_before("gen/a").saw(AccessKind::Read, "gen/a", file(1)).check(&[]);
+    }
+    Scene::new().generates("gen").saw(AccessKind::Stat, "gen", Found::Absent).check(&[]);
+}
+
+#[test]
+fn an_adapter_cannot_hide_that_a_persons_file_was_read_and_then_changed() {
+    let scene = |scene: Scene| scene.saw(AccessKind::Read, "src/a", file(1)).saw(WRITE, "src/a", file(1)).ends("src/a", file(2));
+    assert_eq!(scene(Scene::new().generates("src")).refused().kind(), "read_write_overlap");
+    assert_eq!(scene(Scene::new().caches("src")).refused().kind(), "read_write_overlap");
+    scene(Scene::new().generates("src").made_before("src/a")).check(&["+ src/a"]);
+    scene(Scene::new().caches("src").made_before("src/a")).check(&[]);
+}
+
+#[test]
+fn what_a_tool_keeps_is_no_name_in_a_listing() {
+    let listing = || Scene::new().saw(AccessKind::List(names(&[("a", b'f'), ("env.d.ts", b'f')])), "", folder());
+    listing().generates("env.d.ts").check(&["listing "]);
+    listing().generates("env.d.ts").made_before("env.d.ts").check(&["listing  without env.d.ts"]);
+    let made_now = Scene::new().caches(".tool").saw(AccessKind::List(names(&[("a", b'f')])), "", folder());
+    let made_now = made_now.saw(AccessKind::Create, ".tool", Found::Absent).ends(".tool", folder());
+    made_now.check(&["listing  without .tool"]);
+}
+
+#[test]
+fn a_removed_folder_is_known_by_the_files_that_were_in_it() {
+    let scene = || {
+        let scene = Scene::new().saw(AccessKind::Remove, "dist/old/a", file(1)).saw(AccessKind::Remove, "dist/old", folder());
+        scene.ends("dist/old/a", Found::Absent).ends("dist/old", Found::Absent)
+    };
+    scene().check(&["kind dist/old", "kind dist/old/a", "- dist/old", "- dist/old/a"]);
+    scene().made_before("dist/old/a").check(&["- dist/old", "- dist/old/a"]);
 }

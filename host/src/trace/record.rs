@@ -109,9 +109,15 @@ impl Recorder {
     /// carried out the first, and succeed all the same. What is there at the end was made.
     fn add_what_was_made_after_all(&mut self) {
         for (path, pid) in std::mem::take(&mut self.unlikely) {
-            let is_changed = self.observed.seen(&path).is_some_and(|seen| seen.change.is_some());
-            if !is_changed && look(path.as_os_str().as_bytes()) != Found::Absent {
-                self.observed.add(Access { path, kind: AccessKind::Create, found: Found::Absent, pid });
+            if look(path.as_os_str().as_bytes()) == Found::Absent {
+                continue;
+            }
+            let seen = self.observed.paths.entry(path.clone()).or_default();
+            match &mut seen.change {
+                // Changed later, by then it was there: still the step's own.
+                Some(change) if !seen.removed => change.found = Found::Absent,
+                Some(_) => {}
+                None => self.observed.add(Access { path, kind: AccessKind::Create, found: Found::Absent, pid }),
             }
         }
     }
