@@ -1,5 +1,6 @@
 //! What a user is shown. The only place that prints: everything else sends events.
 
+mod colors;
 mod foreseen;
 mod lines;
 mod output;

@@ -2,56 +2,47 @@
 //! where a line has been begun and by whom, so that nothing is mixed within a line.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "reporters print")]
 
+use super::colors::{Strip, plain};
 use crate::event::Stream;
-use anstream::{AutoStream, ColorChoice};
-use std::io::{IsTerminal, Stderr, Stdout, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 /// Standard output and standard error.
 pub struct Terminal {
-    out: AutoStream<Stdout>,
-    err: AutoStream<Stderr>,
+    /// Of each stream: what takes colours out, where they do not belong.
+    strips: [Option<Strip>; 2],
     /// Both lead to the same terminal, pipe or file.
     is_one_place: bool,
     /// Everything goes there.
     only: Option<Stream>,
     /// On each stream: the task whose line is begun and not ended.
-    open: [Option<Arc<str>>; 2],
+    begun: [Option<Arc<str>>; 2],
 }
 
 impl Terminal {
     /// `color` decides for both streams where it is given; `only` sends everything to one of them.
     pub fn new(color: Option<bool>, only: Option<Stream>) -> Terminal {
-        let choice = |is_terminal: bool| match color.or_else(wanted_by_environment) {
-            Some(true) => ColorChoice::AlwaysAnsi,
-            Some(false) => ColorChoice::Never,
-            None if is_terminal => ColorChoice::AlwaysAnsi,
-            None => ColorChoice::Never,
-        };
-        let (out, err) = (std::io::stdout(), std::io::stderr());
+        let wanted = color.or_else(wanted_by_environment);
+        let strip = |is_terminal: bool| (!wanted.unwrap_or(is_terminal)).then(Strip::default);
+        let (out, err) = (io::stdout(), io::stderr());
         let place = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
         let is_one_place = match (rustix::fs::fstat(&out), rustix::fs::fstat(&err)) {
             (Ok(out), Ok(err)) => place(out) == place(err),
             _ => false,
         };
-        let colors = (choice(out.is_terminal()), choice(err.is_terminal()));
-        Terminal {
-            out: AutoStream::new(out, colors.0),
-            err: AutoStream::new(err, colors.1),
-            is_one_place,
-            only,
-            open: [None, None],
-        }
+        let strips = [strip(out.is_terminal()), strip(err.is_terminal())];
+        Terminal { strips, is_one_place, only, begun: [None, None] }
     }
 
     /// A line of overhear's own, on standard error.
     pub fn line(&mut self, text: &str) {
         let stream = self.only.unwrap_or(Stream::Err);
+        self.release(stream);
         let begun = self.begun_on(stream).take().is_some();
         // In one piece, so that lines of several processes on one terminal stay whole.
         let line = format!("{}{text}\n", if begun { "\n" } else { "" });
-        let line = if self.has_colors(stream) { line } else { anstream::adapter::strip_str(&line).to_string() };
-        self.put(stream, line.as_bytes());
+        let line = if self.strips[position(stream)].is_some() { plain(&line) } else { line };
+        put(stream, line.as_bytes());
     }
 
     /// What a step of this task printed. A line that another task has begun there is ended first.
@@ -59,36 +50,56 @@ impl Terminal {
         let Some(last) = bytes.last() else { return };
         let stream = self.only.unwrap_or(stream);
         if self.begun_on(stream).take().is_some_and(|other| other != *task) {
-            self.put(stream, b"\n");
+            self.release(stream);
+            put(stream, b"\n");
         }
-        self.put(stream, bytes);
+        match &mut self.strips[position(stream)] {
+            Some(strip) => put(stream, &strip.strip(bytes)),
+            None => put(stream, bytes),
+        }
         if *last != b'\n' {
             *self.begun_on(stream) = Some(Arc::clone(task));
         }
     }
 
     fn begun_on(&mut self, stream: Stream) -> &mut Option<Arc<str>> {
-        match stream {
-            Stream::Err if !self.is_one_place => &mut self.open[1],
-            _ => &mut self.open[0],
+        &mut self.begun[if self.is_one_place { 0 } else { position(stream) }]
+    }
+
+    /// Prints what only looked like the beginning of a colour.
+    fn release(&mut self, stream: Stream) {
+        if let Some(strip) = &mut self.strips[position(stream)] {
+            put(stream, &strip.rest());
         }
     }
+}
 
-    fn has_colors(&self, stream: Stream) -> bool {
-        let choice = match stream {
-            Stream::Out => self.out.current_choice(),
-            Stream::Err => self.err.current_choice(),
-        };
-        choice != ColorChoice::Never
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.release(Stream::Out);
+        self.release(Stream::Err);
     }
+}
 
-    fn put(&mut self, stream: Stream, bytes: &[u8]) {
-        // A reader that went away must not end the run: there is nobody left to tell.
-        let _ = match stream {
-            Stream::Out => self.out.write_all(bytes).and_then(|()| self.out.flush()),
-            Stream::Err => self.err.write_all(bytes).and_then(|()| self.err.flush()),
-        };
+fn position(stream: Stream) -> usize {
+    match stream {
+        Stream::Out => 0,
+        Stream::Err => 1,
     }
+}
+
+fn put(stream: Stream, bytes: &[u8]) {
+    if bytes.is_empty() {
+        return;
+    }
+    // A reader that went away must not end the run: there is nobody left to tell.
+    let _ = match stream {
+        Stream::Out => {
+            let mut out = io::stdout().lock();
+            out.write_all(bytes).and_then(|()| out.flush())
+        }
+        Stream::Err => io::stderr().lock().write_all(bytes),
+    };
 }
 
 fn wanted_by_environment() -> Option<bool> {
