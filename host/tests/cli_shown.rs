@@ -144,7 +144,7 @@ fn why_tells_what_else_differs_where_the_command_does() {
     let fixture = Fixture::web_on_ui();
     fixture.out(&["run", "web#build"]);
     fixture.write("packages/web/a.txt", "other");
-    let text = fixture.out(&["why", "web#build", "--mode", "x"]);
+    let text = fixture.out(&["why", "web#build", "--", "--mode", "x"]);
     let lines: Vec<&str> = text.lines().collect();
     let expected = ["web#build  miss: the command or its arguments changed", "  also: packages/web/a.txt changed"];
     assert_eq!(lines, expected);

@@ -17,6 +17,9 @@ pub struct Terminal {
     only: Option<Stream>,
     /// On each stream: the task whose line is begun and not ended.
     begun: [Option<Arc<str>>; 2],
+    /// A line may be drawn that is taken away again.
+    can_draw: bool,
+    is_drawn: bool,
 }
 
 impl Terminal {
@@ -31,11 +34,13 @@ impl Terminal {
             _ => false,
         };
         let strips = [strip(out.is_terminal()), strip(err.is_terminal())];
-        Terminal { strips, is_one_place, only, begun: [None, None] }
+        let can_draw = err.is_terminal() && only != Some(Stream::Out) && is_capable();
+        Terminal { strips, is_one_place, only, begun: [None, None], can_draw, is_drawn: false }
     }
 
     /// A line of overhear's own, on standard error.
     pub fn line(&mut self, text: &str) {
+        self.erase();
         let stream = self.only.unwrap_or(Stream::Err);
         self.release(stream);
         let begun = self.begun_on(stream).take().is_some();
@@ -48,6 +53,7 @@ impl Terminal {
     /// What a step of this task printed. A line that another task has begun there is ended first.
     pub fn print(&mut self, task: &Arc<str>, stream: Stream, bytes: &[u8]) {
         let Some(last) = bytes.last() else { return };
+        self.erase();
         let stream = self.only.unwrap_or(stream);
         if self.begun_on(stream).take().is_some_and(|other| other != *task) {
             self.release(stream);
@@ -59,6 +65,38 @@ impl Terminal {
         }
         if *last != b'\n' {
             *self.begun_on(stream) = Some(Arc::clone(task));
+        }
+    }
+
+    /// Whether a line can be drawn at the end and taken away again.
+    pub fn can_draw(&self) -> bool {
+        self.can_draw
+    }
+
+    /// Whether one is drawn.
+    pub fn is_drawn(&self) -> bool {
+        self.is_drawn
+    }
+
+    /// Draws a line at the end, made by `text` for so many columns; not within a line that a command
+    /// has begun.
+    pub fn draw(&mut self, text: impl FnOnce(usize) -> Option<String>) {
+        if !self.can_draw || self.begun.iter().any(Option::is_some) {
+            return;
+        }
+        let columns = rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col));
+        match text(columns.saturating_sub(1)) {
+            // In one piece: taken away and drawn at once, it does not flicker.
+            Some(text) => put(Stream::Err, format!("\r\x1b[2K\x1b[2m{text}\x1b[0m").as_bytes()),
+            None => return self.erase(),
+        }
+        self.is_drawn = true;
+    }
+
+    /// Takes the drawn line away.
+    pub fn erase(&mut self) {
+        if std::mem::take(&mut self.is_drawn) {
+            put(Stream::Err, b"\r\x1b[2K");
         }
     }
 
@@ -76,6 +114,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        self.erase();
         self.release(Stream::Out);
         self.release(Stream::Err);
     }
@@ -100,6 +139,12 @@ fn put(stream: Stream, bytes: &[u8]) {
         }
         Stream::Err => io::stderr().lock().write_all(bytes),
     };
+}
+
+/// A terminal that can go back in a line, with a person before it.
+fn is_capable() -> bool {
+    let term = std::env::var_os("TERM");
+    term.is_some_and(|term| !term.is_empty() && term != "dumb") && std::env::var_os("CI").is_none()
 }
 
 fn wanted_by_environment() -> Option<bool> {
