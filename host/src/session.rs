@@ -7,8 +7,9 @@ use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::step::{self, Shared};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// How the steps of a plan are run.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,9 @@ pub struct Options {
 
 /// So many events may wait to be shown, each of at most one read of a pipe.
 const WAITING_MAX: usize = 64;
+
+/// How often a display is brought up to date.
+const TICK: Duration = Duration::from_millis(200);
 
 /// What can wake the loop.
 enum Wake {
@@ -60,13 +64,18 @@ pub fn run(plan: &Plan, shared: &Shared, options: Options, reporter: &mut dyn Re
             if progress.is_done() {
                 break;
             }
-            match woken.recv() {
+            let wake = match reporter.is_live() {
+                true => woken.recv_timeout(TICK),
+                false => woken.recv().map_err(RecvTimeoutError::from),
+            };
+            match wake {
                 Ok(Wake::Event(event)) => reporter.event(&event),
                 Ok(Wake::Ended(index, outcome)) => {
                     progress.ended(index, &outcome);
                     reporter.event(&Event::Ended { step: plan.steps[index].id.clone(), outcome });
                 }
-                Err(_) => break,
+                Err(RecvTimeoutError::Timeout) => reporter.tick(),
+                Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         // Workers end when there can be no more work.
@@ -177,7 +186,6 @@ mod tests {
     use crate::event::StepId;
     use crate::plan::{Invocation, Origin, PackageRef, Run, Step};
     use std::sync::Arc;
-    use std::time::Duration;
 
     fn plan(needs: &[&[usize]]) -> Plan {
         let step = |(index, waits_for): (usize, &&[usize])| Step {

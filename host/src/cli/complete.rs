@@ -116,11 +116,12 @@ fn possible(before: &[String], current: &str) -> Vec<(String, String)> {
     let mut dir = PathBuf::from(".");
     let (mut flag, mut has_name): (Option<&Arg>, bool) = (None, false);
     for word in before {
+        let gives_the_rest_away = matches!(command.get_name(), "run" | "exec");
         if let Some(taking) = flag.take() {
             if taking.get_short() == Some('C') {
                 dir = PathBuf::from(word);
             }
-        } else if has_name {
+        } else if has_name && gives_the_rest_away {
             // What comes after the name of a task is the task's.
             return Vec::new();
         } else if word.starts_with('-') {
@@ -139,12 +140,15 @@ fn possible(before: &[String], current: &str) -> Vec<(String, String)> {
         let named = |(value, help)| (format!("{name}={value}"), help);
         return flag.map(values).unwrap_or_default().into_iter().map(named).collect();
     }
-    if has_name {
+    if has_name && matches!(command.get_name(), "run" | "exec") {
         return Vec::new();
     }
     if current.starts_with('-') {
         let long = |arg: &Arg| Some((format!("--{}", arg.get_long()?), help(arg.get_help())));
         return flags(command).filter_map(long).collect();
+    }
+    if has_name {
+        return Vec::new();
     }
     if command.has_subcommands() {
         let shown = command.get_subcommands().filter(|inner| !inner.is_hide_set());
@@ -224,6 +228,7 @@ mod tests {
         assert_eq!(words(&["cache"], "ve"), ["verify"]);
         assert_eq!(words(&["completions"], "z"), ["zsh"]);
         assert_eq!(words(&["run", "build"], "--"), Vec::<String>::new());
+        assert_eq!(words(&["why", "build"], "--j"), ["--json"]);
     }
 
     #[test]

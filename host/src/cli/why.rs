@@ -24,16 +24,19 @@ pub struct WhyArgs {
     /// Every difference
     #[arg(short, long)]
     verbose: bool,
-    /// The task, and arguments as for `run`
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "[PKG#]TASK [ARGS…]")]
-    words: Vec<String>,
+    /// The task
+    #[arg(value_name = "[PKG#]TASK")]
+    task: String,
+    /// Arguments for it, as for `run`
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<String>,
 }
 
 /// `overhear why`.
 pub fn why(args: &WhyArgs) -> Result<i32, Problems> {
     let from_dir = args.place.from_dir()?;
     let workspace = Workspace::load(&from_dir).map_err(|problems| problems.seen_from(&from_dir))?;
-    let (plan, asked) = plans(&workspace, &from_dir, &args.words).map_err(|problems| problems.seen_from(&from_dir))?;
+    let (plan, asked) = plans(&workspace, &from_dir, args).map_err(|problems| problems.seen_from(&from_dir))?;
     let setup = Setup::to_look(&workspace, &from_dir);
     let foreseen = step::foresee(&setup.shared(Mode::Normal, false), &plan);
     let store = setup::look(&workspace).map_err(|error| Problem::new(error.to_string()))?;
@@ -56,11 +59,10 @@ pub fn why(args: &WhyArgs) -> Result<i32, Problems> {
 }
 
 /// The plan as `run` would have it, and the one of the task alone.
-fn plans(workspace: &Workspace, from_dir: &Path, words: &[String]) -> Result<(Plan, Plan), Problems> {
-    let (task, rest) = words.split_first().map_or(("", &[][..]), |(task, rest)| (task.as_str(), rest));
+fn plans(workspace: &Workspace, from_dir: &Path, args: &WhyArgs) -> Result<(Plan, Plan), Problems> {
     let request = Request {
-        tasks: TaskSpec::parse_list(task),
-        args: rest.to_vec(),
+        tasks: TaskSpec::parse_list(&args.task),
+        args: args.args.clone(),
         from_dir: from_dir.to_path_buf(),
         ..Request::default()
     };

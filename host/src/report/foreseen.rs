@@ -69,7 +69,7 @@ fn sentence(foreseen: &Foreseen) -> String {
     match foreseen {
         Foreseen::Fresh(hit) => format!("hit: {}", words::hit("fresh", hit.saved)),
         Foreseen::Restored(hit) => format!("hit: {}", words::hit("restored", hit.saved)),
-        Foreseen::Run(Miss { why, .. }) => words::started(why),
+        Foreseen::Run(Miss { why, .. }) => words::stands(why),
         Foreseen::Unknown { after, as_it_stands } => {
             let now = match &**as_it_stands {
                 Foreseen::Fresh(_) | Foreseen::Restored(_) => "a hit if that changes nothing".to_owned(),

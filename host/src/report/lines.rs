@@ -2,13 +2,14 @@
 //! where they printed it; overhear's own lines go to standard error, so that a pipe gets what running
 //! the command directly would have given it.
 
+use super::live::Live;
 use super::output::{Output, Style};
 use super::terminal::Terminal;
 use super::{Reporter, name, words};
 use crate::event::{Event, StepId, Stream};
 use crate::outcome::{MissReason, Outcome};
 use rustc_hash::FxHashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How much is shown of what overhear itself has to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +31,7 @@ pub struct Lines {
     tally: Tally,
     /// Of a group that is not shown yet: the line that it begins with.
     heads: FxHashMap<usize, String>,
+    live: Live,
 }
 
 #[derive(Default)]
@@ -54,6 +56,7 @@ impl Lines {
             detail,
             tally: Tally::default(),
             heads: FxHashMap::default(),
+            live: Live::default(),
         }
     }
 
@@ -180,17 +183,42 @@ impl Lines {
 
 impl Reporter for Lines {
     fn event(&mut self, event: &Event) {
+        let was_drawn = self.terminal.is_drawn();
         match event {
-            Event::Begun { steps } => self.tally.steps = *steps,
-            Event::Started { step, why, others } => self.started(step, why, others),
+            Event::Begun { steps } => {
+                self.tally.steps = *steps;
+                self.live.begun(*steps);
+            }
+            Event::Started { step, why, others } => {
+                self.live.started(step, Instant::now());
+                self.started(step, why, others);
+            }
             Event::Printed { step, stream, bytes, .. } => {
                 self.output.printed(&mut self.terminal, step, *stream, bytes);
             }
-            Event::Ended { step, outcome } => self.ended(step, outcome),
+            Event::Ended { step, outcome } => {
+                self.live.ended(step);
+                self.ended(step, outcome);
+            }
             Event::Notice { step: Some(step), text } => self.line(step, text),
             Event::Notice { step: None, text } => self.terminal.line(text),
-            Event::Finished { .. } => self.finished(),
+            Event::Finished { .. } => {
+                self.terminal.erase();
+                self.finished();
+                return;
+            }
         }
+        if was_drawn && !self.terminal.is_drawn() {
+            self.tick();
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.terminal.can_draw() && self.detail != Detail::Quiet && self.tally.steps > 1
+    }
+
+    fn tick(&mut self) {
+        self.terminal.draw(|columns| self.live.text(Instant::now(), columns));
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a user is shown. The only place that prints: everything else sends events.
 
+mod colors;
 mod foreseen;
 mod lines;
+mod live;
 mod output;
 mod profile;
 mod reasons;
@@ -28,6 +30,14 @@ use std::process::ExitCode;
 pub trait Reporter {
     /// Something happened.
     fn event(&mut self, event: &Event);
+
+    /// Whether it wants to be called from time to time.
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    /// Some time has passed.
+    fn tick(&mut self) {}
 }
 
 /// Several reporters at once, each told everything.
@@ -38,6 +48,14 @@ impl Reporter for All<'_> {
         for reporter in &mut self.0 {
             reporter.event(event);
         }
+    }
+
+    fn is_live(&self) -> bool {
+        self.0.iter().any(|reporter| reporter.is_live())
+    }
+
+    fn tick(&mut self) {
+        self.0.iter_mut().filter(|reporter| reporter.is_live()).for_each(|reporter| reporter.tick());
     }
 }
 

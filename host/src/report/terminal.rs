@@ -2,93 +2,149 @@
 //! where a line has been begun and by whom, so that nothing is mixed within a line.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "reporters print")]
 
+use super::colors::{Strip, plain};
 use crate::event::Stream;
-use anstream::{AutoStream, ColorChoice};
-use std::io::{IsTerminal, Stderr, Stdout, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 /// Standard output and standard error.
 pub struct Terminal {
-    out: AutoStream<Stdout>,
-    err: AutoStream<Stderr>,
+    /// Of each stream: what takes colours out, where they do not belong.
+    strips: [Option<Strip>; 2],
     /// Both lead to the same terminal, pipe or file.
     is_one_place: bool,
     /// Everything goes there.
     only: Option<Stream>,
     /// On each stream: the task whose line is begun and not ended.
-    open: [Option<Arc<str>>; 2],
+    begun: [Option<Arc<str>>; 2],
+    /// A line may be drawn that is taken away again.
+    can_draw: bool,
+    is_drawn: bool,
 }
 
 impl Terminal {
     /// `color` decides for both streams where it is given; `only` sends everything to one of them.
     pub fn new(color: Option<bool>, only: Option<Stream>) -> Terminal {
-        let choice = |is_terminal: bool| match color.or_else(wanted_by_environment) {
-            Some(true) => ColorChoice::AlwaysAnsi,
-            Some(false) => ColorChoice::Never,
-            None if is_terminal => ColorChoice::AlwaysAnsi,
-            None => ColorChoice::Never,
-        };
-        let (out, err) = (std::io::stdout(), std::io::stderr());
+        let wanted = color.or_else(wanted_by_environment);
+        let strip = |is_terminal: bool| (!wanted.unwrap_or(is_terminal)).then(Strip::default);
+        let (out, err) = (io::stdout(), io::stderr());
         let place = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
         let is_one_place = match (rustix::fs::fstat(&out), rustix::fs::fstat(&err)) {
             (Ok(out), Ok(err)) => place(out) == place(err),
             _ => false,
         };
-        let colors = (choice(out.is_terminal()), choice(err.is_terminal()));
-        Terminal {
-            out: AutoStream::new(out, colors.0),
-            err: AutoStream::new(err, colors.1),
-            is_one_place,
-            only,
-            open: [None, None],
-        }
+        let strips = [strip(out.is_terminal()), strip(err.is_terminal())];
+        let can_draw = err.is_terminal() && only != Some(Stream::Out) && is_capable();
+        Terminal { strips, is_one_place, only, begun: [None, None], can_draw, is_drawn: false }
     }
 
     /// A line of overhear's own, on standard error.
     pub fn line(&mut self, text: &str) {
+        self.erase();
         let stream = self.only.unwrap_or(Stream::Err);
+        self.release(stream);
         let begun = self.begun_on(stream).take().is_some();
         // In one piece, so that lines of several processes on one terminal stay whole.
         let line = format!("{}{text}\n", if begun { "\n" } else { "" });
-        let line = if self.has_colors(stream) { line } else { anstream::adapter::strip_str(&line).to_string() };
-        self.put(stream, line.as_bytes());
+        let line = if self.strips[position(stream)].is_some() { plain(&line) } else { line };
+        put(stream, line.as_bytes());
     }
 
     /// What a step of this task printed. A line that another task has begun there is ended first.
     pub fn print(&mut self, task: &Arc<str>, stream: Stream, bytes: &[u8]) {
         let Some(last) = bytes.last() else { return };
+        self.erase();
         let stream = self.only.unwrap_or(stream);
         if self.begun_on(stream).take().is_some_and(|other| other != *task) {
-            self.put(stream, b"\n");
+            self.release(stream);
+            put(stream, b"\n");
         }
-        self.put(stream, bytes);
+        match &mut self.strips[position(stream)] {
+            Some(strip) => put(stream, &strip.strip(bytes)),
+            None => put(stream, bytes),
+        }
         if *last != b'\n' {
             *self.begun_on(stream) = Some(Arc::clone(task));
         }
     }
 
-    fn begun_on(&mut self, stream: Stream) -> &mut Option<Arc<str>> {
-        match stream {
-            Stream::Err if !self.is_one_place => &mut self.open[1],
-            _ => &mut self.open[0],
+    /// Whether a line can be drawn at the end and taken away again.
+    pub fn can_draw(&self) -> bool {
+        self.can_draw
+    }
+
+    /// Whether one is drawn.
+    pub fn is_drawn(&self) -> bool {
+        self.is_drawn
+    }
+
+    /// Draws a line at the end, made by `text` for so many columns; not within a line that a command
+    /// has begun.
+    pub fn draw(&mut self, text: impl FnOnce(usize) -> Option<String>) {
+        if !self.can_draw || self.begun.iter().any(Option::is_some) {
+            return;
+        }
+        let columns = rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col));
+        match text(columns.saturating_sub(1)) {
+            // In one piece: taken away and drawn at once, it does not flicker.
+            Some(text) => put(Stream::Err, format!("\r\x1b[2K\x1b[2m{text}\x1b[0m").as_bytes()),
+            None => return self.erase(),
+        }
+        self.is_drawn = true;
+    }
+
+    /// Takes the drawn line away.
+    pub fn erase(&mut self) {
+        if std::mem::take(&mut self.is_drawn) {
+            put(Stream::Err, b"\r\x1b[2K");
         }
     }
 
-    fn has_colors(&self, stream: Stream) -> bool {
-        let choice = match stream {
-            Stream::Out => self.out.current_choice(),
-            Stream::Err => self.err.current_choice(),
-        };
-        choice != ColorChoice::Never
+    fn begun_on(&mut self, stream: Stream) -> &mut Option<Arc<str>> {
+        &mut self.begun[if self.is_one_place { 0 } else { position(stream) }]
     }
 
-    fn put(&mut self, stream: Stream, bytes: &[u8]) {
-        // A reader that went away must not end the run: there is nobody left to tell.
-        let _ = match stream {
-            Stream::Out => self.out.write_all(bytes).and_then(|()| self.out.flush()),
-            Stream::Err => self.err.write_all(bytes).and_then(|()| self.err.flush()),
-        };
+    /// Prints what only looked like the beginning of a colour.
+    fn release(&mut self, stream: Stream) {
+        if let Some(strip) = &mut self.strips[position(stream)] {
+            put(stream, &strip.rest());
+        }
     }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.erase();
+        self.release(Stream::Out);
+        self.release(Stream::Err);
+    }
+}
+
+fn position(stream: Stream) -> usize {
+    match stream {
+        Stream::Out => 0,
+        Stream::Err => 1,
+    }
+}
+
+fn put(stream: Stream, bytes: &[u8]) {
+    if bytes.is_empty() {
+        return;
+    }
+    // A reader that went away must not end the run: there is nobody left to tell.
+    let _ = match stream {
+        Stream::Out => {
+            let mut out = io::stdout().lock();
+            out.write_all(bytes).and_then(|()| out.flush())
+        }
+        Stream::Err => io::stderr().lock().write_all(bytes),
+    };
+}
+
+/// A terminal that can go back in a line, with a person before it.
+fn is_capable() -> bool {
+    let term = std::env::var_os("TERM");
+    term.is_some_and(|term| !term.is_empty() && term != "dumb") && std::env::var_os("CI").is_none()
 }
 
 fn wanted_by_environment() -> Option<bool> {

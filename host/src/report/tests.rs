@@ -2,6 +2,7 @@
 //! variant fails to compile here until it has its place in the lists.
 #![allow(clippy::unwrap_used)]
 
+use super::colors::plain;
 use super::reasons::{miss, not_stored, read_miss, read_refusal};
 use super::words::{self, Whose};
 use crate::outcome::{DisabledBy, MissReason, Refusal};
@@ -135,10 +136,6 @@ fn refusals() -> Vec<Refusal> {
 
 fn whose() -> Whose {
     Whose { task: "build".into(), section: "scripts", package: "apps/web".into() }
-}
-
-fn plain(text: &str) -> String {
-    anstream::adapter::strip_str(text).to_string()
 }
 
 #[test]

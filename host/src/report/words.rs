@@ -34,15 +34,23 @@ fn disabled(by: &DisabledBy) -> String {
     match by {
         DisabledBy::Config => "\"cache\": false in the config".to_owned(),
         DisabledBy::Flag => "--no-cache".to_owned(),
-        DisabledBy::Default => "no adapter knows this command (`overhear why` helps)".to_owned(),
+        DisabledBy::Default => "no adapter knows this command".to_owned(),
         DisabledBy::Adapter(adapter, why) => format!("{why} ({adapter})"),
         DisabledBy::Persistent => "it needs the terminal or does not end".to_owned(),
         DisabledBy::Fault(why) => why.clone(),
     }
 }
 
-/// A miss or an uncached step as a line has it: `miss: src/main.tsx changed`.
+/// The line of a step that begins: as [`stands`], and where to read how it can be cached.
 pub fn started(reason: &MissReason) -> String {
+    match reason {
+        MissReason::CacheDisabled(DisabledBy::Default) => format!("{} (`overhear why` helps)", stands(reason)),
+        _ => stands(reason),
+    }
+}
+
+/// A miss or an uncached step as a line has it: `miss: src/main.tsx changed`.
+pub fn stands(reason: &MissReason) -> String {
     match reason {
         MissReason::CacheDisabled(_) => format!("not cached: {}", miss(reason)),
         _ => format!("\x1b[33mmiss\x1b[0m: {}", miss(reason)),

@@ -38,9 +38,8 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
         add_globs(entry, "output", texts(&task["outputs"]).into_iter().map(Value::from).collect());
         let excluded = texts(&task["inputs"]).into_iter().filter(|glob| glob.starts_with('!'));
         add_globs(entry, "input", excluded.map(Value::from).collect());
-        if task["cache"] == json!(false) {
-            entry.insert("cache".into(), json!(false));
-        }
+        // There every script is cached unless it says no; here what no adapter knows is cached only when told.
+        entry.insert("cache".into(), json!(task["cache"] != json!(false)));
         for key in task.as_object().into_iter().flatten().map(|(key, _)| key.as_str()) {
             if !matches!(key, "dependsOn" | "outputs" | "inputs" | "cache" | "weight" | "priority") {
                 left.push(format!("`{key}`"));

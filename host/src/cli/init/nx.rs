@@ -160,8 +160,8 @@ fn settings(workspace: &Workspace, known: &BTreeSet<String>, entry: &mut Map<Str
             left.push(format!("input {input}: a command's answer is no input here"));
         }
     }
-    if target["cache"] == json!(false) {
-        entry.insert("cache".into(), json!(false));
+    if let Some(cache) = target["cache"].as_bool() {
+        entry.insert("cache".into(), json!(cache));
     }
     if target["continuous"] == json!(true) {
         entry.insert("persistent".into(), json!(true));

@@ -88,6 +88,10 @@ fn one_task(workspace: &Workspace, known: &dyn Fn(&str) -> bool, entry: &mut Map
             other => left.push(format!("`{other}`")),
         }
     }
+    // There every script is cached unless it says no; here what no adapter knows is cached only when told.
+    if !["cache", "persistent", "interactive"].iter().any(|key| entry.contains_key(*key)) {
+        entry.insert("cache".into(), json!(true));
+    }
     left
 }
 

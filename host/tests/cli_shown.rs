@@ -1,0 +1,498 @@
+//! What people see, from outside: `why`, `--dry-run`, the forms of the log, the flags that contradict
+//! each other, `init`, completions. Each test is a workspace in a folder of its own.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A workspace on disk.
+struct Fixture {
+    dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new(files: &[(&str, &str)]) -> Fixture {
+        let fixture = Fixture { dir: tempfile::tempdir().expect("a temporary folder can be made") };
+        files.iter().for_each(|(path, text)| fixture.write(path, text));
+        fixture
+    }
+
+    /// Two packages, `web` on `ui`, whose scripts are cached.
+    fn web_on_ui() -> Fixture {
+        Fixture::new(&[
+            ("package.json", r#"{"name": "root", "private": true, "workspaces": ["packages/*"]}"#),
+            ("overhear.json", r#"{"cache": {"scripts": true}, "scripts": {"build": {"dependsOn": ["^build"]}}}"#),
+            ("packages/ui/package.json", r#"{"name": "ui", "version": "1.0.0", "scripts": {"build": "sh build.sh"}}"#),
+            ("packages/ui/build.sh", "mkdir -p dist && cat src.txt > dist/out.txt"),
+            ("packages/ui/src.txt", "one"),
+            (
+                "packages/web/package.json",
+                r#"{"name": "web", "version": "1.0.0", "dependencies": {"ui": "workspace:*"}, "scripts": {"build": "sh build.sh"}}"#,
+            ),
+            ("packages/web/build.sh", "cat ../ui/dist/out.txt a.txt b.txt > out.txt"),
+            ("packages/web/a.txt", "a"),
+            ("packages/web/b.txt", "b"),
+        ])
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let file = self.dir.path().join(path);
+        std::fs::create_dir_all(file.parent().expect("a file lies in a folder")).expect("folders can be made");
+        std::fs::write(file, text).expect("files can be written");
+    }
+
+    fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(path)).expect("the file is there")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_overhear"));
+        command.args(args).current_dir(self.dir.path());
+        for name in ["GITHUB_ACTIONS", "CI", "FORCE_COLOR", "NO_COLOR", "OVERHEAR_CACHE_DIR", "API_URL"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    fn output(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("overhear starts")
+    }
+
+    /// Standard output of a command that must end well.
+    fn out(&self, args: &[&str]) -> String {
+        let output = self.output(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Exit code and standard error.
+    fn failure(&self, args: &[&str]) -> (Option<i32>, String) {
+        let output = self.output(args);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.out(args)).expect("it is JSON")
+    }
+
+    /// Every file with its content.
+    fn tree(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        fn walk(dir: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+            for entry in std::fs::read_dir(dir).expect("the folder can be listed").flatten() {
+                match entry.path() {
+                    path if path.is_dir() => walk(&path, files),
+                    path => drop(files.insert(path.clone(), std::fs::read(&path).unwrap_or_default())),
+                }
+            }
+        }
+        let mut files = BTreeMap::new();
+        walk(self.dir.path(), &mut files);
+        files
+    }
+}
+
+/// Lines without the times in them.
+fn without_times(text: &str) -> Vec<String> {
+    let cut = |line: &str| line.split_once(", ").filter(|(_, rest)| rest.ends_with(" saved")).map(|(first, _)| first.to_owned());
+    text.lines().map(|line| cut(line).unwrap_or_else(|| line.to_owned())).collect()
+}
+
+#[test]
+fn why_and_dry_run_write_nothing_before_the_first_run_and_after_it() {
+    let fixture = Fixture::web_on_ui();
+    for _ in 0..2 {
+        let before = fixture.tree();
+        fixture.out(&["why", "web#build"]);
+        fixture.out(&["why", "web#build", "--json"]);
+        fixture.out(&["run", "--dry-run", "-r", "build"]);
+        fixture.out(&["run", "--graph", "-r", "build"]);
+        assert!(fixture.tree() == before, "a file was changed, made or removed");
+        fixture.out(&["run", "-r", "build"]);
+    }
+}
+
+#[test]
+fn why_tells_all_that_differs_most_telling_first() {
+    let fixture = Fixture::web_on_ui();
+    fixture.out(&["run", "web#build"]);
+    assert_eq!(without_times(&fixture.out(&["why", "web#build"])), ["web#build  hit: fresh"]);
+    fixture.write("packages/web/a.txt", "other");
+    std::fs::remove_file(fixture.dir.path().join("packages/web/b.txt")).expect("it is there");
+    fixture.write("packages/web/build.sh", "cat ../ui/dist/out.txt a.txt b.txt > out.txt # x");
+    let expected = "\
+web#build  miss: packages/web/a.txt changed
+  also: packages/web/build.sh changed
+  also: packages/web/b.txt is gone
+  if that is no input, in packages/web/overhear.json:
+    \"scripts\": {\"build\": {\"input\": [{\"auto\": true}, \"!a.txt\"]}}
+";
+    assert_eq!(fixture.out(&["why", "web#build"]), expected);
+    let document = fixture.json(&["why", "web#build", "--json"]);
+    let kinds: Vec<&str> = document["steps"][0]["differences"]
+        .as_array()
+        .expect("there are differences")
+        .iter()
+        .filter_map(|difference| difference["kind"].as_str())
+        .collect();
+    assert_eq!(kinds, ["input_modified", "input_modified", "input_removed"]);
+    assert_eq!(document["steps"][0]["remedy"]["file"], "packages/web/overhear.json");
+}
+
+#[test]
+fn why_tells_what_else_differs_where_the_command_does() {
+    let fixture = Fixture::web_on_ui();
+    fixture.out(&["run", "web#build"]);
+    fixture.write("packages/web/a.txt", "other");
+    let text = fixture.out(&["why", "web#build", "--", "--mode", "x"]);
+    let lines: Vec<&str> = text.lines().collect();
+    let expected = ["web#build  miss: the command or its arguments changed", "  also: packages/web/a.txt changed"];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn why_names_what_must_run_first() {
+    let fixture = Fixture::web_on_ui();
+    fixture.out(&["run", "web#build"]);
+    fixture.write("packages/ui/src.txt", "two");
+    let expected = "\
+web#build  unknown: ui#build must run first; a hit if that changes nothing
+ui#build  miss: packages/ui/src.txt changed
+";
+    assert_eq!(fixture.out(&["why", "web#build"]), expected);
+}
+
+#[test]
+fn why_tells_why_the_last_run_was_not_stored_and_what_would_change_that() {
+    let fixture = Fixture::new(&[
+        ("package.json", r#"{"name": "app", "scripts": {"gen": "sh gen.sh"}}"#),
+        ("overhear.json", r#"{"cache": {"scripts": true}}"#),
+        ("gen.sh", "cat count.txt > /dev/null && echo x >> count.txt"),
+        ("count.txt", "x\n"),
+    ]);
+    let output = fixture.output(&["run", "gen"]);
+    let line = "app#gen  not stored: sh changed count.txt after it was read";
+    assert!(String::from_utf8_lossy(&output.stderr).lines().any(|one| one == line));
+    let text = fixture.out(&["why", "gen"]);
+    let expected = "  last run not stored: sh changed count.txt after it was read
+  the next run can be kept, if it writes what was there before
+  if that is no input, in overhear.json:
+    \"scripts\": {\"gen\": {\"input\": [{\"auto\": true}, \"!count.txt\"]}}
+";
+    assert!(text.ends_with(expected), "{text}");
+    let document = fixture.json(&["why", "gen", "--json"]);
+    assert_eq!(document["steps"][0]["last_run_not_stored"]["process"], "sh");
+}
+
+#[test]
+fn a_dry_run_takes_what_hits_would_put_back_as_there() {
+    let fixture = Fixture::web_on_ui();
+    fixture.out(&["run", "-r", "build"]);
+    std::fs::remove_dir_all(fixture.dir.path().join("packages/ui/dist")).expect("it was made");
+    std::fs::remove_file(fixture.dir.path().join("packages/web/out.txt")).expect("it was made");
+    let text = fixture.out(&["run", "--dry-run", "-r", "build"]);
+    assert_eq!(without_times(&text), ["ui#build  hit: restored", "web#build  hit: restored"]);
+    let document = fixture.json(&["run", "--dry-run", "--json", "-r", "build"]);
+    assert_eq!(document["dry_run"], true);
+    assert_eq!(document["tasks"][1]["status"], "restored");
+    let output = fixture.output(&["run", "-r", "build"]);
+    let lines = without_times(&String::from_utf8_lossy(&output.stderr));
+    assert_eq!(lines[..2], ["ui#build  restored", "web#build  restored"]);
+}
+
+#[test]
+fn the_graph_is_printed_and_nothing_runs() {
+    let fixture = Fixture::web_on_ui();
+    let dot = fixture.out(&["run", "--graph", "web#build"]);
+    assert!(dot.starts_with("digraph overhear {") && dot.contains("  0 -> 1\n"), "{dot}");
+    let document = fixture.json(&["run", "--graph=json", "web#build"]);
+    assert_eq!(document["steps"][1]["waits_for"], serde_json::json!([0]));
+}
+
+#[test]
+fn json_goes_to_standard_output_and_what_commands_print_does_not() {
+    let fixture = Fixture::new(&[
+        ("package.json", r#"{"name": "app", "scripts": {"say": "echo hello"}}"#),
+        ("overhear.json", r#"{"cache": {"scripts": true}}"#),
+    ]);
+    let output = fixture.output(&["run", "--json", "say"]);
+    let document: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!(document["tasks"][0]["status"], "ran");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("hello\n"));
+    let details = fixture.out(&["run", "--last-details"]);
+    assert!(details.contains("  miss: first run\n") && details.contains("$ echo hello\n"), "{details}");
+}
+
+#[test]
+fn a_profile_has_an_event_for_each_step() {
+    let fixture = Fixture::web_on_ui();
+    fixture.out(&["run", "--trace-profile", "profile.json", "-r", "build"]);
+    let document: Value = serde_json::from_str(&fixture.read("profile.json")).expect("it is JSON");
+    let events = document["traceEvents"].as_array().expect("it has events");
+    assert_eq!(events.len(), 2);
+    assert!(events.iter().all(|event| event["ph"] == "X" && event["dur"].is_u64() && event["tid"].is_u64()));
+}
+
+#[test]
+fn every_byte_that_a_command_prints_arrives_at_first_and_again() {
+    let fixture = Fixture::new(&[
+        ("package.json", r#"{"name": "app", "scripts": {"say": "cat bytes"}}"#),
+        ("overhear.json", r#"{"cache": {"scripts": true}}"#),
+    ]);
+    let bytes = b"10%\r20%\rdone\n\xff\xfe\x00\ttail without an end";
+    std::fs::write(fixture.dir.path().join("bytes"), bytes).expect("it can be written");
+    for _ in 0..2 {
+        assert_eq!(fixture.output(&["run", "say"]).stdout, bytes);
+    }
+}
+
+#[test]
+fn colours_are_kept_for_those_who_want_them_and_taken_out_for_others() {
+    let fixture = Fixture::new(&[
+        ("package.json", r#"{"name": "app", "scripts": {"say": "cat bytes"}}"#),
+        ("overhear.json", r#"{"cache": {"scripts": true}}"#),
+        ("bytes", "\u{1b}[31mred\u{1b}[0m\n"),
+    ]);
+    assert_eq!(fixture.out(&["run", "say"]), "red\n");
+    assert_eq!(fixture.out(&["run", "--color", "always", "say"]), "\u{1b}[31mred\u{1b}[0m\n");
+    let output = fixture.command(&["run", "say"]).env("FORCE_COLOR", "1").output().expect("overhear starts");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "\u{1b}[31mred\u{1b}[0m\n");
+}
+
+/// Two packages that print begun lines in turns: each waits for the other by files.
+fn two_that_talk_at_once() -> Fixture {
+    let script = "\
+printf \"$1 begins, \"; : > ../begun.$1; until [ -e ../begun.$2 ]; do :; done
+echo \"$1 ends\"; printf \"$1 has no end\"";
+    Fixture::new(&[
+        ("package.json", r#"{"name": "root", "private": true, "workspaces": ["a", "b"]}"#),
+        ("say.sh", script),
+        ("a/package.json", r#"{"name": "a", "scripts": {"say": "sh ../say.sh a b"}}"#),
+        ("b/package.json", r#"{"name": "b", "scripts": {"say": "sh ../say.sh b a"}}"#),
+    ])
+}
+
+#[test]
+fn lines_of_steps_that_run_at_once_are_not_mixed() {
+    let fixture = two_that_talk_at_once();
+    let text = fixture.out(&["run", "--concurrency", "2", "-r", "say"]);
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    let whole = ["a begins, a ends", "a has no end", "b begins, b ends", "b has no end"];
+    // The one that began alone has shown the begin of its line before the other came.
+    let parts: String = lines.concat();
+    assert_eq!(lines.iter().filter(|line| line.ends_with("has no end")).count(), 2, "{text}");
+    assert!(lines.iter().all(|line| whole.iter().any(|one| one.contains(line))), "{text}");
+    assert_eq!(parts.len(), whole.concat().len());
+}
+
+#[test]
+fn labels_stand_before_whole_lines_and_show_the_last_state_of_a_progress_bar() {
+    let fixture = Fixture::new(&[
+        ("package.json", r#"{"name": "root", "private": true, "workspaces": ["a", "b"]}"#),
+        ("overhear.json", r#"{"cache": {"scripts": true}}"#),
+        ("bytes", "10%\r20%\rdone\r\nno end"),
+        ("a/package.json", r#"{"name": "a", "scripts": {"say": "cat ../bytes"}}"#),
+        ("b/package.json", r#"{"name": "b", "scripts": {"say": "cat ../bytes"}}"#),
+    ]);
+    for _ in 0..2 {
+        let text = fixture.out(&["run", "--log", "labeled", "-r", "say"]);
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["[a#say] done", "[a#say] no end", "[b#say] done", "[b#say] no end"]);
+    }
+}
+
+#[test]
+fn groups_come_one_after_the_other_although_their_steps_ran_at_once() {
+    let fixture = two_that_talk_at_once();
+    let text = fixture.out(&["run", "--log", "grouped", "--concurrency", "2", "-r", "say"]);
+    let a = "a begins, a ends\na has no end";
+    let b = "b begins, b ends\nb has no end";
+    assert!(text == format!("{a}\n{b}") || text == format!("{b}\n{a}"), "{text}");
+}
+
+#[test]
+fn github_actions_gets_folded_groups_and_marks_for_failures() {
+    let fixture = Fixture::new(&[
+        ("package.json", r#"{"name": "root", "private": true, "workspaces": ["a", "b"]}"#),
+        ("a/package.json", r#"{"name": "a", "scripts": {"say": "sh -c 'echo hello; exit 3'"}}"#),
+        ("b/package.json", r#"{"name": "b", "scripts": {"say": "echo hello"}}"#),
+    ]);
+    let mut command = fixture.command(&["run", "--continue", "--concurrency", "1", "-r", "say"]);
+    let output = command.env("GITHUB_ACTIONS", "true").output().expect("overhear starts");
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let not_cached = "not cached: no adapter knows this command (`overhear why` helps)";
+    assert!(text.contains(&format!("::group::a#say  {not_cached}\nhello\n::endgroup::\na#say  failed: exit code 3\n")), "{text}");
+    assert!(text.contains("::error title=a#say::sh -c 'echo hello; exit 3' failed: exit code 3\n"), "{text}");
+    assert!(text.contains(&format!("::group::b#say  {not_cached}\nhello\n::endgroup::\n")), "{text}");
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_both_named_and_nothing_runs() {
+    let fixture = Fixture::new(&[("package.json", r#"{"name": "app", "scripts": {"build": "echo x > made"}}"#)]);
+    let pairs: [&[&str]; 9] = [
+        &["--quiet", "--verbose"],
+        &["--cache", "--no-cache"],
+        &["--cache", "--force"],
+        &["--no-cache", "--force"],
+        &["--graph", "--dry-run"],
+        &["--recursive", "--transitive"],
+        &["--recursive", "--filter=app"],
+        &["--workspace-root", "--filter=app"],
+        &["--dry-run", "--trace-profile=x"],
+    ];
+    for pair in pairs {
+        let (code, text) = fixture.failure(&[&["run"], pair, &["build"]].concat());
+        assert_eq!(code, Some(2), "{pair:?}: {text}");
+        for flag in pair {
+            assert!(text.contains(flag.split('=').next().unwrap_or(flag)), "{pair:?}: {text}");
+        }
+    }
+    assert!(!fixture.dir.path().join("made").exists());
+}
+
+#[test]
+fn a_flag_that_went_to_a_task_that_failed_is_told() {
+    let fixture = Fixture::new(&[("package.json", r#"{"name": "app", "scripts": {"fail": "sh -c 'exit 4' x"}}"#)]);
+    let (code, text) = fixture.failure(&["run", "fail", "--log", "labeled"]);
+    assert_eq!(code, Some(4));
+    let told = "--log came after the task name, so it went to fail; if it was meant for overhear: overhear run --log fail\n";
+    assert!(text.ends_with(told), "{text}");
+    assert!(!fixture.failure(&["run", "fail", "--watch-mode"]).1.contains("came after"));
+}
+
+#[test]
+fn a_task_that_the_root_lacks_is_offered_in_all_packages() {
+    let fixture = Fixture::web_on_ui();
+    let (code, text) = fixture.failure(&["run", "build"]);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("2 other packages have it; run it there with -r"), "{text}");
+}
+
+#[test]
+fn init_writes_the_order_of_builds_and_nothing_where_none_is_needed() {
+    let fixture = Fixture::web_on_ui();
+    std::fs::remove_file(fixture.dir.path().join("overhear.json")).expect("it is there");
+    let text = fixture.out(&["init"]);
+    assert!(text.contains("build: sh build.sh (2 packages)\n  runs each time: no adapter knows it\n"), "{text}");
+    let config: Value = serde_json::from_str(&fixture.read("overhear.json")).expect("it is JSON");
+    assert_eq!(config["scripts"], serde_json::json!({"build": {"dependsOn": ["^build"]}}));
+    let alone = Fixture::new(&[("package.json", r#"{"name": "app", "scripts": {"build": "vite build"}}"#)]);
+    assert!(alone.out(&["init"]).ends_with("No overhear.json is needed here.\n"));
+}
+
+/// What `init --from` writes for the package at the root and for `web`, and what it says.
+fn carried(runner: &str, files: &[(&str, &str)]) -> (Value, Value, String) {
+    let fixture = Fixture::web_on_ui();
+    std::fs::remove_file(fixture.dir.path().join("overhear.json")).expect("it is there");
+    files.iter().for_each(|(path, text)| fixture.write(path, text));
+    let said = fixture.out(&["init", "--from", runner]);
+    let read = |path: &str| {
+        let text = std::fs::read_to_string(fixture.dir.path().join(path)).unwrap_or_else(|_| "null".to_owned());
+        let mut value: Value = serde_json::from_str(&text).expect("it is JSON");
+        value.as_object_mut().map(|object| object.remove("$schema"));
+        value
+    };
+    // What was written can be read, and there is a plan.
+    fixture.out(&["run", "--dry-run", "-r", "build"]);
+    (read("overhear.json"), read("packages/web/overhear.json"), said)
+}
+
+#[test]
+fn init_carries_over_turbo_json() {
+    let turbo = r#"{ // with a comment
+      "globalEnv": ["REGION"],
+      "tasks": {
+        "build": {"dependsOn": ["^build", "nowhere"], "outputs": ["dist/**"], "inputs": ["$TURBO_DEFAULT$", "!**/*.md"], "env": ["API_URL"]},
+        "web#build": {"cache": false},
+        "lint": {}
+      }
+    }"#;
+    let (root, web, said) = carried("turbo", &[("turbo.json", turbo)]);
+    let build = serde_json::json!({
+        "dependsOn": ["^build"], "output": [{"auto": true}, "dist/**"], "input": [{"auto": true}, "!**/*.md"],
+        "env": ["API_URL"], "cache": true,
+    });
+    assert_eq!(root, serde_json::json!({"env": ["REGION"], "scripts": {"build": build}}));
+    assert_eq!(web, serde_json::json!({"scripts": {"build": {"cache": false}}}));
+    assert!(said.contains("build: dependsOn `nowhere`: no package has it\n"), "{said}");
+    assert!(said.contains("lint: no package has such a script\n"), "{said}");
+}
+
+#[test]
+fn init_carries_over_nx_json_and_project_json() {
+    let nx = r#"{"targetDefaults": {"build": {"dependsOn": ["^build"], "cache": true, "outputs": ["{projectRoot}/dist"]}}}"#;
+    let project = r#"{"targets": {"check": {"command": "sh check.sh", "dependsOn": ["build"], "options": {"cwd": "packages/web"}},
+                                 "e2e": {"executor": "@nx/cypress:cypress"}}}"#;
+    let (root, web, said) = carried("nx", &[("nx.json", nx), ("packages/web/project.json", project)]);
+    let build = serde_json::json!({"dependsOn": ["^build"], "output": [{"auto": true}, "dist/"], "cache": true});
+    assert_eq!(root, serde_json::json!({"scripts": {"build": build}}));
+    assert_eq!(web, serde_json::json!({"tasks": {"check": {"command": "sh check.sh", "dependsOn": ["build"]}}}));
+    assert!(said.contains("web#e2e: executor @nx/cypress:cypress; write the command"), "{said}");
+}
+
+#[test]
+fn init_carries_over_wireit() {
+    let manifest = r#"{"name": "web", "version": "1.0.0", "scripts": {"build": "wireit"}, "wireit": {"build": {
+        "command": "sh build.sh", "dependencies": ["../ui:build"], "files": ["src/**", "!src/old/**"], "output": ["out.txt"],
+        "env": {"MODE": "x y", "TOKEN": {"external": true}}}}}"#;
+    let (_, web, said) = carried("wireit", &[("packages/web/package.json", manifest)]);
+    let build = serde_json::json!({
+        "dependsOn": ["ui#build"], "input": [{"auto": true}, "!src/old/**"], "output": [{"auto": true}, "out.txt"],
+        "env": ["TOKEN"], "cache": true,
+    });
+    assert_eq!(web, serde_json::json!({"scripts": {"build": build}}));
+    assert!(said.contains(r#"packages/web/package.json: "scripts": {"build": "MODE='x y' sh build.sh"}"#), "{said}");
+}
+
+#[test]
+fn init_carries_over_moon() {
+    let tasks = "tasks:\n  check:\n    command: sh check.sh\n    deps: ['~:build']\n    options:\n      cache: false\n";
+    let own = "tasks:\n  codegen:\n    command: [node, 'gen it.js']\n    outputs: [generated]\n    deps: ['ui:build']\n";
+    let files = [(".moon/tasks.yml", tasks), ("packages/web/moon.yml", own), ("packages/ui/moon.yml", "{}")];
+    let (_, web, _) = carried("moon", &files);
+    let expected = serde_json::json!({"tasks": {
+        "check": {"command": "sh check.sh", "dependsOn": ["build"], "cache": false},
+        "codegen": {"command": "node 'gen it.js'", "dependsOn": ["ui#build"], "output": [{"auto": true}, "generated/"]},
+    }});
+    assert_eq!(web, expected);
+}
+
+#[test]
+fn init_carries_over_lage_without_running_its_config() {
+    let lage = "module.exports = { pipeline: { build: ['^build'], nowhere: [] }, npmClient: 'yarn' };";
+    let (root, _, said) = carried("lage", &[("lage.config.js", lage)]);
+    assert_eq!(root, serde_json::json!({"scripts": {"build": {"dependsOn": ["^build"], "cache": true}}}));
+    assert!(said.contains("nowhere: no package has such a script\n"), "{said}");
+}
+
+#[test]
+fn init_carries_over_the_run_block_of_a_vite_config_without_running_it() {
+    let vite = "import { defineConfig } from 'vite';\nexport default defineConfig({ run: { tasks: { check: { command: 'sh check.sh', dependsOn: ['build'] } } } });";
+    let (_, web, _) = carried("vite-task", &[("packages/web/vite.config.ts", vite)]);
+    assert_eq!(web, serde_json::json!({"tasks": {"check": {"command": "sh check.sh", "dependsOn": ["build"]}}}));
+}
+
+#[test]
+fn init_never_overwrites_a_config() {
+    let fixture = Fixture::web_on_ui();
+    let before = fixture.read("overhear.json");
+    fixture.write("turbo.json", r#"{"tasks": {"build": {}}}"#);
+    let (code, text) = fixture.failure(&["init", "--from", "turbo"]);
+    assert_eq!((code, fixture.read("overhear.json")), (Some(2), before), "{text}");
+    assert!(fixture.out(&["init", "--from", "turbo", "--print"]).starts_with("overhear.json:\n{"));
+}
+
+#[test]
+fn bash_completes_names_of_tasks_with_colons_in_them() {
+    let fixture = Fixture::new(&[("package.json", r#"{"name": "app", "scripts": {"test:unit": "true", "test:e2e": "true"}}"#)]);
+    let folder = Path::new(env!("CARGO_BIN_EXE_overhear")).parent().expect("it lies in a folder").display().to_string();
+    let script = format!(
+        "PATH={folder}:$PATH; source <(overhear completions bash); \
+         COMP_LINE='overhear run test:' COMP_POINT=18; COMP_WORDS=(overhear run test :) COMP_CWORD=3; _overhear; echo \"${{COMPREPLY[@]}}\""
+    );
+    let output = Command::new("bash").args(["-c", &script]).current_dir(fixture.dir.path()).output().expect("bash starts");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "unit e2e\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
