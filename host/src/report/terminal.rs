@@ -19,7 +19,7 @@ pub struct Terminal {
     begun: [Option<Arc<str>>; 2],
     /// A line may be drawn that is taken away again.
     can_draw: bool,
-    is_drawn: bool,
+    drawn: Option<String>,
 }
 
 impl Terminal {
@@ -35,7 +35,7 @@ impl Terminal {
         };
         let strips = [strip(out.is_terminal()), strip(err.is_terminal())];
         let can_draw = err.is_terminal() && only != Some(Stream::Out) && is_capable();
-        Terminal { strips, is_one_place, only, begun: [None, None], can_draw, is_drawn: false }
+        Terminal { strips, is_one_place, only, begun: [None, None], can_draw, drawn: None }
     }
 
     /// A line of overhear's own, on standard error.
@@ -75,7 +75,7 @@ impl Terminal {
 
     /// Whether one is drawn.
     pub fn is_drawn(&self) -> bool {
-        self.is_drawn
+        self.drawn.is_some()
     }
 
     /// Draws a line at the end, made by `text` for so many columns; not within a line that a command
@@ -84,18 +84,27 @@ impl Terminal {
         if !self.can_draw || self.begun.iter().any(Option::is_some) {
             return;
         }
-        let columns = rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col));
-        match text(columns.saturating_sub(1)) {
-            // In one piece: taken away and drawn at once, it does not flicker.
-            Some(text) => put(Stream::Err, format!("\r\x1b[2K\x1b[2m{text}\x1b[0m").as_bytes()),
-            None => return self.erase(),
+        // A terminal that does not know its size has the usual one.
+        let columns = match rustix::termios::tcgetwinsize(io::stderr()) {
+            Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+            _ => 80,
+        };
+        let Some(text) = text(columns.saturating_sub(1)) else { return self.erase() };
+        if self.drawn.as_ref() == Some(&text) {
+            return;
         }
-        self.is_drawn = true;
+        // In one piece: taken away and drawn at once, it does not flicker.
+        let line = match self.strips[position(Stream::Err)] {
+            Some(_) => format!("\r\x1b[2K{text}"),
+            None => format!("\r\x1b[2K\x1b[2m{text}\x1b[0m"),
+        };
+        put(Stream::Err, line.as_bytes());
+        self.drawn = Some(text);
     }
 
     /// Takes the drawn line away.
     pub fn erase(&mut self) {
-        if std::mem::take(&mut self.is_drawn) {
+        if self.drawn.take().is_some() {
             put(Stream::Err, b"\r\x1b[2K");
         }
     }

@@ -44,7 +44,7 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
 fn one_task(workspace: &Workspace, carried: &mut Carried, at: usize, name: &str, task: &Value) {
     let (package, place) = (folder(workspace, at), workspace.task_label(at, name));
     let mut left = Vec::new();
-    let has_script = workspace.packages[at].definition(name).is_some();
+    let script = workspace.packages[at].scripts.iter().find(|script| script.name == name);
     let words = |value: &Value| match value {
         Value::Array(list) => {
             list.iter().filter_map(Value::as_str).map(crate::plan::command::quote).collect::<Vec<_>>().join(" ")
@@ -59,9 +59,13 @@ fn one_task(workspace: &Workspace, carried: &mut Carried, at: usize, name: &str,
     if command.contains("$project") || command.contains("$workspace") {
         left.push(format!("`{command}`: variables of moon are not known here"));
     }
-    let entry = carried.entry(&package, if has_script { "scripts" } else { "tasks" }, name);
-    if has_script {
-        left.push("package.json has a script of that name, and its command counts".to_owned());
+    let entry = carried.entry(&package, if script.is_some() { "scripts" } else { "tasks" }, name);
+    if let Some(script) = script {
+        if script.command != command {
+            left.push("package.json has a script of that name, and its command counts".to_owned());
+        }
+        // Tasks are cached unless they say no; a script that no adapter knows only when told.
+        entry.insert("cache".into(), json!(true));
     } else if !command.is_empty() && command != "noop" {
         entry.insert("command".into(), json!(command));
     }
