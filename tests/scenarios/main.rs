@@ -6,7 +6,6 @@
 mod bad_input;
 mod cache_faults;
 mod crash;
-mod frameworks;
 mod installed;
 mod interrupt;
 mod left_alone;

@@ -92,7 +92,8 @@ fn code_of<T: std::fmt::Debug>(result: Result<T, AdapterFault>) -> (String, Stri
 fn what_is_no_adapter_is_refused_before_any_of_its_code_runs() {
     let wat = |text: &str| wat::parse_str(text).expect("the source is sound");
     let mut truncated = HARMLESS.encode();
-    truncated.truncate(truncated.len() / 2);
+    // Not at the end of a section, where it would be a smaller, sound component.
+    truncated.truncate(truncated.len() - 3);
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("an empty file", Vec::new(), "not-wasm"),
         ("random bytes", b"not at all wasm".to_vec(), "not-wasm"),

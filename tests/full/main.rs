@@ -1,0 +1,13 @@
+//! What is too long for every change: whole frameworks, installed from npm and built several times. Run
+//! by hand (`cargo test --release -p overhear --features full --test full`), its result recorded in
+//! `bench/RESULTS.md` with date and commit.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, dead_code)]
+
+mod frameworks;
+#[path = "../scenarios/installed.rs"]
+mod installed;
+#[path = "../scenarios/tree.rs"]
+mod tree;
+#[path = "../scenarios/world.rs"]
+mod world;
