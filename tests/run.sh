@@ -27,6 +27,9 @@ trap 'rm -f "$OVERHEAR_TESTS_SKIPPED"' EXIT
 # The tests say what they set; what the caller happens to have set is not for them.
 unset NODE_ENV OVERHEAR_TRACE OVERHEAR_CACHE_DIR OVERHEAR_ABORT_AT
 
+# A fixed number of random sequences, so that the same is run everywhere; more of them by hand.
+export OVERHEAR_MACHINE_COUNT="${OVERHEAR_MACHINE_COUNT:-60}"
+
 say "The program, its adapters, and the scenarios"
 # Two calls: together, the features of one crate's dependencies would be those of all, and cargo would
 # build wasmtime a second time.

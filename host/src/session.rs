@@ -92,7 +92,7 @@ fn work_off(plan: &Plan, shared: &Shared, later: &[Vec<Digest>], jobs: &Mutex<Re
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(index) = job else { return };
-        let outcome = step::run(shared, &plan.steps[index], &later[index], &emit);
+        let outcome = step::run(shared, plan, index, &later[index], &emit);
         let _ = wake.send(Wake::Ended(index, outcome));
     }
 }

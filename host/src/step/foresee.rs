@@ -7,6 +7,7 @@
 use super::lookup::{self, Lookup, Way};
 use super::{Cached, Decision, Mode, Shared, decide, later_steps};
 use crate::access::Listing;
+use crate::digest::Digest;
 use crate::fingerprint::{self, Pathset, Query, Value, Values};
 use crate::outcome::{Foreseen, Hit, Kept, MissReason};
 use crate::path::{Places, PortablePath};
@@ -51,6 +52,29 @@ pub fn foresee(shared: &Shared, plan: &Plan) -> Vec<Foreseen> {
         });
     }
     foreseen
+}
+
+/// Whether this step and all later ones of its task are hits. `later` are their scopes.
+pub fn rest_of_task_hits(shared: &Shared, plan: &Plan, index: usize, later: &[Digest]) -> bool {
+    if later.is_empty() {
+        return true;
+    }
+    let task = &plan.steps[index].id.task;
+    let mut ahead = Ahead::default();
+    let mut rest: Vec<&Step> = plan.steps.iter().filter(|step| step.id.task == *task).collect();
+    rest.sort_by_key(|step| step.id.position);
+    let rest = rest.into_iter().skip_while(|step| step.id.position < plan.steps[index].id.position);
+    rest.enumerate().all(|(nth, step)| {
+        let Decision::Cached(cached) = decide(shared, step, &later[nth.min(later.len())..], &|_| {}) else { return false };
+        match one(shared, &cached, &ahead) {
+            (Foreseen::Fresh(_), _) => true,
+            (Foreseen::Restored(_), manifest) => {
+                manifest.iter().for_each(|manifest| ahead.add(manifest));
+                true
+            }
+            _ => false,
+        }
+    })
 }
 
 /// Whether a step is cached: the adapter that knows it, if one does; or why it is not.

@@ -97,7 +97,11 @@ enum Decision<'a> {
 }
 
 /// Runs one step, or finds that it need not run.
-pub fn run(shared: &Shared, step: &Step, later: &[Digest], emit: Emit) -> Outcome {
+pub fn run(shared: &Shared, plan: &Plan, index: usize, later: &[Digest], emit: Emit) -> Outcome {
+    let step = &plan.steps[index];
+    // What later steps of the task left may stay where it is only if they all hit too. One that runs
+    // must find what the steps before it leave, and nothing of its own.
+    let later = if foresee::rest_of_task_hits(shared, plan, index, later) { later } else { &[] };
     let cached = match decide(shared, step, later, emit) {
         Decision::Uncached(why) => return spawn::left_alone(shared, step, why, emit),
         Decision::Cached(cached) => cached,
