@@ -73,7 +73,11 @@ impl Value {
 
     /// The value of a file by its content.
     pub fn content(digest: Digest, executable: bool) -> Value {
-        if executable { Value(*Fields::new("executable").bytes(digest.as_bytes()).digest().as_bytes()) } else { Value(digest.0) }
+        if executable {
+            Value(*Fields::new("executable").bytes(digest.as_bytes()).digest().as_bytes())
+        } else {
+            Value(digest.0)
+        }
     }
 
     /// The value of a symlink by its text.
@@ -146,7 +150,9 @@ impl Pathset {
                 Query::Kind => fields.bytes(b"kind"),
                 Query::Absent => fields.bytes(b"absent"),
                 Query::Link => fields.bytes(b"link"),
-                Query::Listing(except) => fields.bytes(b"listing").list(except.iter().map(|name| name.as_bytes())),
+                Query::Listing(except) => {
+                    fields.bytes(b"listing").list(except.iter().map(|name| name.as_bytes()))
+                }
             };
         }
         fields.list(self.programs.iter().map(String::as_bytes));
@@ -279,7 +285,8 @@ impl Disk<'_> {
         let path = &self.places.absolute(path);
         let Ok(found) = Found::at(path) else { return (None, Value::OTHER) };
         folders.note(portable, found.letter());
-        let unchanged = |stamp: &Stamp| known.filter(|(old, _)| old.as_ref() == Some(stamp)).map(|(_, value)| *value);
+        let unchanged =
+            |stamp: &Stamp| known.filter(|(old, _)| old.as_ref() == Some(stamp)).map(|(_, value)| *value);
         // A stamp that may still hide a change is not handed on, so it is looked at again next time.
         let settled = |stamp: Stamp| stamp.is_settled(now).then_some(stamp);
         match (query, found) {
@@ -304,8 +311,15 @@ impl Disk<'_> {
     }
 
     /// A program found by searching counts by its content, wherever it lies.
-    fn program(&self, name: &str, known: Option<&(Option<Stamp>, Value)>, now: i64) -> (Option<Stamp>, Value) {
-        let Some((path, stamp)) = self.digests.search(self.search, name, &self.places.root) else { return (None, Value::ABSENT) };
+    fn program(
+        &self,
+        name: &str,
+        known: Option<&(Option<Stamp>, Value)>,
+        now: i64,
+    ) -> (Option<Stamp>, Value) {
+        let Some((path, stamp)) = self.digests.search(self.search, name, &self.places.root) else {
+            return (None, Value::ABSENT);
+        };
         match known {
             Some((Some(old), value)) if *old == stamp => (Some(stamp), *value),
             _ => match self.digests.of_file(&path, stamp) {
@@ -394,7 +408,8 @@ impl<'a> FolderCheck<'a> {
         if let Some(letter) = self.seen.get(relative) {
             return *letter;
         }
-        let above = inside.iter().rposition(|byte| *byte == b'/').map_or(b'd', |slash| self.folder(&inside[..slash]));
+        let above =
+            inside.iter().rposition(|byte| *byte == b'/').map_or(b'd', |slash| self.folder(&inside[..slash]));
         let letter = match above {
             b'd' => Found::at(&self.places.root.join(relative)).map_or(b'o', |found| found.letter()),
             b'f' => b'-',
@@ -444,7 +459,8 @@ impl Digests {
     pub fn search(&self, folders: &[PathBuf], name: &str, root: &Path) -> Option<(PathBuf, Stamp)> {
         folders.iter().find_map(|folder| {
             let path = folder.join(name);
-            let stamp = if path.starts_with(root) { executable_at(&path) } else { self.executable_outside(&path) };
+            let stamp =
+                if path.starts_with(root) { executable_at(&path) } else { self.executable_outside(&path) };
             stamp.map(|stamp| (path, stamp))
         })
     }

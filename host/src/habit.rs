@@ -40,7 +40,8 @@ pub fn learn(
         };
         let is_there = ends.get(path).is_some_and(|end| *end != Found::Absent);
         let was_there = change.found != Found::Absent;
-        if was_there && is_there && is_blind(seen) && matches!(change.found, Found::File(_) | Found::Link(_)) {
+        if was_there && is_there && is_blind(seen) && matches!(change.found, Found::File(_) | Found::Link(_))
+        {
             replaced.push(places.portable(path));
         }
         let stale = was_there && !is_there && seen.removed;
@@ -79,7 +80,8 @@ fn is_blind(seen: &Seen) -> bool {
 
 /// Whether the step changed what lies at a path, or anything below it.
 fn is_touched(observed: &Observed, ends: &FxHashMap<PathBuf, Found>, path: &Path) -> bool {
-    let below = observed.paths.range::<Path, _>((std::ops::Bound::Included(path), std::ops::Bound::Unbounded));
+    let below =
+        observed.paths.range::<Path, _>((std::ops::Bound::Included(path), std::ops::Bound::Unbounded));
     below.take_while(|(other, _)| other.starts_with(path)).any(|(other, seen)| {
         seen.change.is_some() && ends.get(other).is_some_and(|end| *end != Found::Absent)
     })
@@ -128,7 +130,8 @@ mod tests {
 
     #[test]
     fn what_is_read_before_or_was_not_there_is_not_replaced() {
-        let read = learned(&[(AccessKind::Read, "dist/x", file(), file()), (WRITE, "dist/x", file(), file())], &[]);
+        let read =
+            learned(&[(AccessKind::Read, "dist/x", file(), file()), (WRITE, "dist/x", file(), file())], &[]);
         assert_eq!(read.replaced, []);
         assert_eq!(learned(&[(WRITE, "dist/x", Found::Absent, file())], &[]).replaced, []);
     }

@@ -80,7 +80,8 @@ impl CacheKey {
         when(self.other_config != then.other_config, MissReason::ConfigChanged);
         if self.declaration != then.declaration {
             let adapter = self.declaration.as_ref().or(then.declaration.as_ref());
-            reasons.push(MissReason::DeclarationChanged(adapter.map_or_else(String::new, |(id, _)| id.clone())));
+            reasons
+                .push(MissReason::DeclarationChanged(adapter.map_or_else(String::new, |(id, _)| id.clone())));
         }
         if self.platform != then.platform {
             reasons.push(MissReason::ProgramChanged(self.platform.clone()));

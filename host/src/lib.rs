@@ -9,20 +9,20 @@ pub mod session;
 pub mod step;
 
 // What the main line calls.
-pub mod report;
-pub mod store;
-pub mod plan;
-pub mod process;
+pub mod adapter;
 pub mod fingerprint;
 pub mod habit;
-pub mod key;
-pub mod settle;
-pub mod rules;
-pub mod tool_state;
-pub mod tree;
-pub mod trace;
 pub mod ipc;
-pub mod adapter;
+pub mod key;
+pub mod plan;
+pub mod process;
+pub mod report;
+pub mod rules;
+pub mod settle;
+pub mod store;
+pub mod tool_state;
+pub mod trace;
+pub mod tree;
 pub mod workspace;
 
 // Ground floor: plain types.

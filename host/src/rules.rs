@@ -52,8 +52,17 @@ impl Rules {
         }
         if let Some(declaration) = evidence.declaration {
             let rule = |rule: &PathRule| Rule::declared(rule, evidence);
-            rules.reads.extend(declaration.ignored_reads.iter().chain(&declaration.cache_dirs).chain(&declaration.generated).map(rule));
-            rules.generated.extend(declaration.generated.iter().map(|rule| Tree::declared(rule, evidence.bases())));
+            rules.reads.extend(
+                declaration
+                    .ignored_reads
+                    .iter()
+                    .chain(&declaration.cache_dirs)
+                    .chain(&declaration.generated)
+                    .map(rule),
+            );
+            rules
+                .generated
+                .extend(declaration.generated.iter().map(|rule| Tree::declared(rule, evidence.bases())));
             rules.writes.extend(declaration.ignored_writes.iter().chain(&declaration.cache_dirs).map(rule));
         }
         rules
@@ -94,7 +103,11 @@ impl Rules {
 
 impl Rule {
     fn told(path: &Path) -> Rule {
-        Rule { tree: Tree::Below(path.to_path_buf()), source: Source::Told, why: "told by the tool".to_owned() }
+        Rule {
+            tree: Tree::Below(path.to_path_buf()),
+            source: Source::Told,
+            why: "told by the tool".to_owned(),
+        }
     }
 
     fn declared(rule: &PathRule, evidence: &Evidence) -> Rule {

@@ -86,7 +86,13 @@ pub fn run(plan: &Plan, shared: &Shared, options: Options, reporter: &mut dyn Re
     exit_code
 }
 
-fn work_off(plan: &Plan, shared: &Shared, later: &[Vec<Digest>], jobs: &Mutex<Receiver<usize>>, wake: &SyncSender<Wake>) {
+fn work_off(
+    plan: &Plan,
+    shared: &Shared,
+    later: &[Vec<Digest>],
+    jobs: &Mutex<Receiver<usize>>,
+    wake: &SyncSender<Wake>,
+) {
     // A reporter that is gone has nobody to tell; the step still runs to its end.
     let emit = |event| drop(wake.send(Wake::Event(event)));
     loop {

@@ -156,7 +156,9 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
 fn drop_implied(inputs: &mut Vec<Input>) {
     let mut telling: FxHashSet<PathBuf> = FxHashSet::default();
     let nothing = InputValue::Known(Value::listing(&Vec::new(), &[]));
-    let tells = |input: &&Input| input.query != Query::Kind && !(matches!(input.query, Query::Listing(_)) && input.value == nothing);
+    let tells = |input: &&Input| {
+        input.query != Query::Kind && !(matches!(input.query, Query::Listing(_)) && input.value == nothing)
+    };
     telling.extend(inputs.iter().filter(tells).map(|input| input.path.clone()));
     inputs.retain(|input| input.query != Query::Kind || !telling.contains(&input.path));
 }
@@ -279,9 +281,11 @@ fn settle_change(
         process: evidence.observed.process(change.pid).to_owned(),
     };
     let overlaps = first_content_read(seen).filter(|read| fate.is_before_change(read)).is_some_and(|read| {
-        let known = matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
+        let known =
+            matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
         // An adapter's word counts as far as it may hide the read.
-        let hidden = || rules.ignores_read(path).is_some_and(|rule| rule.may_hide(evidence, path, &read.found));
+        let hidden =
+            || rules.ignores_read(path).is_some_and(|rule| rule.may_hide(evidence, path, &read.found));
         matches!(read.found, Found::File(_)) && !known && !hidden()
     });
     if let Some(rule) = rules.ignores_write(path) {
@@ -331,7 +335,8 @@ fn was_made_before(evidence: &Evidence, path: &Path, change: &First) -> bool {
     };
     let below = || {
         let after = (Bound::Excluded(path), Bound::Unbounded);
-        let inside = evidence.observed.paths.range::<Path, _>(after).take_while(|(other, _)| other.starts_with(path));
+        let inside =
+            evidence.observed.paths.range::<Path, _>(after).take_while(|(other, _)| other.starts_with(path));
         inside.filter(|(_, seen)| is_file(seen)).any(|(other, _)| (evidence.made_before)(other))
     };
     (evidence.made_before)(path) || (matches!(change.found, Found::Folder(_)) && below())
@@ -355,14 +360,24 @@ fn first_content_read(seen: &Seen) -> Option<&First> {
 
 /// What the step learned from a path: content, absence, kind, link. Listings come later, when all
 /// outputs are known.
-fn settle_reads(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate, settled: &mut Settled) {
+fn settle_reads(
+    evidence: &Evidence,
+    rules: &Rules,
+    path: &Path,
+    seen: &Seen,
+    fate: &Fate,
+    settled: &mut Settled,
+) {
     let firsts = [first_content_read(seen), seen.stat.as_deref(), seen.kind.as_deref(), seen.link.as_deref()];
     let list = seen.list.as_deref().map(|(first, _)| first);
-    let Some(earliest) = firsts.into_iter().chain([list]).flatten().min_by_key(|first| first.order) else { return };
+    let Some(earliest) = firsts.into_iter().chain([list]).flatten().min_by_key(|first| first.order) else {
+        return;
+    };
     if !fate.is_before_change(earliest) {
         return;
     }
-    if let Some(rule) = rules.ignores_read(path).filter(|rule| rule.may_hide(evidence, path, &earliest.found)) {
+    if let Some(rule) = rules.ignores_read(path).filter(|rule| rule.may_hide(evidence, path, &earliest.found))
+    {
         settled.ignored.push(rule.ignored(path, true));
         return;
     }
@@ -389,18 +404,36 @@ fn settle_reads(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fa
     if let Some(first) = link {
         match &first.found {
             Found::Link(text) => {
-                settled.inputs.push(input(evidence, path, Query::Link, InputValue::Known(Value::link(text)), first));
+                settled.inputs.push(input(
+                    evidence,
+                    path,
+                    Query::Link,
+                    InputValue::Known(Value::link(text)),
+                    first,
+                ));
             }
             Found::Absent if fate.change.is_some() => {}
             found => {
                 let query = if *found == Found::Absent { Query::Absent } else { Query::Kind };
-                settled.inputs.push(input(evidence, path, query, InputValue::Known(Value::kind(found)), first));
+                settled.inputs.push(input(
+                    evidence,
+                    path,
+                    query,
+                    InputValue::Known(Value::kind(found)),
+                    first,
+                ));
             }
         }
     }
     if let Some(first) = kind {
         let query = if first.found == Found::Absent { Query::Absent } else { Query::Kind };
-        settled.inputs.push(input(evidence, path, query, InputValue::Known(Value::kind(&first.found)), first));
+        settled.inputs.push(input(
+            evidence,
+            path,
+            query,
+            InputValue::Known(Value::kind(&first.found)),
+            first,
+        ));
     }
 }
 
@@ -434,7 +467,8 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
         let Some((first, names)) = seen.list.as_deref() else { continue };
         let fate = Fate::of(seen, evidence.ends.get(path));
         let zone = evidence.zones.of(path);
-        let counts = matches!(zone, Zone::Workspace | Zone::Outside) || (zone == Zone::Git && Zones::is_git_stamp(path));
+        let counts = matches!(zone, Zone::Workspace | Zone::Outside)
+            || (zone == Zone::Git && Zones::is_git_stamp(path));
         if !matches!(first.found, Found::Folder(_)) || seen.removed || !counts || !rules.input_counts(path) {
             continue;
         }
@@ -444,28 +478,35 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
         }
         let is_own = |name: &OsString| {
             let child = path.join(name);
-            let mut below = touched.range::<&Path, _>(child.as_path()..).take_while(|next| next.starts_with(&child));
+            let mut below =
+                touched.range::<&Path, _>(child.as_path()..).take_while(|next| next.starts_with(&child));
             let change = evidence.observed.seen(&child).and_then(|seen| seen.change.as_ref());
             let is_new = change.is_some_and(|change| change.found == Found::Absent);
             // A name that was there before counts, unless a run of this step had left it: a person's file
             // that the step replaces was seen in the listing, and may be missing next time.
             let is_left = below.any(|next| (evidence.made_before)(next));
             let is_kept = || rules.keeps(&child) && (evidence.made_before)(&child);
-            let is_ignored = || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some();
+            let is_ignored =
+                || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some();
             is_new || is_left || is_ignored() || is_kept()
         };
-        let own_now: BTreeSet<OsString> =
-            touched.range::<&Path, _>(path.as_path()..).skip_while(|next| *next == path).take_while(|next| next.starts_with(path))
-                .filter_map(|next| next.strip_prefix(path).ok()?.components().next())
-                .map(|name| name.as_os_str().to_owned())
-                .collect();
+        let own_now: BTreeSet<OsString> = touched
+            .range::<&Path, _>(path.as_path()..)
+            .skip_while(|next| *next == path)
+            .take_while(|next| next.starts_with(path))
+            .filter_map(|next| next.strip_prefix(path).ok()?.components().next())
+            .map(|name| name.as_os_str().to_owned())
+            .collect();
         let mut except: BTreeSet<OsString> =
             names.iter().map(|(name, _)| name).filter(|name| is_own(name)).cloned().collect();
-        let is_removed = |name: &OsString| evidence.observed.seen(&path.join(name)).is_some_and(|seen| seen.removed);
+        let is_removed =
+            |name: &OsString| evidence.observed.seen(&path.join(name)).is_some_and(|seen| seen.removed);
         if !names.is_empty() && names.iter().all(|(name, _)| is_removed(name)) {
             continue;
         }
-        except.extend(own_now.into_iter().filter(|name| names.binary_search_by(|(other, _)| other.cmp(name)).is_err()));
+        except.extend(
+            own_now.into_iter().filter(|name| names.binary_search_by(|(other, _)| other.cmp(name)).is_err()),
+        );
         let except: Vec<OsString> = except.into_iter().collect();
         let value = Value::listing(names, &except);
         // That the folder is there counts by itself, unless a run of this step made it.

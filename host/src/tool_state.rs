@@ -54,7 +54,9 @@ impl ToolState {
 /// adapter declares as state, is believed to be state.
 pub fn is_in_hidden_folder(root: &Path, path: &Path) -> bool {
     let inside = path.strip_prefix(root).ok().and_then(Path::parent);
-    inside.is_some_and(|folders| folders.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b".")))
+    inside.is_some_and(|folders| {
+        folders.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."))
+    })
 }
 
 #[cfg(test)]
@@ -63,7 +65,11 @@ mod tests {
     use crate::declaration::Base;
 
     fn rules(patterns: &[&str]) -> Vec<PathRule> {
-        let rule = |pattern: &&str| PathRule { base: Base::Workspace, pattern: (*pattern).into(), why: "test".into() };
+        let rule = |pattern: &&str| PathRule {
+            base: Base::Workspace,
+            pattern: (*pattern).into(),
+            why: "test".into(),
+        };
         patterns.iter().map(rule).collect()
     }
 
@@ -84,7 +90,11 @@ mod tests {
             ("/w/web/src/a.ts", false, false, false),
         ] {
             let path = Path::new(path);
-            assert_eq!((state.is_own(path), state.is_generated(path), state.is_kept(path)), (own, generated, kept), "{path:?}");
+            assert_eq!(
+                (state.is_own(path), state.is_generated(path), state.is_kept(path)),
+                (own, generated, kept),
+                "{path:?}"
+            );
         }
     }
 

@@ -76,7 +76,8 @@ impl Tree {
 
 /// A pattern that does not parse matches only itself, literally; the config has been checked before.
 fn glob(pattern: &str) -> GlobMatcher {
-    let build = |pattern: &str| GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
+    let build =
+        |pattern: &str| GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
     let glob = build(pattern).or_else(|_| build(&globset::escape(pattern)));
     glob.expect("an escaped pattern is a valid pattern").compile_matcher()
 }

@@ -74,7 +74,9 @@ impl Zones {
             return Zone::Scratch;
         }
         let in_cache = |home: &PathBuf| HOME_CACHES.iter().any(|cache| path.starts_with(home.join(cache)));
-        if self.temp.iter().any(|temp| path.starts_with(temp)) || self.places.home.as_ref().is_some_and(in_cache) {
+        if self.temp.iter().any(|temp| path.starts_with(temp))
+            || self.places.home.as_ref().is_some_and(in_cache)
+        {
             return Zone::Scratch;
         }
         Zone::Outside
@@ -89,7 +91,8 @@ impl Zones {
 
     /// Whether a path of git's counts when read.
     pub fn is_git_stamp(path: &Path) -> bool {
-        let mut parts = path.components().map(|part| part.as_os_str()).skip_while(|part| *part != ".git").skip(1);
+        let mut parts =
+            path.components().map(|part| part.as_os_str()).skip_while(|part| *part != ".git").skip(1);
         match parts.next() {
             // `.git` itself is a file in worktrees and submodules, and says where the rest is.
             None => true,
@@ -105,7 +108,9 @@ impl Zones {
 fn is_noise(path: &Path) -> bool {
     let mut parts = path.components().map(|part| part.as_os_str()).peekable();
     while let Some(part) = parts.next() {
-        if part == "node-compile-cache" || (part == "node_modules" && parts.peek().is_some_and(|next| *next == ".cache")) {
+        if part == "node-compile-cache"
+            || (part == "node_modules" && parts.peek().is_some_and(|next| *next == ".cache"))
+        {
             return true;
         }
     }
@@ -114,7 +119,9 @@ fn is_noise(path: &Path) -> bool {
 
 fn is_swap_file(name: &OsStr) -> bool {
     let name = name.as_bytes();
-    let vim = name.starts_with(b".") && name.len() > 5 && matches!(&name[name.len() - 4..], b".swp" | b".swo" | b".swx");
+    let vim = name.starts_with(b".")
+        && name.len() > 5
+        && matches!(&name[name.len() - 4..], b".swp" | b".swo" | b".swx");
     vim || name == b"4913" || name.starts_with(b".#") || (name.ends_with(b"~") && name.len() > 1)
 }
 

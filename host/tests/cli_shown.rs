@@ -22,8 +22,14 @@ impl Fixture {
     fn web_on_ui() -> Fixture {
         Fixture::new(&[
             ("package.json", r#"{"name": "root", "private": true, "workspaces": ["packages/*"]}"#),
-            ("overhear.json", r#"{"cache": {"scripts": true}, "scripts": {"build": {"dependsOn": ["^build"]}}}"#),
-            ("packages/ui/package.json", r#"{"name": "ui", "version": "1.0.0", "scripts": {"build": "sh build.sh"}}"#),
+            (
+                "overhear.json",
+                r#"{"cache": {"scripts": true}, "scripts": {"build": {"dependsOn": ["^build"]}}}"#,
+            ),
+            (
+                "packages/ui/package.json",
+                r#"{"name": "ui", "version": "1.0.0", "scripts": {"build": "sh build.sh"}}"#,
+            ),
             ("packages/ui/build.sh", "mkdir -p dist && cat src.txt > dist/out.txt"),
             ("packages/ui/src.txt", "one"),
             (
@@ -38,7 +44,8 @@ impl Fixture {
 
     fn write(&self, path: &str, text: &str) {
         let file = self.dir.path().join(path);
-        std::fs::create_dir_all(file.parent().expect("a file lies in a folder")).expect("folders can be made");
+        std::fs::create_dir_all(file.parent().expect("a file lies in a folder"))
+            .expect("folders can be made");
         std::fs::write(file, text).expect("files can be written");
     }
 
@@ -94,7 +101,9 @@ impl Fixture {
 
 /// Lines without the times in them.
 fn without_times(text: &str) -> Vec<String> {
-    let cut = |line: &str| line.split_once(", ").filter(|(_, rest)| rest.ends_with(" saved")).map(|(first, _)| first.to_owned());
+    let cut = |line: &str| {
+        line.split_once(", ").filter(|(_, rest)| rest.ends_with(" saved")).map(|(first, _)| first.to_owned())
+    };
     text.lines().map(|line| cut(line).unwrap_or_else(|| line.to_owned())).collect()
 }
 
@@ -146,7 +155,8 @@ fn why_tells_what_else_differs_where_the_command_does() {
     fixture.write("packages/web/a.txt", "other");
     let text = fixture.out(&["why", "web#build", "--", "--mode", "x"]);
     let lines: Vec<&str> = text.lines().collect();
-    let expected = ["web#build  miss: the command or its arguments changed", "  also: packages/web/a.txt changed"];
+    let expected =
+        ["web#build  miss: the command or its arguments changed", "  also: packages/web/a.txt changed"];
     assert_eq!(lines, expected);
 }
 
@@ -324,14 +334,20 @@ fn github_actions_gets_folded_groups_and_marks_for_failures() {
     assert_eq!(output.status.code(), Some(3));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let not_cached = "not cached: no adapter knows this command (`overhear why` helps)";
-    assert!(text.contains(&format!("::group::a#say  {not_cached}\nhello\n::endgroup::\na#say  failed: exit code 3\n")), "{text}");
+    assert!(
+        text.contains(&format!(
+            "::group::a#say  {not_cached}\nhello\n::endgroup::\na#say  failed: exit code 3\n"
+        )),
+        "{text}"
+    );
     assert!(text.contains("::error title=a#say::sh -c 'echo hello; exit 3' failed: exit code 3\n"), "{text}");
     assert!(text.contains(&format!("::group::b#say  {not_cached}\nhello\n::endgroup::\n")), "{text}");
 }
 
 #[test]
 fn flags_that_contradict_each_other_are_both_named_and_nothing_runs() {
-    let fixture = Fixture::new(&[("package.json", r#"{"name": "app", "scripts": {"build": "echo x > made"}}"#)]);
+    let fixture =
+        Fixture::new(&[("package.json", r#"{"name": "app", "scripts": {"build": "echo x > made"}}"#)]);
     let pairs: [&[&str]; 9] = [
         &["--quiet", "--verbose"],
         &["--cache", "--no-cache"],
@@ -355,7 +371,8 @@ fn flags_that_contradict_each_other_are_both_named_and_nothing_runs() {
 
 #[test]
 fn a_flag_that_went_to_a_task_that_failed_is_told() {
-    let fixture = Fixture::new(&[("package.json", r#"{"name": "app", "scripts": {"fail": "sh -c 'exit 4' x"}}"#)]);
+    let fixture =
+        Fixture::new(&[("package.json", r#"{"name": "app", "scripts": {"fail": "sh -c 'exit 4' x"}}"#)]);
     let (code, text) = fixture.failure(&["run", "fail", "--log", "labeled"]);
     assert_eq!(code, Some(4));
     let told = "--log came after the task name, so it went to fail; if it was meant for overhear: overhear run --log fail\n";
@@ -376,7 +393,10 @@ fn init_writes_the_order_of_builds_and_nothing_where_none_is_needed() {
     let fixture = Fixture::web_on_ui();
     std::fs::remove_file(fixture.dir.path().join("overhear.json")).expect("it is there");
     let text = fixture.out(&["init"]);
-    assert!(text.contains("build: sh build.sh (2 packages)\n  runs each time: no adapter knows it\n"), "{text}");
+    assert!(
+        text.contains("build: sh build.sh (2 packages)\n  runs each time: no adapter knows it\n"),
+        "{text}"
+    );
     let config: Value = serde_json::from_str(&fixture.read("overhear.json")).expect("it is JSON");
     assert_eq!(config["scripts"], serde_json::json!({"build": {"dependsOn": ["^build"]}}));
     let alone = Fixture::new(&[("package.json", r#"{"name": "app", "scripts": {"build": "vite build"}}"#)]);
@@ -390,7 +410,8 @@ fn carried(runner: &str, files: &[(&str, &str)]) -> (Value, Value, String) {
     files.iter().for_each(|(path, text)| fixture.write(path, text));
     let said = fixture.out(&["init", "--from", runner]);
     let read = |path: &str| {
-        let text = std::fs::read_to_string(fixture.dir.path().join(path)).unwrap_or_else(|_| "null".to_owned());
+        let text =
+            std::fs::read_to_string(fixture.dir.path().join(path)).unwrap_or_else(|_| "null".to_owned());
         let mut value: Value = serde_json::from_str(&text).expect("it is JSON");
         value.as_object_mut().map(|object| object.remove("$schema"));
         value
@@ -427,9 +448,13 @@ fn init_carries_over_nx_json_and_project_json() {
     let project = r#"{"targets": {"check": {"command": "sh check.sh", "dependsOn": ["build"], "options": {"cwd": "packages/web"}},
                                  "e2e": {"executor": "@nx/cypress:cypress"}}}"#;
     let (root, web, said) = carried("nx", &[("nx.json", nx), ("packages/web/project.json", project)]);
-    let build = serde_json::json!({"dependsOn": ["^build"], "output": [{"auto": true}, "dist/"], "cache": true});
+    let build =
+        serde_json::json!({"dependsOn": ["^build"], "output": [{"auto": true}, "dist/"], "cache": true});
     assert_eq!(root, serde_json::json!({"scripts": {"build": build}}));
-    assert_eq!(web, serde_json::json!({"tasks": {"check": {"command": "sh check.sh", "dependsOn": ["build"]}}}));
+    assert_eq!(
+        web,
+        serde_json::json!({"tasks": {"check": {"command": "sh check.sh", "dependsOn": ["build"]}}})
+    );
     assert!(said.contains("web#e2e: executor @nx/cypress:cypress; write the command"), "{said}");
 }
 
@@ -444,7 +469,10 @@ fn init_carries_over_wireit() {
         "env": ["TOKEN"], "cache": true,
     });
     assert_eq!(web, serde_json::json!({"scripts": {"build": build}}));
-    assert!(said.contains(r#"packages/web/package.json: "scripts": {"build": "MODE='x y' sh build.sh"}"#), "{said}");
+    assert!(
+        said.contains(r#"packages/web/package.json: "scripts": {"build": "MODE='x y' sh build.sh"}"#),
+        "{said}"
+    );
 }
 
 #[test]
@@ -472,7 +500,10 @@ fn init_carries_over_lage_without_running_its_config() {
 fn init_carries_over_the_run_block_of_a_vite_config_without_running_it() {
     let vite = "import { defineConfig } from 'vite';\nexport default defineConfig({ run: { tasks: { check: { command: 'sh check.sh', dependsOn: ['build'] } } } });";
     let (_, web, _) = carried("vite-task", &[("packages/web/vite.config.ts", vite)]);
-    assert_eq!(web, serde_json::json!({"tasks": {"check": {"command": "sh check.sh", "dependsOn": ["build"]}}}));
+    assert_eq!(
+        web,
+        serde_json::json!({"tasks": {"check": {"command": "sh check.sh", "dependsOn": ["build"]}}})
+    );
 }
 
 #[test]
@@ -487,12 +518,28 @@ fn init_never_overwrites_a_config() {
 
 #[test]
 fn bash_completes_names_of_tasks_with_colons_in_them() {
-    let fixture = Fixture::new(&[("package.json", r#"{"name": "app", "scripts": {"test:unit": "true", "test:e2e": "true"}}"#)]);
-    let folder = Path::new(env!("CARGO_BIN_EXE_overhear")).parent().expect("it lies in a folder").display().to_string();
+    let fixture = Fixture::new(&[(
+        "package.json",
+        r#"{"name": "app", "scripts": {"test:unit": "true", "test:e2e": "true"}}"#,
+    )]);
+    let folder = Path::new(env!("CARGO_BIN_EXE_overhear"))
+        .parent()
+        .expect("it lies in a folder")
+        .display()
+        .to_string();
     let script = format!(
         "PATH={folder}:$PATH; source <(overhear completions bash); \
          COMP_LINE='overhear run test:' COMP_POINT=18; COMP_WORDS=(overhear run test :) COMP_CWORD=3; _overhear; echo \"${{COMPREPLY[@]}}\""
     );
-    let output = Command::new("bash").args(["-c", &script]).current_dir(fixture.dir.path()).output().expect("bash starts");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "unit e2e\n", "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(fixture.dir.path())
+        .output()
+        .expect("bash starts");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "unit e2e\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -17,7 +17,11 @@ impl Workspace {
     fn new(ask: &str) -> Workspace {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        fs::write(root.join("package.json"), r#"{"name":"web","private":true,"scripts":{"build":"node run.js"}}"#).unwrap();
+        fs::write(
+            root.join("package.json"),
+            r#"{"name":"web","private":true,"scripts":{"build":"node run.js"}}"#,
+        )
+        .unwrap();
         fs::write(root.join("run.js"), "require('./ask.js')\n").unwrap();
         fs::write(root.join("ask.js"), ask).unwrap();
         Workspace { root, _folder: folder }
@@ -47,7 +51,8 @@ impl Workspace {
 
 #[test]
 fn a_variable_that_is_asked_for_by_name_is_served_and_a_hit_depends_on_it() {
-    let web = Workspace::new("console.log(process.env.API_URL, Object.keys(process.env).includes('API_URL'))");
+    let web =
+        Workspace::new("console.log(process.env.API_URL, Object.keys(process.env).includes('API_URL'))");
     web.check(&[("API_URL", "a"), ("OTHER", "1")], "a false", "first run");
     web.check(&[("API_URL", "a"), ("OTHER", "2")], "a false", "fresh");
     web.check(&[("API_URL", "b")], "b false", "API_URL changed");
@@ -86,7 +91,8 @@ fn a_strict_workspace_hides_what_is_not_passed_and_says_who_asked() {
 
 #[test]
 fn a_variable_that_a_shell_script_may_have_unset_is_learned() {
-    let web = Workspace::new("require('child_process').execFileSync('sh', ['nested.sh'], { stdio: 'inherit' })");
+    let web =
+        Workspace::new("require('child_process').execFileSync('sh', ['nested.sh'], { stdio: 'inherit' })");
     fs::write(web.root.join("nested.sh"), "unset API_URL\nnode show.js\n").unwrap();
     fs::write(web.root.join("show.js"), "console.log(process.env.API_URL)").unwrap();
     web.check(&[("API_URL", "a")], "a", "API_URL");
@@ -96,10 +102,13 @@ fn a_variable_that_a_shell_script_may_have_unset_is_learned() {
 
 #[test]
 fn no_value_of_a_variable_is_stored() {
-    let web = Workspace::new("require('fs').writeFileSync('length', String(process.env.SECRET_TOKEN.length))");
+    let web =
+        Workspace::new("require('fs').writeFileSync('length', String(process.env.SECRET_TOKEN.length))");
     let secret = "very-secret-value-83726";
     web.check(&[("SECRET_TOKEN", secret)], "", "first run");
-    for entry in fs::read_dir(web.root.join(".overhear")).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+    for entry in
+        fs::read_dir(web.root.join(".overhear")).unwrap().flatten().filter(|entry| entry.path().is_file())
+    {
         let content = fs::read(entry.path()).unwrap();
         assert!(!content.windows(secret.len()).any(|window| window == secret.as_bytes()), "{entry:?}");
     }

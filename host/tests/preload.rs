@@ -89,7 +89,11 @@ impl Case {
     }
 
     fn node(&self, script: &str) -> Heard {
-        let node = overhear::process::find_program("node".as_ref(), &std::env::var_os("PATH").unwrap(), Path::new("/"));
+        let node = overhear::process::find_program(
+            "node".as_ref(),
+            &std::env::var_os("PATH").unwrap(),
+            Path::new("/"),
+        );
         self.run(&node.expect("node is needed for the tests"), &["-e", script])
     }
 }
@@ -139,7 +143,9 @@ fn a_program_sees_in_its_block_what_was_passed_and_nothing_of_ours() {
 #[test]
 fn a_library_that_somebody_else_preloads_is_loaded_and_seen_as_before() {
     let other = "/usr/lib/x86_64-linux-gnu/libm.so.6";
-    let heard = Case::new().with("LD_PRELOAD", other).shell("environment get LD_PRELOAD API_URL; grep -c libm.so /proc/self/maps");
+    let heard = Case::new()
+        .with("LD_PRELOAD", other)
+        .shell("environment get LD_PRELOAD API_URL; grep -c libm.so /proc/self/maps");
     let lines = heard.lines();
     assert_eq!(&lines[..2], [&*format!("LD_PRELOAD={other}"), SERVED]);
     assert_ne!(lines[2], "0");
@@ -167,8 +173,20 @@ fn a_value_that_is_written_into_changes_for_its_process_only() {
 #[test]
 fn a_program_started_in_any_way_is_overheard() {
     let ways = [
-        "execl", "execl-long", "execlp", "execle", "execv", "execvp", "execvpe", "execve", "execveat", "fexecve",
-        "posix_spawn", "posix_spawnp", "vfork", "many",
+        "execl",
+        "execl-long",
+        "execlp",
+        "execle",
+        "execv",
+        "execvp",
+        "execvpe",
+        "execve",
+        "execveat",
+        "fexecve",
+        "posix_spawn",
+        "posix_spawnp",
+        "vfork",
+        "many",
     ];
     for way in ways {
         let heard = Case::new().c(&[way]);
@@ -258,7 +276,10 @@ fn node_is_served_what_it_asks_for_by_name() {
             Object.keys(process.env).join(), JSON.stringify(process.env).includes('example'))",
     );
     assert_eq!(heard.lines(), ["https://example.test true undefined OVERHEAR,PATH false"]);
-    assert_eq!((heard.asked("API_URL"), heard.asked("OTHER"), heard.asked("NOT_SET")), (Some(true), Some(true), Some(false)));
+    assert_eq!(
+        (heard.asked("API_URL"), heard.asked("OTHER"), heard.asked("NOT_SET")),
+        (Some(true), Some(true), Some(false))
+    );
     assert_eq!(heard.asked("PATH"), None);
     assert_eq!(heard.observed.incomplete, None);
 }

@@ -61,8 +61,15 @@ pub const KEYS: [&str; 5] = [
 /// One thing that is done to the workspace.
 #[derive(Clone, Debug)]
 pub enum Action {
-    Run { task: usize, force: bool },
-    Write { path: String, version: usize, how: How },
+    Run {
+        task: usize,
+        force: bool,
+    },
+    Write {
+        path: String,
+        version: usize,
+        how: How,
+    },
     Touch(String),
     Delete(String),
     Rename(String, String),
@@ -74,9 +81,15 @@ pub enum Action {
     EditOutput(usize, usize),
     Stray(usize),
     Env(usize, Option<usize>),
-    Keys { task: usize, keys: usize },
+    Keys {
+        task: usize,
+        keys: usize,
+    },
     /// Write another version of a script.
-    Script { script: usize, version: usize },
+    Script {
+        script: usize,
+        version: usize,
+    },
     /// Go back to what `src` and `top` were at the beginning.
     Back,
 }
@@ -125,7 +138,11 @@ fn task(random: &mut Random, index: usize, scripts: &mut Vec<[Vec<String>; 2]>) 
         scripts.push([lines, other]);
         format!("TOOL {}", scripts.len() - 1)
     });
-    Task { steps: steps.collect(), depends: index > 0 && !random.one_in(4), keys: if random.one_in(4) { random.below(KEYS.len()) } else { 0 } }
+    Task {
+        steps: steps.collect(),
+        depends: index > 0 && !random.one_in(4),
+        keys: if random.one_in(4) { random.below(KEYS.len()) } else { 0 },
+    }
 }
 
 /// Commands as people write them in scripts.
@@ -197,7 +214,11 @@ fn line(random: &mut Random) -> String {
         25 => format!("mkdirp {}", random.pick(&["dist/empty", "gen/e/f", "dist/sub"])),
         26 => format!("rm {}", target(random)),
         27 => format!("wipe {}", random.pick(&["dist", "gen", "dist/sub", "src/n"])),
-        28 => format!("symlink {} {}", random.pick(&["dist/l", "gen/l", "made"]), random.pick(&["x", "../src/a", "nowhere"])),
+        28 => format!(
+            "symlink {} {}",
+            random.pick(&["dist/l", "gen/l", "made"]),
+            random.pick(&["x", "../src/a", "nowhere"])
+        ),
         29 => format!("temp {}", target(random)),
         30 => format!("rename {} {}", random.pick(&OUTPUTS), random.pick(&OUTPUTS)),
         31 => format!("copy {} {}", random.pick(&INPUTS[..3]), random.pick(&OUTPUTS)),
@@ -244,7 +265,8 @@ fn add_actions(random: &mut Random, tasks: usize, scripts: usize, actions: &mut 
         }
         26 => actions.push(Action::EditOutput(random.below(100), random.below(3))),
         27 => actions.push(Action::Stray(random.below(4))),
-        28 => actions.push(Action::Env(random.below(VARIABLES.len()), (!random.one_in(3)).then(|| random.below(2)))),
+        28 => actions
+            .push(Action::Env(random.below(VARIABLES.len()), (!random.one_in(3)).then(|| random.below(2)))),
         29 => actions.push(Action::Keys { task: random.below(tasks), keys: random.below(KEYS.len()) }),
         30..=31 if scripts > 0 => {
             actions.push(Action::Script { script: random.below(scripts), version: random.below(2) });
@@ -255,6 +277,7 @@ fn add_actions(random: &mut Random, tasks: usize, scripts: usize, actions: &mut 
 }
 
 fn write(random: &mut Random, paths: &[&str]) -> Action {
-    let how = [How::Plain, How::Plain, How::Plain, How::KeepingTime, How::RenamedOver, How::Longer][random.below(6)];
+    let how = [How::Plain, How::Plain, How::Plain, How::KeepingTime, How::RenamedOver, How::Longer]
+        [random.below(6)];
     Action::Write { path: paths[random.below(paths.len())].to_owned(), version: random.below(3), how }
 }

@@ -49,7 +49,8 @@ fn number(name: &str) -> Option<u64> {
 
 fn machine() -> ExitCode {
     let count = number("OVERHEAR_MACHINE_COUNT").unwrap_or(u64::MAX);
-    let seconds = number("OVERHEAR_MACHINE_SECONDS").unwrap_or(if count == u64::MAX { 60 } else { u64::MAX / 4 });
+    let seconds =
+        number("OVERHEAR_MACHINE_SECONDS").unwrap_or(if count == u64::MAX { 60 } else { u64::MAX / 4 });
     let first = number("OVERHEAR_MACHINE_SEED").unwrap_or(1);
     let keep_going = std::env::var_os("OVERHEAR_MACHINE_KEEP_GOING").is_some();
     let base = std::env::temp_dir().join(format!("overhear-machine-{}", std::process::id()));
@@ -96,7 +97,12 @@ fn tell_failure(seed: u64, mut case: Case, at: usize, base: &Path) {
     let wrong = case.actions.iter().find_map(|action| world.act(action).err());
     println!("seed {seed} fails; to repeat it by hand:\n");
     println!("{}\n", world.script.join("\n"));
-    println!("{}\n", wrong.unwrap_or_else(|| "not every time: the shortened sequence passed when it was repeated".to_owned()));
+    println!(
+        "{}\n",
+        wrong.unwrap_or_else(
+            || "not every time: the shortened sequence passed when it was repeated".to_owned()
+        )
+    );
     let kept: PathBuf = base.with_file_name(format!("overhear-machine-seed-{seed}"));
     if std::env::var_os("OVERHEAR_MACHINE_KEEP").is_some() {
         let _ = std::fs::remove_dir_all(&kept);

@@ -25,10 +25,17 @@ pub fn shrink(mut case: Case, fails: impl Fn(&Case) -> bool) -> Case {
 
 fn size(case: &Case) -> usize {
     let lines: usize = case.scripts.iter().flatten().map(Vec::len).sum();
-    case.actions.len() + lines + case.tasks.iter().map(|task| task.steps.len() + usize::from(task.keys > 0)).sum::<usize>()
+    case.actions.len()
+        + lines
+        + case.tasks.iter().map(|task| task.steps.len() + usize::from(task.keys > 0)).sum::<usize>()
 }
 
-fn try_each(case: &mut Case, fails: &dyn Fn(&Case) -> bool, mut count: usize, change: impl Fn(&mut Case, usize)) {
+fn try_each(
+    case: &mut Case,
+    fails: &dyn Fn(&Case) -> bool,
+    mut count: usize,
+    change: impl Fn(&mut Case, usize),
+) {
     while count > 0 {
         count -= 1;
         let mut smaller = case.clone();

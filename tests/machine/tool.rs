@@ -68,15 +68,24 @@ fn operation(words: &[&str], learned: &mut Learned) -> std::io::Result<Option<u8
         "write" => fs::write(path, learned.text(words[1]))?,
         // Depends on nothing that was read: so that the output stays while inputs change.
         "const" => fs::write(path, format!("const {}\n", words[1]))?,
-        "append" => OpenOptions::new().append(true).create(true).open(path)?.write_all(learned.text("+").as_bytes())?,
+        "append" => OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)?
+            .write_all(learned.text("+").as_bytes())?,
         "over" => {
             let beside = path.with_extension("tmp");
             fs::write(&beside, learned.text(words[1]))?;
             fs::rename(&beside, path)?;
         }
-        "exclusive" => OpenOptions::new().write(true).create_new(true).open(path)?.write_all(learned.text("new").as_bytes())?,
+        "exclusive" => OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(path)?
+            .write_all(learned.text("new").as_bytes())?,
         "patch" => {
-            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            let mut file =
+                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
             let mut old = Vec::new();
             file.read_to_end(&mut old)?;
             if old.len() < 60 {

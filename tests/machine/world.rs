@@ -127,9 +127,11 @@ impl<'a> World<'a> {
 
     fn write_config(&mut self) {
         let tasks = self.case.tasks.iter().enumerate().map(|(index, task)| {
-            let commands: Vec<String> = (0..task.steps.len()).map(|step| self.command((index, step))).collect();
+            let commands: Vec<String> =
+                (0..task.steps.len()).map(|step| self.command((index, step))).collect();
             let command = commands.join(" && ").replace('\\', "\\\\").replace('"', "\\\"");
-            let depends = if task.depends { format!(r#", "dependsOn": ["t{}"]"#, index - 1) } else { String::new() };
+            let depends =
+                if task.depends { format!(r#", "dependsOn": ["t{}"]"#, index - 1) } else { String::new() };
             format!(r#""t{index}": {{"command": "{command}"{depends}{}}}"#, KEYS[self.keys[index]])
         });
         let text = format!("{{\"tasks\": {{\n{}\n}}}}\n", tasks.collect::<Vec<_>>().join(",\n"));
@@ -251,7 +253,8 @@ impl<'a> World<'a> {
                 let time = fs::metadata(&absolute).and_then(|meta| meta.modified());
                 self.script.push(format!("[ -e {path} ] && cp -p {path} ../reference"));
                 self.write(path, &text);
-                self.script.push(format!("[ -e ../reference ] && touch -r ../reference {path}; rm -f ../reference"));
+                self.script
+                    .push(format!("[ -e ../reference ] && touch -r ../reference {path}; rm -f ../reference"));
                 if let (Ok(time), Ok(file)) = (time, fs::OpenOptions::new().append(true).open(&absolute)) {
                     let _ = file.set_modified(time);
                 }
@@ -272,7 +275,9 @@ impl<'a> World<'a> {
         let is_output = |path: &&PathBuf| !path.starts_with("src") && !path.starts_with("top");
         let made: Vec<PathBuf> = match which {
             None => made.iter().filter(is_output).cloned().collect(),
-            Some(which) => made.iter().filter(is_output).skip(which % made.len().max(1)).take(1).cloned().collect(),
+            Some(which) => {
+                made.iter().filter(is_output).skip(which % made.len().max(1)).take(1).cloned().collect()
+            }
         };
         for path in made {
             let path = path.display().to_string();
@@ -309,7 +314,8 @@ impl<'a> World<'a> {
                 let (wanted, mut tree, others) = self.run_directly(&before, &chain, &absent);
                 let is_same = difference(&got, &after, &wanted, &tree).is_none();
                 // What other entries of the step left, and a direct run leaves as well, stays.
-                let stays = self.left.iter().filter(|(path, (_, node, _))| wanted_tree.get(*path) == Some(node));
+                let stays =
+                    self.left.iter().filter(|(path, (_, node, _))| wanted_tree.get(*path) == Some(node));
                 for (path, (_, node, _)) in stays {
                     tree.entry(path.clone()).or_insert_with(|| node.clone());
                 }
@@ -338,12 +344,20 @@ impl<'a> World<'a> {
         changes: &Changes,
         reported: &BTreeMap<StepName, Reported>,
     ) -> Result<(), String> {
-        let is_repetition = self.last.as_ref().is_some_and(|last| last.task == task && last.tree == *after) && code == 0;
+        let is_repetition =
+            self.last.as_ref().is_some_and(|last| last.task == task && last.tree == *after) && code == 0;
         // What one task changes and another changes back is no state that a person would call unchanged.
-        let by_task = |path: &PathBuf| changes.iter().filter(|(_, other, _)| other == path).map(|(step, ..)| step.0).collect::<BTreeSet<_>>();
+        let by_task = |path: &PathBuf| {
+            changes
+                .iter()
+                .filter(|(_, other, _)| other == path)
+                .map(|(step, ..)| step.0)
+                .collect::<BTreeSet<_>>()
+        };
         let is_steady = changes.iter().all(|(_, path, node)| node.is_some() && by_task(path).len() == 1);
         let mut wrong = Ok(());
-        if let Some(last) = self.last.as_ref().filter(|last| last.should_hit && is_repetition && is_steady && !force)
+        if let Some(last) =
+            self.last.as_ref().filter(|last| last.should_hit && is_repetition && is_steady && !force)
             && (last.is_repetition || !last.is_shared)
         {
             for (step, reported) in reported {
@@ -383,7 +397,11 @@ impl<'a> World<'a> {
         }
     }
 
-    fn run_overhear(&mut self, task: usize, force: bool) -> Result<(Ended, BTreeMap<StepName, Reported>), String> {
+    fn run_overhear(
+        &mut self,
+        task: usize,
+        force: bool,
+    ) -> Result<(Ended, BTreeMap<StepName, Reported>), String> {
         let program = env!("CARGO_BIN_EXE_overhear");
         let summary = self.base.join("summary.json");
         let _ = fs::remove_file(&summary);
@@ -404,7 +422,8 @@ impl<'a> World<'a> {
         let code = output.status.code().unwrap_or(-1);
         let ended = Ended { out: String::from_utf8_lossy(&output.stdout).into_owned(), err, code };
         let document = fs::read(&summary).map_err(|error| format!("no summary ({error}): {ended:?}"))?;
-        let document: serde_json::Value = serde_json::from_slice(&document).map_err(|error| error.to_string())?;
+        let document: serde_json::Value =
+            serde_json::from_slice(&document).map_err(|error| error.to_string())?;
         let mut reported = BTreeMap::new();
         for step in document["tasks"].as_array().into_iter().flatten() {
             let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
@@ -421,7 +440,11 @@ impl<'a> World<'a> {
             let index = text(&step["task"]).rsplit('t').next().and_then(|number| number.parse().ok());
             let name = (index.ok_or("a task without a number")?, step["step"].as_u64().unwrap_or(0) as usize);
             let is_kept = status == "ran" && refusal.is_empty();
-            let reason = if refusal.is_empty() { reason } else { format!("{reason}, not stored: {}", step["not_stored"]) };
+            let reason = if refusal.is_empty() {
+                reason
+            } else {
+                format!("{reason}, not stored: {}", step["not_stored"])
+            };
             reported.insert(name, Reported { is_hit, is_kept, reason: format!("{status} {reason}") });
         }
         Ok((ended, reported))
@@ -466,7 +489,11 @@ impl<'a> World<'a> {
             let absolute = ws.join(path);
             // Names that a later step of the same task made count as absent too.
             if *made && by.0 == step.0 && by.1 >= step.1 && read_node(&absolute).as_ref() == Some(node) {
-                let _ = if *node == Node::Folder { fs::remove_dir(&absolute) } else { fs::remove_file(&absolute) };
+                let _ = if *node == Node::Folder {
+                    fs::remove_dir(&absolute)
+                } else {
+                    fs::remove_file(&absolute)
+                };
             }
         }
     }
@@ -489,7 +516,9 @@ impl<'a> World<'a> {
 /// All ways to choose some of these, except none; the whole first. Of many only the first are used.
 fn subsets(steps: &[StepName]) -> Vec<Vec<StepName>> {
     let steps = &steps[..steps.len().min(6)];
-    let choose = |bits: usize| steps.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, step)| *step).collect();
+    let choose = |bits: usize| {
+        steps.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, step)| *step).collect()
+    };
     (1..1_usize << steps.len()).rev().map(choose).collect()
 }
 
@@ -502,7 +531,10 @@ fn changes(step: StepName, before: &Tree, after: &Tree) -> Changes {
 
 fn told(reported: &BTreeMap<StepName, Reported>) -> String {
     let lines = reported.iter().map(|((task, step), reported)| {
-        format!("  t{task} step {step}: {}", if reported.is_hit { format!("hit, {}", reported.reason) } else { reported.reason.clone() })
+        format!(
+            "  t{task} step {step}: {}",
+            if reported.is_hit { format!("hit, {}", reported.reason) } else { reported.reason.clone() }
+        )
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -523,7 +555,11 @@ fn difference(got: &Ended, tree: &Tree, wanted: &Ended, wanted_tree: &Tree) -> O
     let show = |node: Option<&Node>| match node {
         None => "nothing".to_owned(),
         Some(Node::File { executable, content }) => {
-            format!("{:?}{}", String::from_utf8_lossy(content), if *executable { " (executable)" } else { "" })
+            format!(
+                "{:?}{}",
+                String::from_utf8_lossy(content),
+                if *executable { " (executable)" } else { "" }
+            )
         }
         Some(other) => format!("{other:?}"),
     };

@@ -11,7 +11,8 @@ use std::process::Command;
 
 /// A task that makes a file, and one that fails; both would be cached.
 fn small() -> World {
-    let world = World::of_cached_scripts(&[("build", "sh build.sh"), ("fail", "sh -c 'cat word.txt; exit 5'")]);
+    let world =
+        World::of_cached_scripts(&[("build", "sh build.sh"), ("fail", "sh -c 'cat word.txt; exit 5'")]);
     world.write("build.sh", "mkdir -p dist\ncat word.txt > dist/word.txt\n");
     world.write("word.txt", "word\n");
     world
@@ -48,10 +49,13 @@ fn as_ordinary_user(world: &World, invocation: Invocation) -> Invocation {
         let top = world.app.parent().unwrap();
         assert!(Command::new("chown").args(["-R", "65534:65534"]).arg(top).status().unwrap().success());
     }
-    let mut invocation = invocation.below("setpriv", &["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+    let mut invocation =
+        invocation.below("setpriv", &["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
     let args: Vec<_> = invocation.command.get_args().map(|arg| arg.to_owned()).collect();
     let mut command = world.command("setpriv");
-    command.args(args.iter().map(|arg| if Path::new(arg) == Path::new(env!("CARGO_BIN_EXE_overhear")) { program.as_os_str() } else { arg }));
+    command.args(args.iter().map(|arg| {
+        if Path::new(arg) == Path::new(env!("CARGO_BIN_EXE_overhear")) { program.as_os_str() } else { arg }
+    }));
     invocation.command = command;
     invocation
 }
@@ -134,7 +138,10 @@ fn an_archive_that_does_not_fit_is_told_and_the_task_succeeds() {
     }
     let world = small();
     // What does not shrink.
-    world.write("build.sh", "mkdir -p dist\ncat word.txt > dist/word.txt\nhead -c 12M /dev/urandom > dist/noise\n");
+    world.write(
+        "build.sh",
+        "mkdir -p dist\ncat word.txt > dist/word.txt\nhead -c 12M /dev/urandom > dist/noise\n",
+    );
     let done = on_a_small_disk(&world, world.task(&["build"]), "0").done();
     assert_eq!(done.code, 0, "{done:?}");
     done.refused("store_failed");

@@ -42,7 +42,8 @@ fn packages(fixture: &Path) -> PathBuf {
         for name in ["package.json", "package-lock.json", ".npmrc"] {
             fs::copy(fixture.join(name), folder.join(name)).unwrap();
         }
-        let args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefer-offline"];
+        let args =
+            ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefer-offline"];
         let done = Command::new("npm").args(args).current_dir(&folder).output().unwrap();
         assert!(done.status.success(), "npm ci failed: {}", String::from_utf8_lossy(&done.stderr));
         fs::write(folder.join("complete"), "").unwrap();

@@ -38,7 +38,11 @@ fn ends_whole(world: &World, signal: i32, to_group: bool) {
     let ended = read_to_end_of(&alive);
     let mut started = world.task(&["build"]).start();
     started.wait_for("up");
-    if to_group { started.signal_group(signal) } else { started.signal(signal) }
+    if to_group {
+        started.signal_group(signal)
+    } else {
+        started.signal(signal)
+    }
     let done = started.done();
     assert_eq!(done.code, 128 + signal, "{done:?}");
     ended.wait("the tree to end");

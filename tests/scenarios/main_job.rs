@@ -94,10 +94,16 @@ fn the_main_job_holds_on_a_generated_app_of_a_hundred_modules() {
     world.remove("src");
     let mut main = String::new();
     for number in 0..100 {
-        world.write(&format!("src/parts/part{number}.js"), &format!("export default 'part {number} of many'\n"));
+        world.write(
+            &format!("src/parts/part{number}.js"),
+            &format!("export default 'part {number} of many'\n"),
+        );
         match number % 10 {
-            0 => main.push_str(&format!("import('./parts/part{number}.js').then((part) => console.log(part))\n")),
-            _ => main.push_str(&format!("import part{number} from './parts/part{number}.js'\nconsole.log(part{number})\n")),
+            0 => main
+                .push_str(&format!("import('./parts/part{number}.js').then((part) => console.log(part))\n")),
+            _ => main.push_str(&format!(
+                "import part{number} from './parts/part{number}.js'\nconsole.log(part{number})\n"
+            )),
         }
     }
     world.write("src/main.jsx", &main);

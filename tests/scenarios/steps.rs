@@ -21,7 +21,10 @@ fn runs(world: &World) -> usize {
 #[test]
 fn an_unknown_script_runs_each_time_and_the_line_says_how_to_have_it_cached() {
     let world = World::of_scripts(&[("build", "node build.js")]);
-    world.write("build.js", "require('fs').writeFileSync('out.txt', require('fs').readFileSync('in.txt', 'utf8') + '!')\n");
+    world.write(
+        "build.js",
+        "require('fs').writeFileSync('out.txt', require('fs').readFileSync('in.txt', 'utf8') + '!')\n",
+    );
     world.write("in.txt", "hello");
     for _ in 0..2 {
         let done = world.run("build");
@@ -63,7 +66,11 @@ fn each_command_of_a_chain_is_cached_by_itself() {
 #[test]
 fn a_build_in_two_parts_is_cached_in_two_parts() {
     let world = World::of(REACT);
-    world.edit("package.json", "\"build\": \"vite build\"", "\"build\": \"vite build --outDir dist/a && vite build --outDir dist/b\"");
+    world.edit(
+        "package.json",
+        "\"build\": \"vite build\"",
+        "\"build\": \"vite build --outDir dist/a && vite build --outDir dist/b\"",
+    );
     assert_eq!(world.run("build").statuses(), ["ran", "ran"]);
     let built = world.tree("dist");
     assert_eq!(world.run("build").statuses(), ["fresh", "fresh"]);
@@ -74,7 +81,10 @@ fn a_build_in_two_parts_is_cached_in_two_parts() {
 
 #[test]
 fn a_failing_command_gives_its_code_and_nothing_is_stored() {
-    let world = World::of_cached_scripts(&[("build", "sh -c 'echo half > out.txt; exit 7'"), ("chain", "false && touch second")]);
+    let world = World::of_cached_scripts(&[
+        ("build", "sh -c 'echo half > out.txt; exit 7'"),
+        ("chain", "false && touch second"),
+    ]);
     for _ in 0..2 {
         let done = world.task(&["build"]).done();
         assert_eq!(done.code, 7, "{done:?}");
@@ -121,7 +131,10 @@ fn of_two_overhears_at_once_one_runs_and_the_other_waits_and_hits() {
 fn a_persons_edit_of_an_output_is_not_overwritten() {
     let world = World::of_cached_scripts(&[("build", "sh gen.sh")]);
     // It writes its file only where there is none.
-    world.write("gen.sh", "cat word.txt > made.tmp\n[ -e made.txt ] || mv made.tmp made.txt\nrm -f made.tmp\n");
+    world.write(
+        "gen.sh",
+        "cat word.txt > made.tmp\n[ -e made.txt ] || mv made.tmp made.txt\nrm -f made.tmp\n",
+    );
     world.write("word.txt", "word\n");
     world.run("build").is("ran");
     assert_eq!(world.read("made.txt"), "word\n");

@@ -34,8 +34,10 @@ fn a_variable_reaches_the_outputs_and_its_value_stays_out_of_the_index() {
     let built = |title| {
         world.run_with("build", &[("VITE_TITLE", title)]);
         let assets = world.tree("dist/assets");
-        assets.values().any(|node| matches!(node, crate::tree::Node::File { bytes, .. }
-            if String::from_utf8_lossy(bytes).contains(title)))
+        assets.values().any(|node| {
+            matches!(node, crate::tree::Node::File { bytes, .. }
+            if String::from_utf8_lossy(bytes).contains(title))
+        })
     };
     assert!(built("first value here"));
     assert!(built("second value here"));

@@ -170,7 +170,8 @@ impl World {
 
     /// Archives that are kept, by path.
     pub fn archives(&self) -> Vec<PathBuf> {
-        let below = |path: PathBuf| fs::read_dir(path).into_iter().flatten().map(|entry| entry.unwrap().path());
+        let below =
+            |path: PathBuf| fs::read_dir(path).into_iter().flatten().map(|entry| entry.unwrap().path());
         below(self.path(".overhear/archives")).flat_map(below).collect()
     }
 
@@ -179,7 +180,8 @@ impl World {
         let names = |path: PathBuf| {
             let archive = zstd::stream::read::Decoder::new(File::open(path).unwrap()).unwrap();
             let mut archive = tar::Archive::new(archive);
-            let paths = archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string());
+            let paths =
+                archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string());
             paths.collect::<Vec<_>>()
         };
         self.archives().into_iter().flat_map(names).collect()
@@ -234,7 +236,10 @@ impl Invocation {
         self.command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         let (send, lines) = channel();
-        for pipe in [Box::new(child.stdout.take().unwrap()) as Box<dyn Read + Send>, Box::new(child.stderr.take().unwrap())] {
+        for pipe in [
+            Box::new(child.stdout.take().unwrap()) as Box<dyn Read + Send>,
+            Box::new(child.stderr.take().unwrap()),
+        ] {
             let send = send.clone();
             std::thread::spawn(move || {
                 BufReader::new(pipe).lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
@@ -291,7 +296,8 @@ impl Started {
 
     /// A signal to the process only.
     pub fn signal(&self, signal: i32) {
-        let status = Command::new("kill").args([format!("-{signal}"), self.pid().to_string()]).status().unwrap();
+        let status =
+            Command::new("kill").args([format!("-{signal}"), self.pid().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
@@ -337,13 +343,17 @@ pub struct Done {
 
 impl Done {
     fn of(output: Output, summary: Option<&Path>) -> Done {
-        let document: Option<Value> = summary.and_then(|path| serde_json::from_slice(&fs::read(path).ok()?).ok());
+        let document: Option<Value> =
+            summary.and_then(|path| serde_json::from_slice(&fs::read(path).ok()?).ok());
         let code = |status: ExitStatus| status.code().or_else(|| status.signal().map(|signal| 128 + signal));
         Done {
             code: code(output.status).unwrap(),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
-            steps: document.as_ref().and_then(|document| document["tasks"].as_array().cloned()).unwrap_or_default(),
+            steps: document
+                .as_ref()
+                .and_then(|document| document["tasks"].as_array().cloned())
+                .unwrap_or_default(),
             engines: document.and_then(|document| document["engines"].as_u64()),
         }
     }

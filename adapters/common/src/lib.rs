@@ -4,8 +4,8 @@
 mod table;
 
 use overhear_adapter::{
-    Adapter, Base, CacheDir, Declaration, Declare, Describe, Description, EnvMode, EnvSelector, Failure, Host,
-    Invocation, Match, PathRule,
+    Adapter, Base, CacheDir, Declaration, Declare, Describe, Description, EnvMode, EnvSelector, Failure,
+    Host, Invocation, Match, PathRule,
 };
 use table::{Command, TOOLS, Tool};
 
@@ -14,7 +14,8 @@ pub struct Common;
 
 impl Adapter for Common {
     fn describe() -> Description {
-        let start = Describe::new("common", env!("CARGO_PKG_VERSION"), "Well-known build, check and test tools");
+        let start =
+            Describe::new("common", env!("CARGO_PKG_VERSION"), "Well-known build, check and test tools");
         let describe = TOOLS.iter().fold(start, |describe, tool| {
             let describe = describe.program(tool.program);
             tool.packages.iter().fold(describe, |describe, package| describe.package(package))
@@ -37,7 +38,9 @@ impl Adapter for Common {
 
     fn declare(call: &Invocation, _: &str, _: &dyn Host) -> Result<Declaration, Failure> {
         let found = find(call).and_then(|tool| Some((tool, tool.command(&call.args)?)));
-        let Some((tool, command)) = found else { return Ok(Declare::unsure("the command is not known").done()) };
+        let Some((tool, command)) = found else {
+            return Ok(Declare::unsure("the command is not known").done());
+        };
         let never = tool.never.iter().find(|(flag, _)| call.args.iter().any(|arg| is_flag(arg, flag)));
         let reason = never.map(|(_, reason)| *reason).or(command.never);
         Ok(match reason {
@@ -65,9 +68,10 @@ impl Tool {
         let is_named = |command: &&Command| match command.name {
             "" => true,
             flag if flag.starts_with('-') => args.iter().any(|arg| is_flag(arg, flag)),
-            word => args.iter().find(|arg| !arg.starts_with('-')).is_some_and(|first| {
-                first == word || command.aliases.contains(&first.as_str())
-            }),
+            word => args
+                .iter()
+                .find(|arg| !arg.starts_with('-'))
+                .is_some_and(|first| first == word || command.aliases.contains(&first.as_str())),
         };
         self.commands.iter().find(is_named)
     }
@@ -84,13 +88,19 @@ fn is_flag(arg: &str, flag: &str) -> bool {
 
 fn cacheable(tool: &Tool) -> Declaration {
     let mut declaration = Declare::cacheable().done();
-    let rule = |pattern: &&str, why: &str| PathRule { base: Base::Package, pattern: (*pattern).into(), why: why.into() };
+    let rule = |pattern: &&str, why: &str| PathRule {
+        base: Base::Package,
+        pattern: (*pattern).into(),
+        why: why.into(),
+    };
     let cache = "what the tool keeps for its own speed";
     declaration.cache_dirs =
         tool.caches.iter().map(|pattern| CacheDir { path: rule(pattern, cache), concurrent: true }).collect();
-    declaration.generated = tool.generated.iter().map(|pattern| rule(pattern, "types that other tools read")).collect();
+    declaration.generated =
+        tool.generated.iter().map(|pattern| rule(pattern, "types that other tools read")).collect();
     let state = tool.state.iter();
-    declaration.state_files = state.map(|pattern| rule(pattern, "by which the tool knows what it did last")).collect();
+    declaration.state_files =
+        state.map(|pattern| rule(pattern, "by which the tool knows what it did last")).collect();
     declaration.inner_disable_cache = tool.starts_inner_server;
     declaration.empty_prefix_is_declared = tool.asks_for_all;
     declaration.env = tool

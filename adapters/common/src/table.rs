@@ -76,7 +76,11 @@ const WEBPACK: &[Command] = &[
     never("serve", &["server", "s", "dev"], SERVES),
     never("watch", &["w"], WATCHES),
     never("preview", &["p"], SERVES),
-    never("info", &["i", "version", "v", "help", "h", "init", "loader", "plugin", "configtest", "t"], FOR_A_PERSON),
+    never(
+        "info",
+        &["i", "version", "v", "help", "h", "init", "loader", "plugin", "configtest", "t"],
+        FOR_A_PERSON,
+    ),
     ends(""),
 ];
 
@@ -95,12 +99,7 @@ pub const TOOLS: &[Tool] = &[
     Tool {
         program: "eslint",
         packages: &["eslint"],
-        never: &[
-            ("--init", ASKS),
-            ("--inspect-config", SERVES),
-            ("--mcp", SERVES),
-            ("--stdin", STDIN),
-        ],
+        never: &[("--init", ASKS), ("--inspect-config", SERVES), ("--mcp", SERVES), ("--stdin", STDIN)],
         caches: &["**/.eslintcache", "**/.cache_*"],
         env: &["ESLINT_*", "NODE_ENV"],
         ..PLAIN
@@ -153,8 +152,22 @@ pub const TOOLS: &[Tool] = &[
         ..PLAIN
     },
     Tool { program: "tsup", packages: &["tsup"], never: WATCH_NEVER, env: NODE_ENV, ..PLAIN },
-    Tool { program: "webpack", packages: &["webpack", "webpack-cli"], commands: WEBPACK, never: WATCH_NEVER, env: NODE_ENV, ..PLAIN },
-    Tool { program: "rspack", packages: &["@rspack/cli"], commands: WEBPACK, never: WATCH_NEVER, env: NODE_ENV, ..PLAIN },
+    Tool {
+        program: "webpack",
+        packages: &["webpack", "webpack-cli"],
+        commands: WEBPACK,
+        never: WATCH_NEVER,
+        env: NODE_ENV,
+        ..PLAIN
+    },
+    Tool {
+        program: "rspack",
+        packages: &["@rspack/cli"],
+        commands: WEBPACK,
+        never: WATCH_NEVER,
+        env: NODE_ENV,
+        ..PLAIN
+    },
     Tool {
         program: "vitest",
         packages: &["vitest"],
@@ -177,7 +190,12 @@ pub const TOOLS: &[Tool] = &[
             ("--changed", BY_HISTORY),
             ("--standalone", SERVES),
         ],
-        caches: &["node_modules/.vite", "node_modules/.vite-temp", "node_modules/.vitest", "node_modules/.vitest-temp"],
+        caches: &[
+            "node_modules/.vite",
+            "node_modules/.vite-temp",
+            "node_modules/.vitest",
+            "node_modules/.vitest-temp",
+        ],
         env: &["CI", "NODE_ENV", "VITE_*", "VITEST_*"],
         starts_inner_server: true,
         ..PLAIN

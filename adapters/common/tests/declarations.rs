@@ -56,7 +56,11 @@ fn builds_checks_and_tests_are_cacheable() {
     ];
     for (program, package, args, subcommand) in cases {
         let (name, declaration) = declared(program, Some(package), args).expect(program);
-        assert_eq!((name.as_str(), declaration.verdict), (subcommand, Verdict::Cacheable), "{program} {args}");
+        assert_eq!(
+            (name.as_str(), declaration.verdict),
+            (subcommand, Verdict::Cacheable),
+            "{program} {args}"
+        );
     }
     let (name, declaration) = declared("node", None, "--import tsx --test test/a.js").expect("node --test");
     assert_eq!((name.as_str(), declaration.verdict), ("--test", Verdict::Cacheable));

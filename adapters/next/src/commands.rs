@@ -102,20 +102,30 @@ impl App {
             (true, _) => (".next".to_owned(), Some(given)),
             (false, _) => (given, None),
         };
-        let Some(folder) = paths::join(&self.root, &dist).filter(|folder| !paths::is_within(&self.root, folder)) else {
-            return self.advise("distDir", &format!("{dist} is not inside the workspace"), "the trace decides");
+        let Some(folder) =
+            paths::join(&self.root, &dist).filter(|folder| !paths::is_within(&self.root, folder))
+        else {
+            return self.advise(
+                "distDir",
+                &format!("{dist} is not inside the workspace"),
+                "the trace decides",
+            );
         };
         for (name, why) in OWN {
             self.add(|declare| declare.cache_dir(format!("{folder}/{name}"), why));
         }
         match subcommand {
             "build" => {
-                self.add(|declare| declare.output(&folder, "distDir, which Next empties but for its own files"));
+                self.add(|declare| {
+                    declare.output(&folder, "distDir, which Next empties but for its own files")
+                });
                 if let Some(site) = site.and_then(|site| paths::join(&self.root, &site)) {
                     self.add(|declare| declare.output(site, "the exported site, which Next empties first"));
                 }
             }
-            "typegen" => self.add(|declare| declare.generated(format!("{folder}/types"), "types of the routes")),
+            "typegen" => {
+                self.add(|declare| declare.generated(format!("{folder}/types"), "types of the routes"))
+            }
             _ => {}
         }
         if let Some(types) = paths::join(&self.root, "next-env.d.ts") {

@@ -51,7 +51,8 @@ impl Adapter for Next {
         if args.has("help") || args.has("version") {
             return Match::No;
         }
-        let known = ["build", "typegen", "lint", "start", "info", "telemetry", "analyze", "upgrade", "internal"];
+        let known =
+            ["build", "typegen", "lint", "start", "info", "telemetry", "analyze", "upgrade", "internal"];
         let first = args.words.first().map_or("dev", String::as_str);
         let name = match first {
             "experimental-analyze" => "analyze",

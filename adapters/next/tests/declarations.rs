@@ -63,7 +63,9 @@ fn each_subcommand_is_recognised() {
 
 #[test]
 fn servers_and_what_concerns_this_machine_are_never_cached_and_ask_nothing() {
-    for args in ["", "dev", "start", "info", "telemetry", "analyze", "upgrade", "build --experimental-cpu-prof"] {
+    for args in
+        ["", "dev", "start", "info", "telemetry", "analyze", "upgrade", "build --experimental-cpu-prof"]
+    {
         let host = FakeHost::new();
         let declaration = declare(&call("16.4.6", args), &host);
         assert!(matches!(declaration.verdict, Verdict::Uncacheable(_)), "{args}");
@@ -89,7 +91,12 @@ fn the_config_and_the_folder_move_the_outputs() {
     let cases: &[(&str, &str, &[&str], &str)] = &[
         ("build", r#"{"distDir": "build"}"#, &["apps/web/build"], "apps/web/build/cache"),
         ("build", r#"{"output": "export"}"#, &["apps/web/.next", "apps/web/out"], "apps/web/.next/cache"),
-        ("build", r#"{"output": "export", "distDir": "www"}"#, &["apps/web/.next", "apps/web/www"], "apps/web/.next/cache"),
+        (
+            "build",
+            r#"{"output": "export", "distDir": "www"}"#,
+            &["apps/web/.next", "apps/web/www"],
+            "apps/web/.next/cache",
+        ),
         ("build", r#"{"output": "standalone"}"#, &["apps/web/.next"], "apps/web/.next/cache"),
         ("build site", "{}", &["apps/web/site/.next"], "apps/web/site/.next/cache"),
         ("typegen", "{}", &[], "apps/web/.next/cache"),
@@ -124,9 +131,16 @@ fn what_is_not_known_is_advice_and_the_default_holds() {
 #[test]
 fn other_versions_are_beyond_its_knowledge() {
     for version in ["14.2.0", "17.0.0", ""] {
-        assert!(matches!(declare(&call(version, "build"), &FakeHost::new()).verdict, Verdict::Unsure(_)), "{version}");
+        assert!(
+            matches!(declare(&call(version, "build"), &FakeHost::new()).verdict, Verdict::Unsure(_)),
+            "{version}"
+        );
     }
     for version in ["15.5.0", "16.4.6"] {
-        assert_eq!(declare(&call(version, "build"), &FakeHost::new()).verdict, Verdict::Cacheable, "{version}");
+        assert_eq!(
+            declare(&call(version, "build"), &FakeHost::new()).verdict,
+            Verdict::Cacheable,
+            "{version}"
+        );
     }
 }

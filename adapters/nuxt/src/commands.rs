@@ -64,7 +64,8 @@ impl App {
     }
 
     fn read_config(&mut self, call: &Invocation, host: &dyn Host) {
-        let mut names = CONFIG_ENDS.iter().filter_map(|end| paths::join(&self.root, &format!("nuxt.config.{end}")));
+        let mut names =
+            CONFIG_ENDS.iter().filter_map(|end| paths::join(&self.root, &format!("nuxt.config.{end}")));
         let found = if self.root == call.package_dir {
             names.find(|path| call.config_files.contains(path))
         } else {
@@ -103,7 +104,10 @@ impl App {
     fn build_folder(&mut self) {
         let Some(folder) = self.folder("buildDir", ".nuxt") else { return };
         self.add(|declare| {
-            declare.generated(&folder, "buildDir: types and templates that Nuxt writes anew, and other tools read")
+            declare.generated(
+                &folder,
+                "buildDir: types and templates that Nuxt writes anew, and other tools read",
+            )
         });
         for name in OWN {
             self.add(|declare| declare.cache_dir(format!("{folder}/{name}"), "Nuxt builds there on its way"));
@@ -115,12 +119,15 @@ impl App {
 
     fn results(&mut self, subcommand: &str) {
         // Other presets put the result elsewhere; then the trace decides.
-        let is_default = matches!(self.config.at("nitro.preset").text(), Ok(None | Some("node-server" | "static")));
+        let is_default =
+            matches!(self.config.at("nitro.preset").text(), Ok(None | Some("node-server" | "static")));
         if let Some(folder) = self.folder("nitro.output.dir", ".output").filter(|_| is_default) {
             self.add(|declare| declare.output(folder, "the built server and site, which Nuxt empties first"));
         }
         if let Some(link) = paths::join(&self.root, "dist").filter(|_| subcommand == "generate") {
-            self.add(|declare| declare.ignore_reads(link, "a link to the generated site, which Nuxt only makes"));
+            self.add(|declare| {
+                declare.ignore_reads(link, "a link to the generated site, which Nuxt only makes")
+            });
         }
     }
 

@@ -36,7 +36,9 @@ impl Adapter for Nuxt {
         }
         let name = match args.words.first().map(String::as_str) {
             Some("build") if args.has("prerender") => "generate",
-            Some(name @ ("build" | "generate" | "prepare" | "typecheck" | "preview" | "start" | "analyze")) => name,
+            Some(
+                name @ ("build" | "generate" | "prepare" | "typecheck" | "preview" | "start" | "analyze"),
+            ) => name,
             Some("dev") => "dev",
             _ => "other",
         };

@@ -71,9 +71,15 @@ fn a_build_has_its_output_and_its_generated_types() {
     assert_eq!(patterns(&declaration.outputs), ["apps/web/.output"]);
     assert_eq!(patterns(&declaration.generated), ["apps/web/.nuxt"]);
     let caches: Vec<&str> = declaration.cache_dirs.iter().map(|dir| dir.path.pattern.as_str()).collect();
-    assert!(caches.contains(&"apps/web/.nuxt/dist") && caches.contains(&"apps/web/.nuxt/prerender"), "{caches:?}");
+    assert!(
+        caches.contains(&"apps/web/.nuxt/dist") && caches.contains(&"apps/web/.nuxt/prerender"),
+        "{caches:?}"
+    );
     for prefix in ["NUXT_", "NITRO_"] {
-        assert!(declaration.env.iter().any(|rule| rule.selector == EnvSelector::Prefix(prefix.into())), "{prefix}");
+        assert!(
+            declaration.env.iter().any(|rule| rule.selector == EnvSelector::Prefix(prefix.into())),
+            "{prefix}"
+        );
     }
     for args in ["prepare", "typecheck"] {
         assert_eq!(patterns(&with_config(args, "{}").outputs), Vec::<&str>::new(), "{args}");
@@ -104,6 +110,9 @@ fn what_is_not_known_is_advice_and_the_default_holds() {
 #[test]
 fn other_versions_are_beyond_its_knowledge() {
     for version in ["2.17.0", "5.0.0", ""] {
-        assert!(matches!(declare(&call(version, "build"), &FakeHost::new()).verdict, Verdict::Unsure(_)), "{version}");
+        assert!(
+            matches!(declare(&call(version, "build"), &FakeHost::new()).verdict, Verdict::Unsure(_)),
+            "{version}"
+        );
     }
 }

@@ -3,8 +3,14 @@
 
 use overhear_adapter::{Args, Config, Declaration, Declare, EntryKind, Host, Invocation, paths};
 
-const VITE_CONFIGS: &[&str] =
-    &["vite.config.js", "vite.config.mjs", "vite.config.ts", "vite.config.cjs", "vite.config.mts", "vite.config.cts"];
+const VITE_CONFIGS: &[&str] = &[
+    "vite.config.js",
+    "vite.config.mjs",
+    "vite.config.ts",
+    "vite.config.cjs",
+    "vite.config.mts",
+    "vite.config.cts",
+];
 
 /// What to believe of `vite build`.
 pub fn build(call: &Invocation, args: &Args, host: &dyn Host) -> Declaration {
@@ -14,9 +20,11 @@ pub fn build(call: &Invocation, args: &Args, host: &dyn Host) -> Declaration {
     };
     let mut declare = kit.common();
     if let Some(folder) = &kit.out_dir {
-        declare = declare.output(format!("{folder}/output"), "the built site, from which `vite preview` serves");
+        declare =
+            declare.output(format!("{folder}/output"), "the built site, from which `vite preview` serves");
         for temporary in ["adapter-*", "*-tmp"] {
-            declare = declare.cache_dir(format!("{folder}/{temporary}"), "adapters bundle there on their way");
+            declare =
+                declare.cache_dir(format!("{folder}/{temporary}"), "adapters bundle there on their way");
         }
     }
     if let Some(target) = kit.target() {
@@ -56,7 +64,8 @@ impl<'a> Kit<'a> {
         let version = host.resolve_package("@sveltejs/kit").and_then(|package| package.version);
         let version = version.ok_or("@sveltejs/kit is not installed for this package")?;
         let root = match args.words.get(1).filter(|_| call.program == "vite") {
-            Some(word) => paths::join(&call.cwd, word).ok_or_else(|| format!("the root {word} is outside the workspace"))?,
+            Some(word) => paths::join(&call.cwd, word)
+                .ok_or_else(|| format!("the root {word} is outside the workspace"))?,
             None => call.cwd.clone(),
         };
         let vite = vite_config(&root, call, args, host)?;
@@ -108,7 +117,8 @@ impl<'a> Kit<'a> {
         };
         self.out_dir = paths::join(&self.root, &given).filter(|folder| !paths::is_within(&self.root, folder));
         if self.out_dir.is_none() {
-            self.unknown.push(("kit.outDir", format!("{given} is not a folder of its own inside the workspace")));
+            self.unknown
+                .push(("kit.outDir", format!("{given} is not a folder of its own inside the workspace")));
         }
     }
 
@@ -128,11 +138,13 @@ impl<'a> Kit<'a> {
         }
         if let Some(folder) = paths::join(&self.root, "node_modules/$app") {
             // Version 3; nobody else writes there.
-            declare = declare.generated(folder, "types and compiler options that SvelteKit writes for other tools");
+            declare =
+                declare.generated(folder, "types and compiler options that SvelteKit writes for other tools");
         }
         for modules in node_modules(&self.root, self.host) {
             declare = declare.cache_dir(format!("{modules}/.vite"), "prebundled dependencies");
-            declare = declare.cache_dir(format!("{modules}/.vite-temp"), "vite bundles its config there and deletes it");
+            declare = declare
+                .cache_dir(format!("{modules}/.vite-temp"), "vite bundles its config there and deletes it");
         }
         for (field, reason) in &self.unknown {
             declare = declare.not_known(field, reason, "the default is taken", self.file.as_deref());
@@ -148,8 +160,13 @@ impl<'a> Kit<'a> {
                 prefix => declare.track_prefix(prefix, "SvelteKit puts these into pages"),
             },
             Err(reason) => {
-                let declare = declare.not_known(field, &reason, "name the variables in \"env\"", self.file.as_deref());
-                if default.is_empty() { declare } else { declare.track_prefix(default, "SvelteKit puts these into pages") }
+                let declare =
+                    declare.not_known(field, &reason, "name the variables in \"env\"", self.file.as_deref());
+                if default.is_empty() {
+                    declare
+                } else {
+                    declare.track_prefix(default, "SvelteKit puts these into pages")
+                }
             }
         }
     }
@@ -165,9 +182,10 @@ impl<'a> Kit<'a> {
 /// The text of vite's config, by the rules of vite.
 fn vite_config(root: &str, call: &Invocation, args: &Args, host: &dyn Host) -> Result<String, String> {
     let file = match args.value("config") {
-        Some(path) => {
-            Some(paths::join(&call.cwd, path).ok_or_else(|| format!("--config {path} is outside the workspace"))?)
-        }
+        Some(path) => Some(
+            paths::join(&call.cwd, path)
+                .ok_or_else(|| format!("--config {path} is outside the workspace"))?,
+        ),
         None => {
             let mut candidates = VITE_CONFIGS.iter().filter_map(|name| paths::join(root, name));
             if root == call.package_dir {
@@ -177,7 +195,8 @@ fn vite_config(root: &str, call: &Invocation, args: &Args, host: &dyn Host) -> R
             }
         }
     };
-    let is_script = |file: &String| [".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"].iter().any(|end| file.ends_with(end));
+    let is_script =
+        |file: &String| [".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"].iter().any(|end| file.ends_with(end));
     Ok(file.filter(is_script).and_then(|file| host.read_text(&file)).unwrap_or_default())
 }
 
@@ -201,7 +220,9 @@ fn node_modules(from: &str, host: &dyn Host) -> Vec<String> {
     let mut folder = Some(from);
     while let Some(here) = folder {
         let candidate = paths::join(here, "node_modules");
-        found.extend(candidate.filter(|path| matches!(host.kind(path), Some(EntryKind::Dir | EntryKind::Symlink))));
+        found.extend(
+            candidate.filter(|path| matches!(host.kind(path), Some(EntryKind::Dir | EntryKind::Symlink))),
+        );
         folder = paths::parent(here);
     }
     found

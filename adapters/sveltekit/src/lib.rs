@@ -8,10 +8,18 @@ use overhear_adapter::{
     Adapter, Args, Base, Declaration, Declare, Describe, Description, Failure, Host, Invocation, Match,
 };
 
-const SWITCHES: &[&str] = &["app", "clearScreen", "emptyOutDir", "force", "help", "profile", "version", "watch"];
+const SWITCHES: &[&str] =
+    &["app", "clearScreen", "emptyOutDir", "force", "help", "profile", "version", "watch"];
 
-const ALIASES: &[(&str, &str)] =
-    &[("c", "config"), ("d", "debug"), ("h", "help"), ("l", "logLevel"), ("m", "mode"), ("v", "version"), ("w", "watch")];
+const ALIASES: &[(&str, &str)] = &[
+    ("c", "config"),
+    ("d", "debug"),
+    ("h", "help"),
+    ("l", "logLevel"),
+    ("m", "mode"),
+    ("v", "version"),
+    ("w", "watch"),
+];
 
 /// The adapter.
 pub struct SvelteKit;
@@ -50,9 +58,11 @@ impl Adapter for SvelteKit {
     fn declare(call: &Invocation, subcommand: &str, host: &dyn Host) -> Result<Declaration, Failure> {
         let args = parse(&call.args);
         Ok(match subcommand {
-            _ if args.has("watch") => {
-                Declare::uncacheable(format!("{} {subcommand} --watch runs until it is stopped", call.program)).done()
-            }
+            _ if args.has("watch") => Declare::uncacheable(format!(
+                "{} {subcommand} --watch runs until it is stopped",
+                call.program
+            ))
+            .done(),
             "build" => kit::build(call, &args, host),
             _ => kit::sync(call, &args, host),
         })

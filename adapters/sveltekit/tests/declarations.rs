@@ -7,7 +7,8 @@ use overhear_adapter_sveltekit::SvelteKit;
 
 const WEB: &str = "apps/web";
 const APP: &str = "apps/web/node_modules/$app";
-const PLUGIN: &str = "import { sveltekit } from '@sveltejs/kit/vite'; export default { plugins: [sveltekit()] }";
+const PLUGIN: &str =
+    "import { sveltekit } from '@sveltejs/kit/vite'; export default { plugins: [sveltekit()] }";
 
 fn call(program: &str, args: &str, config_files: &[&str]) -> Invocation {
     let package = if program == "vite" { "vite" } else { "@sveltejs/kit" };
@@ -85,7 +86,10 @@ fn a_build_has_its_outputs_its_generated_files_and_its_caches() {
     assert_eq!(patterns(&declaration.outputs), ["apps/web/.svelte-kit/output", "apps/web/build"]);
     assert_eq!(env(&declaration), ["NODE_ENV", "VITE_*", "PUBLIC_*"]);
     let caches: Vec<&str> = declaration.cache_dirs.iter().map(|dir| dir.path.pattern.as_str()).collect();
-    assert!(caches.contains(&"node_modules/.vite-temp") && caches.contains(&"apps/web/.svelte-kit/adapter-*"), "{caches:?}");
+    assert!(
+        caches.contains(&"node_modules/.vite-temp") && caches.contains(&"apps/web/.svelte-kit/adapter-*"),
+        "{caches:?}"
+    );
     assert_eq!(codes(&declaration), Vec::<&str>::new());
 }
 
@@ -115,10 +119,14 @@ fn what_is_not_known_is_advice_and_the_default_holds() {
     assert_eq!(declaration.verdict, Verdict::Cacheable);
     assert_eq!(patterns(&declaration.generated), ["apps/web/.svelte-kit", APP]);
     assert_eq!(env(&declaration), ["NODE_ENV", "VITE_*", "PUBLIC_*"]);
-    assert_eq!(codes(&declaration), ["kit-env-publicprefix-not-known", "kit-env-privateprefix-not-known", "kit-outdir-not-known"]);
-    let inline = FakeHost::new()
-        .package("@sveltejs/kit", "3.2.0")
-        .file("apps/web/vite.config.ts", "import { sveltekit } from '@sveltejs/kit/vite'; sveltekit({ outDir: 'x' })");
+    assert_eq!(
+        codes(&declaration),
+        ["kit-env-publicprefix-not-known", "kit-env-privateprefix-not-known", "kit-outdir-not-known"]
+    );
+    let inline = FakeHost::new().package("@sveltejs/kit", "3.2.0").file(
+        "apps/web/vite.config.ts",
+        "import { sveltekit } from '@sveltejs/kit/vite'; sveltekit({ outDir: 'x' })",
+    );
     let declaration = declare(&call("vite", "build", &["vite.config.ts"]), &inline);
     assert_eq!(codes(&declaration), ["kit-not-known"]);
     for out_dir in [".", "..", "/abs"] {
@@ -135,8 +143,14 @@ fn what_is_no_app_of_a_known_version_is_left_to_the_adapter_of_vite() {
     let cases = [
         ("not installed", FakeHost::new().file("apps/web/vite.config.ts", PLUGIN)),
         ("another package's", other.package("@sveltejs/kit", "2.70.4")),
-        ("version 1", FakeHost::new().file("apps/web/vite.config.ts", PLUGIN).package("@sveltejs/kit", "1.0.0")),
-        ("version 4", FakeHost::new().file("apps/web/vite.config.ts", PLUGIN).package("@sveltejs/kit", "4.0.0")),
+        (
+            "version 1",
+            FakeHost::new().file("apps/web/vite.config.ts", PLUGIN).package("@sveltejs/kit", "1.0.0"),
+        ),
+        (
+            "version 4",
+            FakeHost::new().file("apps/web/vite.config.ts", PLUGIN).package("@sveltejs/kit", "4.0.0"),
+        ),
     ];
     for (what, host) in cases {
         assert!(matches!(declare(&call, &host).verdict, Verdict::Unsure(_)), "{what}");

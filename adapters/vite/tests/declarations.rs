@@ -142,7 +142,10 @@ fn without_knowing_the_prefixes_a_build_before_vite_8_is_not_cached() {
         r#"{"$unknown": "a call"}"#,
     ] {
         let before = with_config("7.3.8", "build", config).verdict;
-        assert!(matches!(&before, Verdict::Unsure(reason) if reason.contains("envPrefix")), "{config}: {before:?}");
+        assert!(
+            matches!(&before, Verdict::Unsure(reason) if reason.contains("envPrefix")),
+            "{config}: {before:?}"
+        );
         assert_eq!(with_config("8.3.8", "build", config).verdict, Verdict::Cacheable, "{config}");
     }
 }

@@ -25,7 +25,8 @@ unsafe fn with_own(env: Texts, run: &dyn Fn(Texts) -> c_int) -> c_int {
         return run(env);
     };
     let loader_before = outgoing.loader.map_or(&[][..], |(_, value)| value);
-    let texts = ENV_LOADER.len() + loader_before.len() + library.len() + ENV_HANDLE.len() + TEXT_BYTES_MAX + 6;
+    let texts =
+        ENV_LOADER.len() + loader_before.len() + library.len() + ENV_HANDLE.len() + TEXT_BYTES_MAX + 6;
     let words = outgoing.count + 3 + texts.div_ceil(WORD);
     let mut on_stack = MaybeUninit::<[usize; STACK_WORDS]>::uninit();
     let mut mapped = None;

@@ -7,7 +7,9 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use overhear_trace_abi::handle::{Handle, Hidden, TEXT_BYTES_MAX};
 use overhear_trace_abi::table::Table;
-use overhear_trace_abi::{LOG_BYTES, Log, NAME_BYTES_MAX, NAMES_BYTES, PROBE_LOST, Slot, VARIABLES_MAX, hash};
+use overhear_trace_abi::{
+    LOG_BYTES, Log, NAME_BYTES_MAX, NAMES_BYTES, PROBE_LOST, Slot, VARIABLES_MAX, hash,
+};
 
 /// Probes for a free place; a log so full that more are needed counts as full.
 const PROBES_MAX: u64 = 64;

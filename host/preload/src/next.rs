@@ -77,7 +77,9 @@ functions! {
 fn dlsym() -> Option<Dlsym> {
     let address: *mut c_void;
     // SAFETY: reads the word defined above.
-    unsafe { core::arch::asm!("mov {}, [rip + overhear_dlsym]", out(reg) address, options(readonly, nostack)) };
+    unsafe {
+        core::arch::asm!("mov {}, [rip + overhear_dlsym]", out(reg) address, options(readonly, nostack))
+    };
     // SAFETY: the loader put the function's address there, or null.
     (!address.is_null()).then(|| unsafe { core::mem::transmute::<*mut c_void, Dlsym>(address) })
 }

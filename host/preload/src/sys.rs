@@ -76,7 +76,8 @@ pub fn map_file(fd: isize, shared: usize, own: usize) -> Option<*mut u8> {
     unsafe {
         let base = mapped(call(SYS_MMAP, [0, shared + own, flags, MAP_SHARED, fd as usize, 0]))?;
         let over = base.add(shared) as usize;
-        if mapped(call(SYS_MMAP, [over, own, flags, MAP_PRIVATE | MAP_FIXED, fd as usize, shared])).is_none() {
+        if mapped(call(SYS_MMAP, [over, own, flags, MAP_PRIVATE | MAP_FIXED, fd as usize, shared])).is_none()
+        {
             unmap(base, shared + own);
             return None;
         }

@@ -62,36 +62,61 @@ fn carry_out(store: &Store, what: &What, size_max: u64) -> Result<i32, Problems>
     match what {
         What::Stat => {
             let stat = store.stat().map_err(problem)?;
-            report::print(&format!("{} entries, {} archives, {}\n", stat.entries, stat.archives, size(stat.archive_bytes)));
+            report::print(&format!(
+                "{} entries, {} archives, {}\n",
+                stat.entries,
+                stat.archives,
+                size(stat.archive_bytes)
+            ));
         }
         What::List => {
             for entry in store.list().map_err(problem)? {
                 let id = &entry.fingerprint[..12];
-                report::print(&format!("{id}  {:>9}  {:>8} ms  {}\n", size(entry.bytes), entry.took_ms, entry.task));
+                report::print(&format!(
+                    "{id}  {:>9}  {:>8} ms  {}\n",
+                    size(entry.bytes),
+                    entry.took_ms,
+                    entry.task
+                ));
             }
         }
         What::Clean { task, package } => {
             let is_meant = |name: &str| {
                 task.as_ref().is_none_or(|task| task == name)
-                    && package.as_ref().is_none_or(|package| name.rsplit_once('#').is_some_and(|(of, _)| of == package))
+                    && package
+                        .as_ref()
+                        .is_none_or(|package| name.rsplit_once('#').is_some_and(|(of, _)| of == package))
             };
             let removed = store.clean(&is_meant).map_err(problem)?;
-            report::print(&format!("removed {} archives, {}\n", removed.archives, size(removed.archive_bytes)));
+            report::print(&format!(
+                "removed {} archives, {}\n",
+                removed.archives,
+                size(removed.archive_bytes)
+            ));
         }
         What::Gc { max_size } => {
             let size_max = match max_size {
                 Some(text) => crate::workspace::size_in_bytes(text).ok_or_else(|| {
-                    Problem::new(format!("`{text}` is no size")).help("write a number and a unit, e.g. 500MB or 10GB")
+                    Problem::new(format!("`{text}` is no size"))
+                        .help("write a number and a unit, e.g. 500MB or 10GB")
                 })?,
                 None => size_max,
             };
             let removed = store.shrink(size_max).map_err(problem)?;
-            report::print(&format!("removed {} archives, {}\n", removed.archives, size(removed.archive_bytes)));
+            report::print(&format!(
+                "removed {} archives, {}\n",
+                removed.archives,
+                size(removed.archive_bytes)
+            ));
         }
         What::Verify => {
             let verified = store.verify().map_err(problem)?;
             verified.damaged.iter().for_each(|line| report::print(&format!("damaged and removed: {line}\n")));
-            report::print(&format!("{} entries are sound, {} were damaged\n", verified.sound, verified.damaged.len()));
+            report::print(&format!(
+                "{} entries are sound, {} were damaged\n",
+                verified.sound,
+                verified.damaged.len()
+            ));
             return Ok(i32::from(!verified.damaged.is_empty()));
         }
         What::Path => {}

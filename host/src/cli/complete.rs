@@ -2,8 +2,8 @@
 //! what can be written is known in one place, names of tasks included.
 
 use crate::plan;
-use crate::report;
 use crate::problem::Problems;
+use crate::report;
 use crate::workspace::Workspace;
 use clap::{Arg, Args, Command, CommandFactory, ValueEnum};
 use std::path::PathBuf;
@@ -100,7 +100,9 @@ pub fn completions(args: &CompletionsArgs) -> Result<i32, Problems> {
 pub fn complete(args: &CompleteArgs) -> Result<i32, Problems> {
     let mut words = args.words.as_slice();
     let mut current = "";
-    if !args.new && let Some((last, before)) = words.split_last() {
+    if !args.new
+        && let Some((last, before)) = words.split_last()
+    {
         (current, words) = (last, before);
     }
     let found = possible(words, current);
@@ -201,7 +203,8 @@ fn tasks(dir: &std::path::Path, current: &str) -> Vec<(String, String)> {
 
 fn packages(dir: &std::path::Path) -> Vec<(String, String)> {
     let workspace = load(dir);
-    let named = workspace.iter().flat_map(|workspace| &workspace.packages).filter_map(|package| package.name.clone());
+    let named =
+        workspace.iter().flat_map(|workspace| &workspace.packages).filter_map(|package| package.name.clone());
     named.map(|name| (name, String::new())).collect()
 }
 
@@ -234,8 +237,11 @@ mod tests {
     #[test]
     fn tasks_are_offered_by_name_and_by_package() {
         let dir = tempfile::tempdir().expect("a temp folder");
-        std::fs::write(dir.path().join("package.json"), r#"{"name": "app", "scripts": {"test:unit": "true"}}"#)
-            .expect("it is writable");
+        std::fs::write(
+            dir.path().join("package.json"),
+            r#"{"name": "app", "scripts": {"test:unit": "true"}}"#,
+        )
+        .expect("it is writable");
         let at = dir.path().to_str().expect("it is text");
         assert_eq!(words(&["run", "-C", at], ""), ["test:unit", "app#test:unit"]);
         assert_eq!(words(&["run", "-C", at], "a,te"), ["a,test:unit"]);

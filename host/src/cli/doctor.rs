@@ -7,7 +7,12 @@ use crate::trace;
 /// `overhear doctor`. The exit code is 1 where something that caching needs does not work.
 pub fn doctor() -> Result<i32, Problems> {
     let found = trace::probe();
-    let mut text = format!("overhear {} on {} {}\n", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
+    let mut text = format!(
+        "overhear {} on {} {}\n",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    );
     let code = match &found.trouble {
         None => {
             text.push_str(&format!("tracer    works ({})\n", found.backend));
@@ -20,8 +25,12 @@ pub fn doctor() -> Result<i32, Problems> {
         }
     };
     match found.unheard {
-        None => text.push_str("environment  overheard: variables are served and tracked when a program asks for them by name\n"),
-        Some(why) => text.push_str(&format!("environment  not overheard ({why}): only what is passed is seen\n")),
+        None => text.push_str(
+            "environment  overheard: variables are served and tracked when a program asks for them by name\n",
+        ),
+        Some(why) => {
+            text.push_str(&format!("environment  not overheard ({why}): only what is passed is seen\n"))
+        }
     }
     let names = crate::adapter::Adapters::names();
     text.push_str(&format!("adapters  {}\n", names.collect::<Vec<_>>().join(", ")));

@@ -63,7 +63,12 @@ pub fn inspect(args: &InspectArgs) -> Result<i32, Problems> {
 fn text(step: &Value, search: Option<&str>) -> String {
     let mut lines = vec![format!("$ {}", string(&step["command"]))];
     if let Some(adapter) = step["adapter"].as_object() {
-        lines.push(format!("adapter {} {} ({})", string(&adapter["id"]), string(&adapter["version"]), string(&adapter["subcommand"])));
+        lines.push(format!(
+            "adapter {} {} ({})",
+            string(&adapter["id"]),
+            string(&adapter["version"]),
+            string(&adapter["subcommand"])
+        ));
     }
     if step["stored"] != json!(true) {
         lines.push(format!("not stored: {}", step["not_stored"]));
@@ -71,16 +76,36 @@ fn text(step: &Value, search: Option<&str>) -> String {
     let mut facts = Vec::new();
     for input in list(&step["inputs"]) {
         let by = input["by"].as_str().map(|by| format!(": read by {by}")).unwrap_or_default();
-        facts.push(format!("input   {}  ({}, {}{by})", string(&input["path"]), string(&input["as"]), string(&input["source"])));
+        facts.push(format!(
+            "input   {}  ({}, {}{by})",
+            string(&input["path"]),
+            string(&input["as"]),
+            string(&input["source"])
+        ));
     }
     for output in list(&step["outputs"]) {
-        facts.push(format!("output  {}  ({}, {} bytes)", string(&output["path"]), string(&output["as"]), output["bytes"]));
+        facts.push(format!(
+            "output  {}  ({}, {} bytes)",
+            string(&output["path"]),
+            string(&output["as"]),
+            output["bytes"]
+        ));
     }
     for ignored in list(&step["ignored"]) {
-        facts.push(format!("ignored {}  ({}: {})", string(&ignored["path"]), string(&ignored["source"]), string(&ignored["why"])));
+        facts.push(format!(
+            "ignored {}  ({}: {})",
+            string(&ignored["path"]),
+            string(&ignored["source"]),
+            string(&ignored["why"])
+        ));
     }
     for env in list(&step["envs"]) {
-        facts.push(format!("env     {}  ({}, {})", string(&env["name"]), string(&env["as"]), string(&env["source"])));
+        facts.push(format!(
+            "env     {}  ({}, {})",
+            string(&env["name"]),
+            string(&env["as"]),
+            string(&env["source"])
+        ));
     }
     for peer in list(&step["network"]) {
         facts.push(format!("network {}  (by {})", string(&peer["to"]), string(&peer["by"])));

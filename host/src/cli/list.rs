@@ -47,7 +47,9 @@ pub fn list(args: &ListArgs) -> Result<i32, Problems> {
 pub fn show(workspace: &Workspace) -> Result<i32, Problems> {
     let listed = plan::list(workspace);
     if listed.is_empty() {
-        report::print("There are no tasks: no package.json here has scripts, and no overhear.json has tasks.\n");
+        report::print(
+            "There are no tasks: no package.json here has scripts, and no overhear.json has tasks.\n",
+        );
         return Ok(0);
     }
     let width = listed.iter().map(|listed| listed.label.chars().count()).max().unwrap_or(0).min(40);

@@ -25,7 +25,13 @@ const USAGE: u8 = 2;
 
 /// Runs the tasks of a JavaScript monorepo, and never one twice for nothing.
 #[derive(Parser)]
-#[command(name = "overhear", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "overhear",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -55,7 +61,9 @@ enum Command {
     /// Print the JSON schema of overhear.json
     Schema,
     /// Print a script that completes commands, flags and names of tasks
-    #[command(after_help = "bash: source <(overhear completions bash)\nfish: overhear completions fish | source")]
+    #[command(
+        after_help = "bash: source <(overhear completions bash)\nfish: overhear completions fish | source"
+    )]
     Completions(complete::CompletionsArgs),
     #[command(hide = true)]
     Complete(complete::CompleteArgs),

@@ -75,7 +75,12 @@ pub struct ExecArgs {
     #[command(flatten)]
     how: HowArgs,
     /// The command and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "COMMAND [ARGS…]")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required = true,
+        value_name = "COMMAND [ARGS…]"
+    )]
     words: Vec<String>,
 }
 
@@ -95,7 +100,13 @@ struct HowArgs {
     #[arg(long)]
     dry_run: bool,
     /// At most so many steps at once
-    #[arg(long, alias = "concurrency-limit", value_name = "N", env = "OVERHEAR_CONCURRENCY", hide_env_values = true)]
+    #[arg(
+        long,
+        alias = "concurrency-limit",
+        value_name = "N",
+        env = "OVERHEAR_CONCURRENCY",
+        hide_env_values = true
+    )]
     concurrency: Option<NonZeroUsize>,
     /// Go on with what does not depend on a failed task
     #[arg(long = "continue")]
@@ -235,7 +246,9 @@ fn tell_of_misplaced_flags(task: &str, rest: &[String]) {
     let ours: Vec<&str> = rest.iter().filter(is_ours).map(String::as_str).collect();
     if let Some(first) = ours.first() {
         let flags = ours.join(" ");
-        report::tell(&format!("{first} came after the task name, so it went to {task}; if it was meant for overhear: overhear run {flags} {task}"));
+        report::tell(&format!(
+            "{first} came after the task name, so it went to {task}; if it was meant for overhear: overhear run {flags} {task}"
+        ));
     }
 }
 
@@ -291,7 +304,8 @@ fn foresee(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -
         .map(|(step, foreseen)| Told { step: &step.id, foreseen, whose: None, not_stored: None })
         .collect();
     let tasks: Vec<Value> = told.iter().map(report::foreseen_document).collect();
-    let document = json!({ "version": 1, "overhear": env!("CARGO_PKG_VERSION"), "dry_run": true, "tasks": tasks });
+    let document =
+        json!({ "version": 1, "overhear": env!("CARGO_PKG_VERSION"), "dry_run": true, "tasks": tasks });
     hand_out(how, &document)?;
     if !how.json {
         let text: String = told.iter().map(|told| report::foreseen_text(told, how.verbose)).collect();
@@ -308,9 +322,8 @@ fn hand_out(how: &HowArgs, document: &Value) -> Result<(), Problems> {
 }
 
 fn write_document(file: &Path, what: &str, document: &Value) -> Result<(), Problems> {
-    std::fs::write(file, format!("{document:#}\n")).map_err(|error| {
-        Problem::new(format!("cannot write {what} to `{}`: {error}", file.display())).into()
-    })
+    std::fs::write(file, format!("{document:#}\n"))
+        .map_err(|error| Problem::new(format!("cannot write {what} to `{}`: {error}", file.display())).into())
 }
 
 /// The file with how the last run went.
@@ -332,7 +345,9 @@ fn last_details(workspace: &Workspace, how: &HowArgs) -> Result<i32, Problems> {
     let file = last_run_file(workspace);
     let text = std::fs::read(&file).ok();
     let Some(summary) = text.and_then(|text| serde_json::from_slice::<Value>(&text).ok()) else {
-        return Err(Problem::new("no run is known here").help("run something first: overhear run build").into());
+        return Err(Problem::new("no run is known here")
+            .help("run something first: overhear run build")
+            .into());
     };
     hand_out(how, &summary)?;
     if !how.json {

@@ -1,8 +1,8 @@
 //! `overhear tell`: from inside a task, in any language, what a trace cannot know.
 
 use crate::ipc::client::{Client, ClientError};
-use crate::protocol::Select;
 use crate::problem::Problems;
+use crate::protocol::Select;
 use crate::report;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;

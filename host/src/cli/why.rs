@@ -36,7 +36,8 @@ pub struct WhyArgs {
 pub fn why(args: &WhyArgs) -> Result<i32, Problems> {
     let from_dir = args.place.from_dir()?;
     let workspace = Workspace::load(&from_dir).map_err(|problems| problems.seen_from(&from_dir))?;
-    let (plan, asked) = plans(&workspace, &from_dir, args).map_err(|problems| problems.seen_from(&from_dir))?;
+    let (plan, asked) =
+        plans(&workspace, &from_dir, args).map_err(|problems| problems.seen_from(&from_dir))?;
     let setup = Setup::to_look(&workspace, &from_dir);
     let foreseen = step::foresee(&setup.shared(Mode::Normal, false), &plan);
     let store = setup::look(&workspace).map_err(|error| Problem::new(error.to_string()))?;

@@ -33,7 +33,14 @@ pub(super) struct Facts {
 impl Facts {
     /// Nothing was said; variables are answered from the spec.
     pub(super) fn new(spec: ServerSpec) -> Facts {
-        Facts { env: spec.env, all: spec.all, hints: Vec::new(), seen: FxHashSet::default(), bytes: 0, fault: None }
+        Facts {
+            env: spec.env,
+            all: spec.all,
+            hints: Vec::new(),
+            seen: FxHashSet::default(),
+            bytes: 0,
+            fault: None,
+        }
     }
 
     /// Notes that something may have been lost. The first cause is kept.
@@ -204,12 +211,15 @@ mod tests {
 
     #[test]
     fn who_asks_for_every_variable_gets_those_that_an_adapter_means() {
-        let mut facts = Facts::new(ServerSpec { env: map(&[("A_1", "1"), ("B", "2")]), all: Some(map(&[("B", "2")])) });
+        let mut facts =
+            Facts::new(ServerSpec { env: map(&[("A_1", "1"), ("B", "2")]), all: Some(map(&[("B", "2")])) });
         let mut ask = |prefix| {
             let select = Select::Prefix(prefix);
             let reply = say(&mut facts, Message::GetEnvs { select, tracked: true, reply: true });
             match Reply::decode(&reply) {
-                Ok(Reply::Values(values)) => values.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>(),
+                Ok(Reply::Values(values)) => {
+                    values.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>()
+                }
                 other => panic!("{other:?}"),
             }
         };

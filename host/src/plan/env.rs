@@ -580,8 +580,11 @@ mod tests {
             untracked_env: vec!["GITHUB_TOKEN".into()],
             ..TaskConfig::default()
         };
-        let removed =
-            EnvRule { select: EnvSelectRule::Name("SECRET".into()), mode: EnvMode::Removed, why: String::new() };
+        let removed = EnvRule {
+            select: EnvSelectRule::Name("SECRET".into()),
+            mode: EnvMode::Removed,
+            why: String::new(),
+        };
         let cases = [
             ("OTHER", true),
             ("CI", true),

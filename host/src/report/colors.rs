@@ -71,7 +71,8 @@ fn begin(bytes: &[u8]) -> Begin {
     match bytes.get(1) {
         None => Begin::Open,
         Some(b'[') => {
-            let parameters = bytes[2..].iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b';' | b':')).count();
+            let parameters =
+                bytes[2..].iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b';' | b':')).count();
             match bytes.get(2 + parameters) {
                 None => Begin::Open,
                 Some(b'm') => Begin::Sequence(parameters + 3),

@@ -52,7 +52,10 @@ pub fn foreseen_document(told: &Told) -> Value {
     let mut step = identity(told.step);
     add(&mut step, told.foreseen);
     if let Some(remedy) = remedy(told) {
-        step.insert("remedy".into(), json!({ "when": remedy.when, "file": remedy.file, "line": remedy.line }));
+        step.insert(
+            "remedy".into(),
+            json!({ "when": remedy.when, "file": remedy.file, "line": remedy.line }),
+        );
     }
     if let Some(whose) = &told.whose {
         let refusal = told.not_stored.as_ref();

@@ -105,7 +105,8 @@ impl Lines {
         let folds = self.output.style() == Style::GroupedForActions && has_output;
         match head {
             Some(head) if folds => {
-                let (first, rest) = head.split_once('\n').map_or((head.as_str(), None), |(first, rest)| (first, Some(rest)));
+                let (first, rest) =
+                    head.split_once('\n').map_or((head.as_str(), None), |(first, rest)| (first, Some(rest)));
                 self.terminal.line(&format!("::group::{}  {first}", name(step)));
                 rest.into_iter().for_each(|rest| self.terminal.line(rest));
             }
@@ -172,7 +173,8 @@ impl Lines {
             (tally.skipped, "skipped"),
             (tally.not_stored, "not stored"),
         ];
-        let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+        let counts =
+            counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
         let mut text = format!("{} steps: {}", tally.steps, counts.collect::<Vec<_>>().join(", "));
         if !tally.saved.is_zero() {
             text.push_str(&format!("; {} saved", words::duration(tally.saved)));

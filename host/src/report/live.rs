@@ -76,7 +76,8 @@ mod tests {
         let mut live = Live::default();
         live.begun(9);
         assert_eq!(live.text(began, 80), None);
-        for (index, task) in ["web#build", "包#构建", "docs#a-task-with-a-long-name"].into_iter().enumerate() {
+        for (index, task) in ["web#build", "包#构建", "docs#a-task-with-a-long-name"].into_iter().enumerate()
+        {
             live.started(&step(index, task), began);
         }
         live.ended(&step(7, "done"));

@@ -68,7 +68,11 @@ pub fn print(text: &str) {
 
 /// Prints text with colours, which are left out where the output is no terminal or `color` says so.
 pub fn print_colored(text: &str, color: Option<bool>) {
-    terminal::Terminal::new(color, Some(crate::event::Stream::Out)).print(&"".into(), crate::event::Stream::Out, text.as_bytes());
+    terminal::Terminal::new(color, Some(crate::event::Stream::Out)).print(
+        &"".into(),
+        crate::event::Stream::Out,
+        text.as_bytes(),
+    );
 }
 
 /// How lines name a step: a task with several is told apart by the position of the step.

@@ -72,7 +72,9 @@ impl Output {
     /// A step ended: what was held back of it is shown.
     pub fn ended(&mut self, terminal: &mut Terminal, step: &StepId) {
         self.running.remove(&step.index);
-        for (stream, rest) in [Stream::Out, Stream::Err].into_iter().zip(self.begun.remove(&step.index).unwrap_or_default()) {
+        for (stream, rest) in
+            [Stream::Out, Stream::Err].into_iter().zip(self.begun.remove(&step.index).unwrap_or_default())
+        {
             match self.style {
                 Style::Labeled if !rest.is_empty() => labeled(terminal, step, stream, &rest),
                 _ => terminal.print(&step.task, stream, &rest),
@@ -178,7 +180,10 @@ impl Group {
         }
         let _ = show_frames(&mut self.frames.as_slice(), print);
         if self.is_cut {
-            print(Stream::Err, b"\n(overhear lost the rest of what was printed: no room in the temp folder)\n");
+            print(
+                Stream::Err,
+                b"\n(overhear lost the rest of what was printed: no room in the temp folder)\n",
+            );
         }
     }
 }

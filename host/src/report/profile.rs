@@ -19,7 +19,12 @@ pub struct Profile {
 
 impl Default for Profile {
     fn default() -> Profile {
-        Profile { began: Instant::now(), running: FxHashMap::default(), lanes: Vec::new(), events: Vec::new() }
+        Profile {
+            began: Instant::now(),
+            running: FxHashMap::default(),
+            lanes: Vec::new(),
+            events: Vec::new(),
+        }
     }
 }
 
@@ -59,7 +64,10 @@ impl Profile {
             // A hit has no begin of its own.
             (None, Outcome::Fresh(hit) | Outcome::Restored(hit)) => {
                 let took = u64::try_from(hit.took.as_micros()).unwrap_or(0);
-                (now.saturating_sub(took), self.lanes.iter().position(|taken| !taken).unwrap_or(self.lanes.len()))
+                (
+                    now.saturating_sub(took),
+                    self.lanes.iter().position(|taken| !taken).unwrap_or(self.lanes.len()),
+                )
             }
             (None, _) => (now, self.lanes.len()),
         };

@@ -36,7 +36,9 @@ fn disabled(kind: &str, by: &DisabledBy) -> Value {
         DisabledBy::Config => json!({ "kind": kind, "by": "config" }),
         DisabledBy::Flag => json!({ "kind": kind, "by": "flag" }),
         DisabledBy::Default => json!({ "kind": kind, "by": "default" }),
-        DisabledBy::Adapter(adapter, why) => json!({ "kind": kind, "by": "adapter", "adapter": adapter, "why": why }),
+        DisabledBy::Adapter(adapter, why) => {
+            json!({ "kind": kind, "by": "adapter", "adapter": adapter, "why": why })
+        }
         DisabledBy::Persistent => json!({ "kind": kind, "by": "persistent" }),
         DisabledBy::Fault(why) => json!({ "kind": kind, "by": "fault", "why": why }),
     }
@@ -82,10 +84,16 @@ pub fn read_miss(value: &Value) -> Option<MissReason> {
 pub fn not_stored(refusal: &Refusal) -> Value {
     let kind = refusal.kind();
     match refusal {
-        Refusal::ReadWriteOverlap { path, process } => json!({ "kind": kind, "path": path, "process": process }),
+        Refusal::ReadWriteOverlap { path, process } => {
+            json!({ "kind": kind, "path": path, "process": process })
+        }
         Refusal::TraceIncomplete(why) | Refusal::IpcFailed(why) => json!({ "kind": kind, "why": why }),
-        Refusal::InputChangedDuringRun(path) | Refusal::WroteOutside(path) => json!({ "kind": kind, "path": path }),
-        Refusal::OutsideService { address, process } => json!({ "kind": kind, "address": address, "process": process }),
+        Refusal::InputChangedDuringRun(path) | Refusal::WroteOutside(path) => {
+            json!({ "kind": kind, "path": path })
+        }
+        Refusal::OutsideService { address, process } => {
+            json!({ "kind": kind, "address": address, "process": process })
+        }
         Refusal::HiddenEnv { name, file } => json!({ "kind": kind, "name": name, "file": file }),
         Refusal::Detached(process) => json!({ "kind": kind, "process": process }),
         Refusal::StoreFailed(error) => json!({ "kind": kind, "error": error }),

@@ -91,11 +91,17 @@ pub fn details(document: &Value) -> String {
         lines.push(line);
         lines.push(format!("  $ {}", text(&task["command"])));
         lines.extend(read_miss(&task["reason"]).map(|reason| format!("  {}", words::started(&reason))));
-        lines.extend(read_refusal(&task["not_stored"]).map(|refusal| format!("  {}", words::not_stored(&refusal))));
+        lines.extend(
+            read_refusal(&task["not_stored"]).map(|refusal| format!("  {}", words::not_stored(&refusal))),
+        );
         lines.extend(task["because"].as_str().map(|because| format!("  because {because} failed")));
     }
     let exit = &document["exit_code"];
-    lines.push(format!("{}, {}, exit code {exit}", text(&document["started_at"]), duration(&document["duration_ms"])));
+    lines.push(format!(
+        "{}, {}, exit code {exit}",
+        text(&document["started_at"]),
+        duration(&document["duration_ms"])
+    ));
     lines.join("\n") + "\n"
 }
 
@@ -185,7 +191,11 @@ mod tests {
 
     #[test]
     fn times_are_written_in_utc() {
-        for (seconds, text) in [(0, "1970-01-01T00:00:00Z"), (951_782_400, "2000-02-29T00:00:00Z"), (1_769_860_800, "2026-01-31T12:00:00Z")] {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_769_860_800, "2026-01-31T12:00:00Z"),
+        ] {
             assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), text);
         }
     }

@@ -21,8 +21,12 @@ fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
             r#""scripts": {"build": {"input": [{"auto": true}, {"pattern": "!packages/ui/new.ts", "base": "workspace"}]}}"#,
         ),
         MissReason::InputRemoved(_) => ("miss: ~/.npmrc is gone", ""),
-        MissReason::EnvChanged(_) => ("miss: variable API_URL changed", r#""scripts": {"build": {"untrackedEnv": ["API_URL"]}}"#),
-        MissReason::EnvAdded(_) => ("miss: variable CI is set now", r#""scripts": {"build": {"untrackedEnv": ["CI"]}}"#),
+        MissReason::EnvChanged(_) => {
+            ("miss: variable API_URL changed", r#""scripts": {"build": {"untrackedEnv": ["API_URL"]}}"#)
+        }
+        MissReason::EnvAdded(_) => {
+            ("miss: variable CI is set now", r#""scripts": {"build": {"untrackedEnv": ["CI"]}}"#)
+        }
         MissReason::EnvRemoved(_) => {
             ("miss: variable CI is not set any more", r#""scripts": {"build": {"untrackedEnv": ["CI"]}}"#)
         }
@@ -48,8 +52,12 @@ fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
             "not cached: no adapter knows this command (`overhear why` helps)",
             r#""scripts": {"build": {"cache": true}}"#,
         ),
-        MissReason::CacheDisabled(DisabledBy::Adapter(..)) => ("not cached: it serves until stopped (vite)", ""),
-        MissReason::CacheDisabled(DisabledBy::Persistent) => ("not cached: it needs the terminal or does not end", ""),
+        MissReason::CacheDisabled(DisabledBy::Adapter(..)) => {
+            ("not cached: it serves until stopped (vite)", "")
+        }
+        MissReason::CacheDisabled(DisabledBy::Persistent) => {
+            ("not cached: it needs the terminal or does not end", "")
+        }
         MissReason::CacheDisabled(DisabledBy::Fault(_)) => ("not cached: the disk is full", ""),
         MissReason::Builtin => ("miss: carried out by overhear itself", ""),
     }
@@ -101,15 +109,20 @@ fn refusal_lines(refusal: &Refusal) -> (&'static str, &'static str) {
             r#""scripts": {"build": {"input": [{"auto": true}, "!src/a.ts"]}}"#,
         ),
         Refusal::WroteOutside(_) => ("not stored: it wrote /var/lib/x, outside the workspace", UNCACHED),
-        Refusal::OutsideService { .. } => ("not stored: node talked to a program at 127.0.0.1:5432", UNCACHED),
+        Refusal::OutsideService { .. } => {
+            ("not stored: node talked to a program at 127.0.0.1:5432", UNCACHED)
+        }
         Refusal::HiddenEnv { .. } => (
             "not stored: apps/web/build.py names API_URL, which was not passed",
             r#""scripts": {"build": {"env": ["API_URL"]}}"#,
         ),
-        Refusal::Detached(_) => {
-            ("not stored: esbuild goes on after the command ended", r#""scripts": {"build": {"persistent": true}}"#)
+        Refusal::Detached(_) => (
+            "not stored: esbuild goes on after the command ended",
+            r#""scripts": {"build": {"persistent": true}}"#,
+        ),
+        Refusal::ReadTerminal => {
+            ("not stored: it asked for the terminal", r#""scripts": {"build": {"interactive": true}}"#)
         }
-        Refusal::ReadTerminal => ("not stored: it asked for the terminal", r#""scripts": {"build": {"interactive": true}}"#),
         Refusal::Interrupted => ("not stored: it was interrupted", ""),
         Refusal::StoreFailed(_) => ("not stored: the disk is full", ""),
         Refusal::TooLarge(_) => ("not stored: what it printed is larger than the cache takes", UNCACHED),
@@ -144,7 +157,10 @@ fn every_reason_has_its_line_and_its_remedy_and_comes_back_from_json() {
         let (line, remedy) = reason_lines(&reason);
         assert_eq!(plain(&words::started(&reason)), line);
         assert!("web#build  ".len() + line.len() <= 80, "{line}");
-        assert_eq!(words::remedy_for_miss(&reason, &whose()).map(|remedy| remedy.line).unwrap_or_default(), remedy);
+        assert_eq!(
+            words::remedy_for_miss(&reason, &whose()).map(|remedy| remedy.line).unwrap_or_default(),
+            remedy
+        );
         assert_eq!(read_miss(&miss(&reason)), Some(reason));
     }
 }
@@ -156,7 +172,10 @@ fn every_refusal_has_its_line_and_its_remedy_and_comes_back_from_json() {
         assert_eq!(plain(&words::not_stored(&refusal)), line);
         assert!("web#build  ".len() + line.len() <= 80, "{line}");
         assert!(words::advice_for_refusal(&refusal).len() + 2 <= 80);
-        assert_eq!(words::remedy_for_refusal(&refusal, &whose()).map(|remedy| remedy.line).unwrap_or_default(), remedy);
+        assert_eq!(
+            words::remedy_for_refusal(&refusal, &whose()).map(|remedy| remedy.line).unwrap_or_default(),
+            remedy
+        );
         assert_eq!(read_refusal(&not_stored(&refusal)), Some(refusal));
     }
 }

@@ -44,7 +44,9 @@ fn disabled(by: &DisabledBy) -> String {
 /// The line of a step that begins: as [`stands`], and where to read how it can be cached.
 pub fn started(reason: &MissReason) -> String {
     match reason {
-        MissReason::CacheDisabled(DisabledBy::Default) => format!("{} (`overhear why` helps)", stands(reason)),
+        MissReason::CacheDisabled(DisabledBy::Default) => {
+            format!("{} (`overhear why` helps)", stands(reason))
+        }
         _ => stands(reason),
     }
 }
@@ -124,7 +126,11 @@ impl Whose {
             package => format!("{package}/overhear.json"),
         };
         let task = serde_json::json!(self.task);
-        Some(Remedy { when: when.to_owned(), file, line: format!("\"{}\": {{{task}: {{{keys}}}}}", self.section) })
+        Some(Remedy {
+            when: when.to_owned(),
+            file,
+            line: format!("\"{}\": {{{task}: {{{keys}}}}}", self.section),
+        })
     }
 
     fn exclude(&self, when: &str, key: &str, path: &str) -> Option<Remedy> {
@@ -134,7 +140,11 @@ impl Whose {
 
     /// An exclusion of one path; `None` where it lies outside the workspace, which no glob may leave.
     fn glob(&self, path: &str) -> Option<String> {
-        if path.starts_with(['/', '~']) || path.starts_with("../") || path == ".." || path.contains(' ') && path.starts_with("the ") {
+        if path.starts_with(['/', '~'])
+            || path.starts_with("../")
+            || path == ".."
+            || path.contains(' ') && path.starts_with("the ")
+        {
             return None;
         }
         let escaped = |path: &str| {
@@ -170,7 +180,9 @@ pub fn remedy_for_miss(reason: &MissReason, whose: &Whose) -> Option<Remedy> {
             whose.keys("if the result does not depend on it", &format!("\"untrackedEnv\": [{name}]"))
         }
         MissReason::CacheDisabled(DisabledBy::Default) => whose.keys("to cache it", "\"cache\": true"),
-        MissReason::CacheDisabled(DisabledBy::Config) => whose.keys("to cache it, instead of false", "\"cache\": true"),
+        MissReason::CacheDisabled(DisabledBy::Config) => {
+            whose.keys("to cache it, instead of false", "\"cache\": true")
+        }
         MissReason::NotFound
         | MissReason::UntrackedEnvChanged
         | MissReason::ArgsChanged

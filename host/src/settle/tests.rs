@@ -100,17 +100,26 @@ impl Scene {
             search: &[],
             made_before: &|path| self.made.iter().any(|made| made == path),
             folder_made_before: &|path| self.made.iter().any(|made| made == path),
-            digest_before: &|path, _| self.hashed.iter().any(|hashed| hashed == path).then(|| Digest::of(b"before")),
+            digest_before: &|path, _| {
+                self.hashed.iter().any(|hashed| hashed == path).then(|| Digest::of(b"before"))
+            },
         })
     }
 
     /// Inputs as `content src/a`, outputs as `+ dist/x`, removals as `- dist/old`.
     fn check(self, expected: &[&str]) {
         let settled = self.settle().unwrap();
-        let short = |path: &Path| path.strip_prefix(ROOT).map_or_else(|_| path.display().to_string(), |path| path.display().to_string());
+        let short = |path: &Path| {
+            path.strip_prefix(ROOT)
+                .map_or_else(|_| path.display().to_string(), |path| path.display().to_string())
+        };
         let inputs = settled.inputs.iter().map(|input| match &input.query {
             Query::Listing(except) if except.is_empty() => format!("listing {}", short(&input.path)),
-            Query::Listing(except) => format!("listing {} without {}", short(&input.path), except.join(&OsString::from(" ")).display()),
+            Query::Listing(except) => format!(
+                "listing {} without {}",
+                short(&input.path),
+                except.join(&OsString::from(" ")).display()
+            ),
             query => format!("{} {}", format!("{query:?}").to_lowercase(), short(&input.path)),
         });
         let outputs = settled.outputs.iter().map(|path| format!("+ {}", short(path)));
@@ -125,19 +134,31 @@ impl Scene {
 
 #[test]
 fn content_read_before_the_first_write_is_an_input() {
-    let scene = Scene::new().saw(AccessKind::Read, "src/a", file(1)).saw(WRITE, "dist/x", Found::Absent).ends("dist/x", file(2));
+    let scene = Scene::new()
+        .saw(AccessKind::Read, "src/a", file(1))
+        .saw(WRITE, "dist/x", Found::Absent)
+        .ends("dist/x", file(2));
     scene.check(&["content src/a", "+ dist/x"]);
 }
 
 #[test]
 fn reading_and_then_writing_is_refused_with_the_path() {
-    let scene = Scene::new().saw(AccessKind::Read, "src/a", file(1)).saw(WRITE, "src/a", file(1)).ends("src/a", file(2));
-    assert_eq!(scene.refused(), Refusal::ReadWriteOverlap { path: "src/a".into(), process: "a process".into() });
+    let scene = Scene::new()
+        .saw(AccessKind::Read, "src/a", file(1))
+        .saw(WRITE, "src/a", file(1))
+        .ends("src/a", file(2));
+    assert_eq!(
+        scene.refused(),
+        Refusal::ReadWriteOverlap { path: "src/a".into(), process: "a process".into() }
+    );
 }
 
 #[test]
 fn the_second_time_lucky_both_contents_are_known() {
-    let scene = Scene::new().saw(AccessKind::Read, "src/a", file(1)).saw(WRITE, "src/a", file(1)).ends("src/a", file(2));
+    let scene = Scene::new()
+        .saw(AccessKind::Read, "src/a", file(1))
+        .saw(WRITE, "src/a", file(1))
+        .ends("src/a", file(2));
     scene.hashed_before("src/a").check(&["content src/a", "+ src/a"]);
 }
 
@@ -150,7 +171,10 @@ fn setting_permissions_is_a_read_and_a_write() {
 
 #[test]
 fn what_the_step_wrote_first_is_never_an_input() {
-    let scene = Scene::new().saw(WRITE, "dist/x", file(1)).saw(AccessKind::Read, "dist/x", file(2)).ends("dist/x", file(2));
+    let scene = Scene::new()
+        .saw(WRITE, "dist/x", file(1))
+        .saw(AccessKind::Read, "dist/x", file(2))
+        .ends("dist/x", file(2));
     scene.check(&["+ dist/x"]);
 }
 
@@ -303,7 +327,8 @@ fn of_git_version_stamps_count_when_read_and_nothing_is_an_output() {
 
 #[test]
 fn a_tool_may_ignore_either_side_of_an_overlap() {
-    let overlap = || Scene::new().saw(AccessKind::Read, "c/a", file(1)).saw(WRITE, "c/a", file(1)).ends("c/a", file(2));
+    let overlap =
+        || Scene::new().saw(AccessKind::Read, "c/a", file(1)).saw(WRITE, "c/a", file(1)).ends("c/a", file(2));
     let mut read = overlap();
     read.hints.push(Hint::IgnoreInput(at("c")));
     read.check(&["+ c/a"]);
@@ -350,7 +375,9 @@ fn an_adapter_hides_reads_of_tool_state_only_where_a_run_had_made_it() {
 
 #[test]
 fn an_adapter_cannot_hide_that_a_persons_file_was_read_and_then_changed() {
-    let scene = |scene: Scene| scene.saw(AccessKind::Read, "src/a", file(1)).saw(WRITE, "src/a", file(1)).ends("src/a", file(2));
+    let scene = |scene: Scene| {
+        scene.saw(AccessKind::Read, "src/a", file(1)).saw(WRITE, "src/a", file(1)).ends("src/a", file(2))
+    };
     assert_eq!(scene(Scene::new().generates("src")).refused().kind(), "read_write_overlap");
     assert_eq!(scene(Scene::new().caches("src")).refused().kind(), "read_write_overlap");
     scene(Scene::new().generates("src").made_before("src/a")).check(&["+ src/a"]);
@@ -359,7 +386,8 @@ fn an_adapter_cannot_hide_that_a_persons_file_was_read_and_then_changed() {
 
 #[test]
 fn what_a_tool_keeps_is_no_name_in_a_listing() {
-    let listing = || Scene::new().saw(AccessKind::List(names(&[("a", b'f'), ("env.d.ts", b'f')])), "", folder());
+    let listing =
+        || Scene::new().saw(AccessKind::List(names(&[("a", b'f'), ("env.d.ts", b'f')])), "", folder());
     listing().generates("env.d.ts").check(&["listing "]);
     listing().generates("env.d.ts").made_before("env.d.ts").check(&["listing  without env.d.ts"]);
     let made_now = Scene::new().caches(".tool").saw(AccessKind::List(names(&[("a", b'f')])), "", folder());
@@ -370,7 +398,11 @@ fn what_a_tool_keeps_is_no_name_in_a_listing() {
 #[test]
 fn a_removed_folder_is_known_by_the_files_that_were_in_it() {
     let scene = || {
-        let scene = Scene::new().saw(AccessKind::Remove, "dist/old/a", file(1)).saw(AccessKind::Remove, "dist/old", folder());
+        let scene = Scene::new().saw(AccessKind::Remove, "dist/old/a", file(1)).saw(
+            AccessKind::Remove,
+            "dist/old",
+            folder(),
+        );
         scene.ends("dist/old/a", Found::Absent).ends("dist/old", Found::Absent)
     };
     scene().check(&["kind dist/old", "kind dist/old/a", "- dist/old", "- dist/old/a"]);

@@ -72,7 +72,10 @@ pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, Stri
     let Some(found) = found else { return Ok(None) };
     let name = program.rsplit('/').next().unwrap_or(program);
     let value = |name: &str| {
-        whole.iter().find(|(other, _)| other.to_str() == Some(name)).and_then(|(_, value)| value.to_str().map(str::to_owned))
+        whole
+            .iter()
+            .find(|(other, _)| other.to_str() == Some(name))
+            .and_then(|(_, value)| value.to_str().map(str::to_owned))
     };
     let call = Call {
         program: &found,
@@ -87,9 +90,15 @@ pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, Stri
 }
 
 /// The environment of a step that is cached.
-pub fn of_step(shared: &Shared, step: &Step, declaration: Option<&Declaration>, store: &Store) -> StepEnvironment {
+pub fn of_step(
+    shared: &Shared,
+    step: &Step,
+    declaration: Option<&Declaration>,
+    store: &Store,
+) -> StepEnvironment {
     let rules = declaration.map_or(&[][..], |declaration| &declaration.env);
-    let mut texts: Vec<Vec<u8>> = env::named_files(step).iter().filter_map(|file| std::fs::read(file).ok()).collect();
+    let mut texts: Vec<Vec<u8>> =
+        env::named_files(step).iter().filter_map(|file| std::fs::read(file).ok()).collect();
     // What earlier runs were found to have missed is passed as if the command named it.
     let learned = store.learned_env(super::scope(&step.id.task, step.id.position)).unwrap_or_default();
     texts.push(learned.join(" ").into_bytes());
@@ -97,14 +106,16 @@ pub fn of_step(shared: &Shared, step: &Step, declaration: Option<&Declaration>, 
     let path = lookup(&passed, "PATH");
     let search = search_folders(&path, step);
     let whole = env::whole(surroundings(shared), step);
-    let text = |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    let text =
+        |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
     let served = Environment::new(whole.iter().filter_map(text).collect(), store.salt());
     StepEnvironment { command: command(step, &path), passed, served, path, search, left_out, tracked }
 }
 
 /// What is left out of the environment of a step, to be served when it is asked for by name.
 pub fn left_out(shared: &Shared, cached: &Cached) -> LeftOut {
-    let is_left_out = |name: &OsStr| name.to_str().is_some_and(|name| cached.env.left_out.iter().any(|own| own == name));
+    let is_left_out =
+        |name: &OsStr| name.to_str().is_some_and(|name| cached.env.left_out.iter().any(|own| own == name));
     let variables = shared.env.iter().filter(|(name, _)| is_left_out(name)).cloned().collect();
     LeftOut { variables, is_strict: cached.step.config.strict_env }
 }
@@ -146,13 +157,19 @@ fn lookup(env: &[(OsString, OsString)], name: &str) -> OsString {
 }
 
 /// What is known of a step before it runs.
-pub fn key(shared: &Shared, step: &Step, declaration: Option<&Declaration>, env: &StepEnvironment) -> CacheKey {
+pub fn key(
+    shared: &Shared,
+    step: &Step,
+    declaration: Option<&Declaration>,
+    env: &StepEnvironment,
+) -> CacheKey {
     let value = |value: &Option<OsString>| match value {
         Some(value) => env.served.salted(&value.to_string_lossy()).0,
         None => crate::fingerprint::Value::ABSENT.0,
     };
     let untracked = declaration.into_iter().flat_map(|declaration| &declaration.env);
-    let untracked = untracked.filter(|rule| rule.mode == EnvMode::Untracked).map(|rule| format!("{:?}", rule.select));
+    let untracked =
+        untracked.filter(|rule| rule.mode == EnvMode::Untracked).map(|rule| format!("{:?}", rule.select));
     CacheKey {
         command: command_text(step),
         cwd: shared.zones.places.portable(&step.cwd).to_string(),

@@ -25,7 +25,12 @@ pub struct Settling<'a> {
 }
 
 /// One step of the document: with what settled, or with why nothing was stored.
-pub fn document(cached: &Cached, places: &Places, observed: &Observed, settling: Result<&Settling, &Refusal>) -> Value {
+pub fn document(
+    cached: &Cached,
+    places: &Places,
+    observed: &Observed,
+    settling: Result<&Settling, &Refusal>,
+) -> Value {
     let mut step = json!({
         "command": &*cached.step.id.command,
         "cwd": &*cached.step.id.cwd,
@@ -57,7 +62,8 @@ fn add_settling(step: &mut Value, places: &Places, settling: &Settling) {
         })
     });
     let programs = settling.settled.programs.iter();
-    let programs = programs.map(|name| json!({ "path": name, "as": "program", "source": "traced", "by": null }));
+    let programs =
+        programs.map(|name| json!({ "path": name, "as": "program", "source": "traced", "by": null }));
     step["inputs"] = inputs.chain(programs).collect();
     let outputs = settling.outputs.iter().map(|output| {
         let (kind, bytes) = match &output.kind {

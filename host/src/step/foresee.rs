@@ -42,7 +42,9 @@ pub fn foresee(shared: &Shared, plan: &Plan) -> Vec<Foreseen> {
         // Where nothing is kept under its key, nothing that a step before it does makes a hit.
         let is_sure = || cached.store.pathsets(cached.key_digest).is_ok_and(|known| known.is_empty());
         foreseen.push(match after {
-            Some(after) if !is_sure() && shared.mode != Mode::Force => Foreseen::Unknown { after, as_it_stands: Box::new(now) },
+            Some(after) if !is_sure() && shared.mode != Mode::Force => {
+                Foreseen::Unknown { after, as_it_stands: Box::new(now) }
+            }
             _ => {
                 if let (Foreseen::Restored(_), Some(manifest)) = (&now, &manifest) {
                     ahead.add(manifest);
@@ -65,7 +67,9 @@ pub fn rest_of_task_hits(shared: &Shared, plan: &Plan, index: usize, later: &[Di
     rest.sort_by_key(|step| step.id.position);
     let rest = rest.into_iter().skip_while(|step| step.id.position < plan.steps[index].id.position);
     rest.enumerate().all(|(nth, step)| {
-        let Decision::Cached(cached) = decide(shared, step, &later[nth.min(later.len())..], &|_| {}) else { return false };
+        let Decision::Cached(cached) = decide(shared, step, &later[nth.min(later.len())..], &|_| {}) else {
+            return false;
+        };
         match one(shared, &cached, &ahead) {
             (Foreseen::Fresh(_), _) => true,
             (Foreseen::Restored(_), manifest) => {
@@ -92,7 +96,9 @@ fn one(shared: &Shared, cached: &Cached, ahead: &Ahead) -> (Foreseen, Option<Man
     let began = Instant::now();
     match lookup::look_up(shared, cached, &Way::Foresee(ahead)) {
         Ok(Lookup::Hit(entry, true)) => (Foreseen::Fresh(hit(&entry, began.elapsed())), None),
-        Ok(Lookup::Hit(entry, false)) => (Foreseen::Restored(hit(&entry, began.elapsed())), Some(entry.manifest)),
+        Ok(Lookup::Hit(entry, false)) => {
+            (Foreseen::Restored(hit(&entry, began.elapsed())), Some(entry.manifest))
+        }
         Ok(Lookup::Miss(miss)) => (Foreseen::Run(miss), None),
         Err(fault) => (Foreseen::Run(MissReason::EntryDamaged(fault.to_string()).into()), None),
     }

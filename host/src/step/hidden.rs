@@ -15,14 +15,25 @@ use std::path::Path;
 const SEARCHED_BYTES_MAX: u64 = 8 << 20;
 
 /// Looks for left-out names in the inputs of a run. What is found is learned.
-pub fn search(shared: &Shared, cached: &Cached, observed: &Observed, hints: &[Hint], settled: &Settled) -> Result<(), Refusal> {
+pub fn search(
+    shared: &Shared,
+    cached: &Cached,
+    observed: &Observed,
+    hints: &[Hint],
+    settled: &Settled,
+) -> Result<(), Refusal> {
     if cached.step.config.strict_env {
         // It never sees them, in no run.
         return Ok(());
     }
     let is_told = |name: &str| hints.iter().any(|hint| is_told(hint, name));
-    let names: FxHashMap<&[u8], bool> = cached.env.left_out.iter().filter(|name| !is_told(name))
-        .map(|name| (name.as_bytes(), observed.env.contains_key(name))).collect();
+    let names: FxHashMap<&[u8], bool> = cached
+        .env
+        .left_out
+        .iter()
+        .filter(|name| !is_told(name))
+        .map(|name| (name.as_bytes(), observed.env.contains_key(name)))
+        .collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -51,11 +62,12 @@ pub fn search(shared: &Shared, cached: &Cached, observed: &Observed, hints: &[Hi
 /// Whether it is a program in a language whose programs work with a copy of their environment.
 fn copies_environment(path: &Path, content: &[u8]) -> bool {
     const ENDINGS: &[&str] = &["sh", "bash", "zsh", "ksh", "fish", "py", "pl", "mk"];
-    const INTERPRETERS: &[&str] = &["sh", "bash", "dash", "zsh", "ksh", "fish", "python", "python3", "perl", "make"];
+    const INTERPRETERS: &[&str] =
+        &["sh", "bash", "dash", "zsh", "ksh", "fish", "python", "python3", "perl", "make"];
     let first = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let by_line = first.strip_prefix(b"#!").is_some_and(|line| {
-        words(line).any(|word| INTERPRETERS.iter().any(|name| name.as_bytes() == word))
-    });
+    let by_line = first
+        .strip_prefix(b"#!")
+        .is_some_and(|line| words(line).any(|word| INTERPRETERS.iter().any(|name| name.as_bytes() == word)));
     let name = path.file_name().unwrap_or_default();
     let ending = path.extension().unwrap_or_default();
     by_line || name == "Makefile" || ENDINGS.iter().any(|own| ending == *own)
@@ -71,7 +83,8 @@ fn is_told(hint: &Hint, name: &str) -> bool {
 }
 
 fn is_own_source(shared: &Shared, path: &Path) -> bool {
-    shared.zones.of(path) == Zone::Workspace && !path.components().any(|part| part.as_os_str() == "node_modules")
+    shared.zones.of(path) == Zone::Workspace
+        && !path.components().any(|part| part.as_os_str() == "node_modules")
 }
 
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {

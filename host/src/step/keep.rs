@@ -103,7 +103,9 @@ fn learn(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap
         })
     };
     let places = &shared.zones.places;
-    let is_own = |folder: &Path| shared.zones.of(folder) == Zone::Workspace && made_folder(cached, &places.portable(folder));
+    let is_own = |folder: &Path| {
+        shared.zones.of(folder) == Zone::Workspace && made_folder(cached, &places.portable(folder))
+    };
     let habits = habit::learn(observed, ends, places, &is_own, &others);
     // Without it a later hit is blocked and costs a run; that is no reason to fail this one.
     let _ = cached.store.learn(&[cached.key_digest, cached.scope], &habits);
@@ -126,11 +128,17 @@ fn note_left(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHas
             Found::File(stamp) => {
                 if let Ok((stamp, digest)) = shared.digests.of_file(path, *stamp) {
                     let value = Value::content(digest, stamp.is_executable());
-                    left.push((places.portable(path), value, stamp.is_settled(stamp::now_ns()).then_some(stamp)));
+                    left.push((
+                        places.portable(path),
+                        value,
+                        stamp.is_settled(stamp::now_ns()).then_some(stamp),
+                    ));
                 }
             }
             Found::Link(text) => left.push((places.portable(path), Value::link(text), None)),
-            Found::Folder(_) if was_absent(observed, path) => left.push((places.portable(path), Value::FOLDER, None)),
+            Found::Folder(_) if was_absent(observed, path) => {
+                left.push((places.portable(path), Value::FOLDER, None))
+            }
             Found::Folder(_) | Found::Other => {}
         }
     }
@@ -139,7 +147,10 @@ fn note_left(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHas
 }
 
 fn was_absent(observed: &Observed, path: &Path) -> bool {
-    observed.seen(path).and_then(|seen| seen.change.as_ref()).is_some_and(|change| change.found == Found::Absent)
+    observed
+        .seen(path)
+        .and_then(|seen| seen.change.as_ref())
+        .is_some_and(|change| change.found == Found::Absent)
 }
 
 fn settle_and_store(
@@ -209,7 +220,8 @@ fn add_generated(shared: &Shared, cached: &Cached, settled: &mut Settled) {
     if !cached.tool.has_generated() {
         return;
     }
-    let settled_before: FxHashSet<PathBuf> = settled.outputs.iter().chain(&settled.removed).cloned().collect();
+    let settled_before: FxHashSet<PathBuf> =
+        settled.outputs.iter().chain(&settled.removed).cloned().collect();
     // Without knowing, the entry has less to put back; what it has is right.
     for portable in cached.store.left_by(cached.scope).unwrap_or_default() {
         let path = shared.zones.places.absolute(&portable);
@@ -225,10 +237,15 @@ fn add_generated(shared: &Shared, cached: &Cached, settled: &mut Settled) {
 }
 
 /// Digests of what settled as input. An input that is not as it was when it was read is a Refusal.
-fn fingerprint(shared: &Shared, cached: &Cached, settled: &Settled) -> Result<(Pathset, Values, Remembered), Refusal> {
+fn fingerprint(
+    shared: &Shared,
+    cached: &Cached,
+    settled: &Settled,
+) -> Result<(Pathset, Values, Remembered), Refusal> {
     let places = &shared.zones.places;
     let now = stamp::now_ns();
-    let mut members: Vec<(PortablePath, Query, (Option<Stamp>, Value))> = Vec::with_capacity(settled.inputs.len());
+    let mut members: Vec<(PortablePath, Query, (Option<Stamp>, Value))> =
+        Vec::with_capacity(settled.inputs.len());
     for input in &settled.inputs {
         let (stamp, value) = input_value(shared, input)?;
         let stamp = stamp.filter(|stamp| stamp.is_settled(now));
@@ -258,12 +275,20 @@ fn fingerprint(shared: &Shared, cached: &Cached, settled: &Settled) -> Result<(P
 
 /// What was listed, probed or followed must be as it was, unless the step itself or another step of a
 /// run changed it: then the earlier value stands.
-fn still_so(shared: &Shared, cached: &Cached, settled: &Settled, pathset: &Pathset, then: &Remembered) -> Result<(), Refusal> {
+fn still_so(
+    shared: &Shared,
+    cached: &Cached,
+    settled: &Settled,
+    pathset: &Pathset,
+    then: &Remembered,
+) -> Result<(), Refusal> {
     let places = &shared.zones.places;
-    let own: FxHashSet<&Path> = settled.outputs.iter().chain(&settled.removed).map(PathBuf::as_path).collect();
+    let own: FxHashSet<&Path> =
+        settled.outputs.iter().chain(&settled.removed).map(PathBuf::as_path).collect();
     let is_known = |query: &Query| *query != Query::Content;
     let members = pathset.paths.iter().zip(then).filter(|((_, query), _)| is_known(query));
-    let (members, then): (Vec<_>, Vec<_>) = members.map(|(member, (_, value))| (member.clone(), *value)).unzip();
+    let (members, then): (Vec<_>, Vec<_>) =
+        members.map(|(member, (_, value))| (member.clone(), *value)).unzip();
     let probed = Pathset { paths: members, ..Pathset::default() };
     let looked = cached.disk(shared).look(&probed, &Vec::new());
     for ((path, query), (then, now)) in probed.paths.iter().zip(then.iter().zip(&looked.values.paths)) {
@@ -300,7 +325,11 @@ fn input_value(shared: &Shared, input: &Input) -> Result<(Option<Stamp>, Value),
         InputValue::File(then) => match Found::at(&input.path) {
             Ok(Found::File(now)) if now == then => {
                 let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;
-                if read == then { Ok((Some(read), Value::content(digest, read.is_executable()))) } else { Err(changed()) }
+                if read == then {
+                    Ok((Some(read), Value::content(digest, read.is_executable())))
+                } else {
+                    Err(changed())
+                }
             }
             _ => Err(changed()),
         },
@@ -318,7 +347,9 @@ fn input_value(shared: &Shared, input: &Input) -> Result<(Option<Stamp>, Value),
 /// Outputs as they are stored: of folders only those without an output in them, the others are made for
 /// what is in them.
 fn outputs(shared: &Shared, settled: &Settled) -> Vec<PortablePath> {
-    let holds_next = |(index, path): &(usize, &PathBuf)| settled.outputs.get(index + 1).is_some_and(|next| next.starts_with(path));
+    let holds_next = |(index, path): &(usize, &PathBuf)| {
+        settled.outputs.get(index + 1).is_some_and(|next| next.starts_with(path))
+    };
     let kept = settled.outputs.iter().enumerate().filter(|output| !holds_next(output)).map(|(_, path)| path);
     let mut outputs: Vec<_> = kept.map(|path| shared.zones.places.portable(path)).collect();
     outputs.sort();
@@ -355,12 +386,14 @@ fn store(
     let fingerprint = cached.store.put_entry(&entry)?;
     cached.store.remember(pathset.digest(), remembered)?;
     let now = stamp::now_ns();
-    let stamps: Vec<Option<Stamp>> = packed.stamps.iter().map(|stamp| stamp.filter(|stamp| stamp.is_settled(now))).collect();
+    let stamps: Vec<Option<Stamp>> =
+        packed.stamps.iter().map(|stamp| stamp.filter(|stamp| stamp.is_settled(now))).collect();
     cached.store.remember_placed(fingerprint, &stamps)?;
     let left = manifest.outputs.iter().zip(&stamps);
     let left = left.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp));
     let is_folder = |path: &&PathBuf| matches!(Found::at(path), Ok(Found::Folder(_)));
-    let folders = settled.outputs.iter().filter(is_folder).map(|path| (places.portable(path), Value::FOLDER, None));
+    let folders =
+        settled.outputs.iter().filter(is_folder).map(|path| (places.portable(path), Value::FOLDER, None));
     let left: Vec<_> = folders.chain(left).collect();
     cached.store.leave(cached.scope, &left, &manifest.removed)?;
     let inputs = pathset.paths.len() + pathset.programs.len() + pathset.envs.len();

@@ -59,7 +59,9 @@ pub fn look_up(shared: &Shared, cached: &Cached, way: &Way) -> Result<Lookup, St
                 Ok(Replayed::Fresh) => return Ok(Lookup::Hit(entry, true)),
                 Ok(Replayed::Restored) => return Ok(Lookup::Hit(entry, false)),
                 // Another entry may hold where what lies there now lay before.
-                Ok(Replayed::Blocked(path)) => drop(blocked.get_or_insert(MissReason::OutputChanged(path.to_string()))),
+                Ok(Replayed::Blocked(path)) => {
+                    drop(blocked.get_or_insert(MissReason::OutputChanged(path.to_string())))
+                }
                 Err(fault) => {
                     if let Way::Replay { faulty, .. } = way {
                         faulty(&entry, &fault);
@@ -110,13 +112,27 @@ fn key_miss(shared: &Shared, cached: &Cached, ahead: Option<&Ahead>) -> Result<M
 
 /// Everything that differs, most telling first: what a person edits, then what follows from it.
 fn reasons(pathset: &Pathset, then: &Values, now: &Values) -> Vec<MissReason> {
-    let mut reasons: Vec<MissReason> =
-        fingerprint::differences(pathset, then, now).into_iter().map(|difference| reason(difference)).collect();
+    let mut reasons: Vec<MissReason> = fingerprint::differences(pathset, then, now)
+        .into_iter()
+        .map(|difference| reason(difference))
+        .collect();
     reasons.sort_by_key(|reason| match reason {
         MissReason::EnvChanged(_) | MissReason::EnvAdded(_) | MissReason::EnvRemoved(_) => 0,
         MissReason::ProgramChanged(_) => 1,
-        MissReason::InputModified(path) => if is_dependency(path) { 5 } else { 2 },
-        MissReason::InputAdded(path) | MissReason::InputRemoved(path) => if is_dependency(path) { 5 } else { 3 },
+        MissReason::InputModified(path) => {
+            if is_dependency(path) {
+                5
+            } else {
+                2
+            }
+        }
+        MissReason::InputAdded(path) | MissReason::InputRemoved(path) => {
+            if is_dependency(path) {
+                5
+            } else {
+                3
+            }
+        }
         _ => 4,
     });
     reasons
@@ -133,18 +149,28 @@ fn reason(difference: Difference) -> MissReason {
         Difference::Path(path, _, _) => MissReason::InputModified(path.to_string()),
         Difference::Program(name) => MissReason::ProgramChanged(name),
         Difference::Env(name, then, now) => env_reason(&name, then, now),
-        Difference::Place => MissReason::InputModified("the place of the checkout, which an output names".to_owned()),
+        Difference::Place => {
+            MissReason::InputModified("the place of the checkout, which an output names".to_owned())
+        }
     }
 }
 
 /// Puts the outputs of a hit in place, or finds what that would come to.
-fn replay(shared: &Shared, cached: &Cached, pathset: &Pathset, entry: &Entry, way: &Way) -> Result<Replayed, ArchiveError> {
+fn replay(
+    shared: &Shared,
+    cached: &Cached,
+    pathset: &Pathset,
+    entry: &Entry,
+    way: &Way,
+) -> Result<Replayed, ArchiveError> {
     let mut habits: Vec<Habits> = Vec::new();
     for scope in [cached.key_digest, cached.scope] {
         habits.extend(cached.store.habits(scope)?);
     }
     match way {
-        Way::Replay { is_locked, .. } => cached.store.replay(entry, &cached.place(shared, pathset, &habits, *is_locked)),
+        Way::Replay { is_locked, .. } => {
+            cached.store.replay(entry, &cached.place(shared, pathset, &habits, *is_locked))
+        }
         Way::Foresee(_) => Ok(cached.store.foresee(entry, &cached.place(shared, pathset, &habits, false))?),
     }
 }

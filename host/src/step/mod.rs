@@ -143,7 +143,8 @@ pub fn scope(task: &str, position: usize) -> Digest {
 pub fn later_steps(plan: &Plan) -> Vec<Vec<Digest>> {
     let of = |index: usize| {
         let id = &plan.steps[index].id;
-        let later = plan.steps.iter().filter(|other| other.id.task == id.task && other.id.position > id.position);
+        let later =
+            plan.steps.iter().filter(|other| other.id.task == id.task && other.id.position > id.position);
         later.map(|other| scope(&other.id.task, other.id.position)).collect()
     };
     (0..plan.steps.len()).map(of).collect()
@@ -280,7 +281,13 @@ impl<'a> Cached<'a> {
     }
 
     /// Where its outputs go, with what is known of earlier runs.
-    fn place(&'a self, shared: &'a Shared, pathset: &'a Pathset, habits: &'a [Habits], is_locked: bool) -> Place<'a> {
+    fn place(
+        &'a self,
+        shared: &'a Shared,
+        pathset: &'a Pathset,
+        habits: &'a [Habits],
+        is_locked: bool,
+    ) -> Place<'a> {
         let (zones, digests, tool) = (shared.zones, shared.digests, &self.tool);
         Place { zones, step: self.scope, later: self.later, pathset, habits, tool, digests, is_locked }
     }

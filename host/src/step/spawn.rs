@@ -40,7 +40,9 @@ pub enum Ended {
 pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
     let launch = match cached.env.command.launch(&cached.env.passed) {
         Ok(launch) => launch,
-        Err((exit_code, error)) => return Ended::Failed { exit_code, error: Some(error), took: Duration::ZERO },
+        Err((exit_code, error)) => {
+            return Ended::Failed { exit_code, error: Some(error), took: Duration::ZERO };
+        }
     };
     let before = digests_before(shared, cached);
     let env = Arc::new(cached.env.served.vars().clone());
@@ -54,7 +56,12 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
     let mut recorder = LogRecorder::new(&shared.zones.places);
     let mut output = |stream: Stream, bytes: &[u8]| {
         recorder.add(stream, bytes);
-        emit(Event::Printed { step: Arc::clone(&cached.step.id), stream, bytes: bytes.to_vec(), replayed: false });
+        emit(Event::Printed {
+            step: Arc::clone(&cached.step.id),
+            stream,
+            bytes: bytes.to_vec(),
+            replayed: false,
+        });
     };
     let spec = Spec::new(cached.env.path.clone(), own).overhearing(environment::left_out(shared, cached));
     let ended = match process::run(&launch, Mode::Traced(spec), shared.running, &mut output) {
@@ -76,14 +83,22 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         return Ended::Failed { exit_code: ended.exit_code, error: None, took: ended.took };
     }
     let logs = recorder.finish();
-    Ended::Succeeded(Box::new(Run { observed, hints, logs, took: ended.took, interrupted: ended.interrupted, before }))
+    Ended::Succeeded(Box::new(Run {
+        observed,
+        hints,
+        logs,
+        took: ended.took,
+        interrupted: ended.interrupted,
+        before,
+    }))
 }
 
 /// A tool that asks for every variable, and means those that its adapter declares, gets what is passed:
 /// what it would find in its own environment, all of it tracked or of no effect.
 fn passed_where_all_is_asked(cached: &Cached) -> Option<Arc<BTreeMap<String, String>>> {
     let is_declared = cached.declaration.as_ref()?.empty_prefix_is_declared;
-    let text = |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    let text =
+        |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
     is_declared.then(|| Arc::new(cached.env.passed.iter().filter_map(text).collect()))
 }
 
@@ -103,7 +118,8 @@ fn digests_before(shared: &Shared, cached: &Cached) -> FxHashMap<PathBuf, (Stamp
 /// and the terminal if it runs alone.
 pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> Outcome {
     emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others: Vec::new() });
-    let failed = |exit_code, error: Option<String>, took| Outcome::Failed { why: why.clone(), exit_code, error, took };
+    let failed =
+        |exit_code, error: Option<String>, took| Outcome::Failed { why: why.clone(), exit_code, error, took };
     let (command, env) = super::environment::whole(shared, step);
     let launch = match command.launch(&env) {
         Ok(launch) => launch,
@@ -114,7 +130,9 @@ pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> 
         emit(Event::Printed { step: Arc::clone(&step.id), stream, bytes: bytes.to_vec(), replayed: false });
     };
     match process::run(&launch, mode, shared.running, &mut output) {
-        Ok(ended) if ended.exit_code == 0 => Outcome::Ran { why, refusal: None, took: ended.took, kept: None },
+        Ok(ended) if ended.exit_code == 0 => {
+            Outcome::Ran { why, refusal: None, took: ended.took, kept: None }
+        }
         Ok(ended) => failed(ended.exit_code, None, ended.took),
         Err(error) => failed(spawn_exit_code(&error), Some(error.to_string()), Duration::ZERO),
     }
@@ -134,18 +152,29 @@ impl Command {
     fn not_found(&self) -> (i32, String) {
         let name = &self.name;
         if !name.contains('/') {
-            return (127, format!("program `{name}` was not found in PATH; is it installed, and spelled right?"));
+            return (
+                127,
+                format!("program `{name}` was not found in PATH; is it installed, and spelled right?"),
+            );
         }
         match std::fs::metadata(self.cwd.join(name)) {
             Ok(there) if there.is_dir() => (126, format!("`{name}` is a folder, not a program")),
-            Ok(_) => (126, format!("`{name}` may not be executed; chmod +x it, or start it with the program that reads it")),
+            Ok(_) => (
+                126,
+                format!(
+                    "`{name}` may not be executed; chmod +x it, or start it with the program that reads it"
+                ),
+            ),
             Err(error) => (127, format!("cannot start `{name}`: {error}")),
         }
     }
 
     /// What is started, with this environment; or the exit code and message of a shell that finds
     /// no such program.
-    fn launch(&self, env: &[(std::ffi::OsString, std::ffi::OsString)]) -> Result<process::Launch, (i32, String)> {
+    fn launch(
+        &self,
+        env: &[(std::ffi::OsString, std::ffi::OsString)],
+    ) -> Result<process::Launch, (i32, String)> {
         let Some(program) = process::find_program(OsStr::new(&self.name), &self.path, &self.cwd) else {
             return Err(self.not_found());
         };

@@ -6,7 +6,7 @@
 use super::format::{Output, OutputKind};
 use super::{Point, Store, StoreError};
 use crate::digest::Digest;
-use crate::path::{PortablePath, Places};
+use crate::path::{Places, PortablePath};
 use crate::stamp::{Found, Stamp};
 use memchr::memmem::Finder;
 use rustc_hash::FxHashMap;
@@ -130,10 +130,15 @@ impl Store {
         let mut found = Vec::with_capacity(paths.len());
         for path in paths {
             let absolute = places.absolute(path);
-            let there = Found::at(&absolute).map_err(|source| StoreError::Io { what: "look at", path: absolute, source })?;
+            let there = Found::at(&absolute).map_err(|source| StoreError::Io {
+                what: "look at",
+                path: absolute,
+                source,
+            })?;
             found.push((path, there));
         }
-        let total: u64 = found.iter().map(|(_, there)| if let Found::File(stamp) = there { stamp.size } else { 0 }).sum();
+        let total: u64 =
+            found.iter().map(|(_, there)| if let Found::File(stamp) = there { stamp.size } else { 0 }).sum();
         if !found.iter().any(|(_, there)| matches!(there, Found::File(_))) {
             return pack_without_files(&found);
         }
@@ -143,8 +148,17 @@ impl Store {
             let path = temporary.clone();
             move |source| StoreError::Io { what, path, source }
         };
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(failed("create"))?;
-        let sink = DigestWriter { inner: BufWriter::with_capacity(1 << 17, file), hasher: blake3::Hasher::new(), bytes: 0 };
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)
+            .map_err(failed("create"))?;
+        let sink = DigestWriter {
+            inner: BufWriter::with_capacity(1 << 17, file),
+            hasher: blake3::Hasher::new(),
+            bytes: 0,
+        };
         let mut encoder = zstd::Encoder::new(sink, 3).map_err(failed("compress into"))?;
         if total > THREADED_ABOVE_BYTES {
             encoder.multithread(2).map_err(failed("compress into"))?;
@@ -196,10 +210,13 @@ impl Store {
         for entry in tar.entries().map_err(|error| damaged(error.to_string()))? {
             let mut entry = entry.map_err(|error| damaged(error.to_string()))?;
             let path = PortablePath::from_bytes(&entry.path_bytes());
-            let Some((OutputKind::File { digest, executable, .. }, target)) = wanted.get(&path) else { continue };
+            let Some((OutputKind::File { digest, executable, .. }, target)) = wanted.get(&path) else {
+                continue;
+            };
             let mode = if *executable { 0o777 } else { 0o666 };
             let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(target);
-            let file = created.map_err(|source| StoreError::Io { what: "create", path: target.clone(), source })?;
+            let file =
+                created.map_err(|source| StoreError::Io { what: "create", path: target.clone(), source })?;
             let mut sink = DigestWriter { inner: file, hasher: blake3::Hasher::new(), bytes: 0 };
             copy(&mut entry, &mut sink, target, &damaged)?;
             if sink.hasher.finalize().as_bytes() != digest.as_bytes() {
@@ -279,17 +296,27 @@ impl<W: Write> Packing<W> {
         Ok(())
     }
 
-    fn add_file(&mut self, path: &PortablePath, absolute: &Path, stamp: &Stamp) -> Result<(OutputKind, Option<Stamp>), ArchiveError> {
+    fn add_file(
+        &mut self,
+        path: &PortablePath,
+        absolute: &Path,
+        stamp: &Stamp,
+    ) -> Result<(OutputKind, Option<Stamp>), ArchiveError> {
         let failed = |source| StoreError::Io { what: "read", path: absolute.to_path_buf(), source };
         let mut file = File::open(absolute).map_err(failed)?;
         let mode = if stamp.is_executable() { 0o755 } else { 0o644 };
         let mut header = header(tar::EntryType::Regular, stamp.size, mode);
-        let mut content = Watched { file: &mut file, hasher: blake3::Hasher::new(), places: &mut self.places, bytes: 0 };
+        let mut content =
+            Watched { file: &mut file, hasher: blake3::Hasher::new(), places: &mut self.places, bytes: 0 };
         let name = Path::new(OsStr::from_bytes(path.as_bytes()));
         let appended = self.tar.append_data(&mut header, name, (&mut content).take(stamp.size));
         let Watched { hasher, bytes, .. } = content;
         self.places.cut();
-        appended.map_err(|source| StoreError::Io { what: "archive", path: absolute.to_path_buf(), source })?;
+        appended.map_err(|source| StoreError::Io {
+            what: "archive",
+            path: absolute.to_path_buf(),
+            source,
+        })?;
         let after = file.metadata().map(|meta| Stamp::of(&meta)).map_err(failed)?;
         if after != *stamp || bytes != stamp.size {
             return Err(ArchiveError::Unsteady(path.clone()));
@@ -299,7 +326,15 @@ impl<W: Write> Packing<W> {
         Ok((OutputKind::File { digest, bytes: stamp.size, executable }, Some(*stamp)))
     }
 
-    fn header(&mut self, path: &PortablePath, kind: tar::EntryType, size: u64, mode: u32, link: Option<&OsStr>, absolute: &Path) -> Result<(), StoreError> {
+    fn header(
+        &mut self,
+        path: &PortablePath,
+        kind: tar::EntryType,
+        size: u64,
+        mode: u32,
+        link: Option<&OsStr>,
+        absolute: &Path,
+    ) -> Result<(), StoreError> {
         let mut header = header(kind, size, mode);
         let name = Path::new(OsStr::from_bytes(path.as_bytes()));
         let appended = match link {
@@ -350,7 +385,8 @@ pub(super) struct PlaceFinder {
 
 impl PlaceFinder {
     pub(super) fn new(places: &Places) -> PlaceFinder {
-        let names = std::iter::once(&places.root).chain(&places.home).filter(|place| place.as_os_str().len() > 1);
+        let names =
+            std::iter::once(&places.root).chain(&places.home).filter(|place| place.as_os_str().len() > 1);
         let names = names.map(|place| Finder::new(place.as_os_str().as_bytes()).into_owned()).collect();
         PlaceFinder { names, tail: Vec::new(), found: false }
     }

@@ -54,7 +54,9 @@ impl Store {
         read: impl FnOnce(&Row) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
         let checkout = self.checkout();
-        let row = checkout.prepare_cached(sql).and_then(|mut statement| statement.query_row(params, read).optional());
+        let row = checkout
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row(params, read).optional());
         row.map_err(|source| self.checkout_failed(source))
     }
 
@@ -74,7 +76,10 @@ impl Store {
     /// Keeps what was found when the members of a pathset were looked at.
     pub fn remember(&self, pathset: Digest, remembered: &Remembered) -> Result<(), StoreError> {
         let rows = format::encode_remembered(remembered);
-        self.checkout_write("INSERT OR REPLACE INTO remembered VALUES (?1, ?2)", params![pathset.as_bytes(), rows])
+        self.checkout_write(
+            "INSERT OR REPLACE INTO remembered VALUES (?1, ?2)",
+            params![pathset.as_bytes(), rows],
+        )
     }
 
     /// Stamps of the outputs of an entry when they were last seen in place, in the manifest's order.
@@ -87,7 +92,10 @@ impl Store {
     /// Keeps stamps of the outputs of an entry that are in place.
     pub fn remember_placed(&self, fingerprint: Digest, stamps: &[Option<Stamp>]) -> Result<(), StoreError> {
         let stamps = format::encode_stamps(stamps);
-        self.checkout_write("INSERT OR REPLACE INTO placed VALUES (?1, ?2)", params![fingerprint.as_bytes(), stamps])
+        self.checkout_write(
+            "INSERT OR REPLACE INTO placed VALUES (?1, ?2)",
+            params![fingerprint.as_bytes(), stamps],
+        )
     }
 
     /// What a run is known to have left at a path.
@@ -107,17 +115,26 @@ impl Store {
         let after = [path.as_bytes(), b"0"].concat();
         let sql = "SELECT EXISTS (SELECT 1 FROM left_files WHERE path = ?1 AND step <> ?4)
             OR EXISTS (SELECT 1 FROM left_files WHERE path > ?2 AND path < ?3 AND step <> ?4)";
-        let found = self.checkout_row(sql, params![path.as_bytes(), below, after, step.as_bytes()], |row| row.get(0))?;
+        let found =
+            self.checkout_row(sql, params![path.as_bytes(), below, after, step.as_bytes()], |row| {
+                row.get(0)
+            })?;
         Ok(found.unwrap_or(false))
     }
 
     /// Notes what a step left, and that what it removed is gone, in one transaction.
-    pub fn leave(&self, step: Digest, left: &[(PortablePath, Value, Option<Stamp>)], gone: &[PortablePath]) -> Result<(), StoreError> {
+    pub fn leave(
+        &self,
+        step: Digest,
+        left: &[(PortablePath, Value, Option<Stamp>)],
+        gone: &[PortablePath],
+    ) -> Result<(), StoreError> {
         let mut checkout = self.checkout_to_write();
         let mut write = || -> rusqlite::Result<()> {
             let transaction = checkout.transaction()?;
             {
-                let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO left_files VALUES (?1, ?2, ?3, ?4)")?;
+                let mut put = transaction
+                    .prepare_cached("INSERT OR REPLACE INTO left_files VALUES (?1, ?2, ?3, ?4)")?;
                 for (path, value, stamp) in left {
                     let stamp = format::encode_stamps(&[*stamp]);
                     put.execute(params![path.as_bytes(), value.0, stamp, step.as_bytes()])?;
@@ -138,16 +155,23 @@ impl Store {
     }
 
     /// Notes which files of a tool's own state its runs made, and which are gone.
-    pub fn keep_tool_files(&self, keeper: Digest, kept: &[PortablePath], gone: &[PortablePath]) -> Result<(), StoreError> {
+    pub fn keep_tool_files(
+        &self,
+        keeper: Digest,
+        kept: &[PortablePath],
+        gone: &[PortablePath],
+    ) -> Result<(), StoreError> {
         let mut checkout = self.checkout();
         let mut write = || -> rusqlite::Result<()> {
             let transaction = checkout.transaction()?;
             {
-                let mut put = transaction.prepare_cached("INSERT OR IGNORE INTO tool_files VALUES (?1, ?2)")?;
+                let mut put =
+                    transaction.prepare_cached("INSERT OR IGNORE INTO tool_files VALUES (?1, ?2)")?;
                 for path in kept {
                     put.execute(params![keeper.as_bytes(), path.as_bytes()])?;
                 }
-                let mut forget = transaction.prepare_cached("DELETE FROM tool_files WHERE keeper = ?1 AND path = ?2")?;
+                let mut forget =
+                    transaction.prepare_cached("DELETE FROM tool_files WHERE keeper = ?1 AND path = ?2")?;
                 for path in gone {
                     forget.execute(params![keeper.as_bytes(), path.as_bytes()])?;
                 }
@@ -160,7 +184,10 @@ impl Store {
     /// Whether a file is of a tool's own state, made by a run of it. A fault counts as no.
     pub fn is_tool_file(&self, keeper: Digest, path: &PortablePath) -> bool {
         let sql = "SELECT 1 FROM tool_files WHERE keeper = ?1 AND path = ?2";
-        self.checkout_row(sql, params![keeper.as_bytes(), path.as_bytes()], |_| Ok(())).ok().flatten().is_some()
+        self.checkout_row(sql, params![keeper.as_bytes(), path.as_bytes()], |_| Ok(()))
+            .ok()
+            .flatten()
+            .is_some()
     }
 
     fn paths_of(&self, sql: &str, step: Digest) -> Result<Vec<PortablePath>, StoreError> {
@@ -181,7 +208,10 @@ impl Store {
 
     /// Notes that a step reads and then changes a path.
     pub fn note_overlap(&self, step: Digest, path: &PortablePath) -> Result<(), StoreError> {
-        self.checkout_write("INSERT OR IGNORE INTO overlaps VALUES (?1, ?2)", params![step.as_bytes(), path.as_bytes()])
+        self.checkout_write(
+            "INSERT OR IGNORE INTO overlaps VALUES (?1, ?2)",
+            params![step.as_bytes(), path.as_bytes()],
+        )
     }
 
     /// Variables that earlier runs of a step were found to have missed, sorted.
@@ -197,7 +227,10 @@ impl Store {
 
     /// Notes a variable that a run of a step was found to have missed.
     pub fn learn_env(&self, step: Digest, name: &str) -> Result<(), StoreError> {
-        self.checkout_write("INSERT OR IGNORE INTO learned_env VALUES (?1, ?2)", params![step.as_bytes(), name])
+        self.checkout_write(
+            "INSERT OR IGNORE INTO learned_env VALUES (?1, ?2)",
+            params![step.as_bytes(), name],
+        )
     }
 
     /// How a step last ended.
@@ -215,7 +248,13 @@ impl Store {
     }
 
     /// Notes how a step ended.
-    pub fn note_run(&self, step: Digest, task: &str, position: usize, run: &LastRun) -> Result<(), StoreError> {
+    pub fn note_run(
+        &self,
+        step: Digest,
+        task: &str,
+        position: usize,
+        run: &LastRun,
+    ) -> Result<(), StoreError> {
         let key = run.key.as_ref().and_then(|key| postcard::to_stdvec(key).ok());
         let fingerprint = run.fingerprint.map(|digest| digest.0);
         self.checkout_write(
@@ -226,11 +265,14 @@ impl Store {
 
     /// What an adapter answered, under a digest of what it was asked.
     pub fn memo(&self, key: Digest) -> Option<Vec<u8>> {
-        self.checkout_row("SELECT value FROM memos WHERE key = ?1", [key.as_bytes()], |row| row.get(0)).ok().flatten()
+        self.checkout_row("SELECT value FROM memos WHERE key = ?1", [key.as_bytes()], |row| row.get(0))
+            .ok()
+            .flatten()
     }
 
     /// Keeps what an adapter answered. A failure costs asking again.
     pub fn put_memo(&self, key: Digest, value: &[u8]) {
-        let _ = self.checkout_write("INSERT OR REPLACE INTO memos VALUES (?1, ?2)", params![key.as_bytes(), value]);
+        let _ = self
+            .checkout_write("INSERT OR REPLACE INTO memos VALUES (?1, ?2)", params![key.as_bytes(), value]);
     }
 }

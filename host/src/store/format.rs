@@ -71,7 +71,11 @@ pub fn encode_pathset(pathset: &Pathset) -> Vec<u8> {
         }
     };
     encode(&PathsetRow {
-        paths: pathset.paths.iter().map(|(path, asked)| (path.as_bytes().to_vec().into(), query(asked))).collect(),
+        paths: pathset
+            .paths
+            .iter()
+            .map(|(path, asked)| (path.as_bytes().to_vec().into(), query(asked)))
+            .collect(),
         programs: pathset.programs.clone(),
         envs: pathset
             .envs
@@ -99,7 +103,11 @@ pub fn decode_pathset(bytes: &[u8]) -> Result<Pathset, Damaged> {
         }
     };
     Ok(Pathset {
-        paths: row.paths.into_iter().map(|(path, asked)| (PortablePath::from_bytes(&path), query(asked))).collect(),
+        paths: row
+            .paths
+            .into_iter()
+            .map(|(path, asked)| (PortablePath::from_bytes(&path), query(asked)))
+            .collect(),
         programs: row.programs,
         envs: row
             .envs
@@ -124,7 +132,9 @@ struct ValuesRow {
 
 /// Values as bytes.
 pub fn encode_values(values: &Values) -> Vec<u8> {
-    let flat = |values: &[Value]| serde_bytes::ByteBuf::from(values.iter().flat_map(|value| value.0).collect::<Vec<u8>>());
+    let flat = |values: &[Value]| {
+        serde_bytes::ByteBuf::from(values.iter().flat_map(|value| value.0).collect::<Vec<u8>>())
+    };
     encode(&ValuesRow {
         paths: flat(&values.paths),
         programs: flat(&values.programs),
@@ -140,7 +150,9 @@ pub fn encode_values(values: &Values) -> Vec<u8> {
 /// Values from bytes.
 pub fn decode_values(bytes: &[u8]) -> Result<Values, Damaged> {
     let row: ValuesRow = decode("the values of an entry", bytes)?;
-    let list = |bytes: &[u8]| bytes.chunks_exact(32).map(|chunk| Value(chunk.try_into().expect("chunks of 32"))).collect();
+    let list = |bytes: &[u8]| {
+        bytes.chunks_exact(32).map(|chunk| Value(chunk.try_into().expect("chunks of 32"))).collect()
+    };
     Ok(Values {
         paths: list(&row.paths),
         programs: list(&row.programs),

@@ -86,8 +86,9 @@ impl Store {
         let index = self.index();
         let mut rows = Vec::new();
         let mut read = || -> rusqlite::Result<()> {
-            let mut statement =
-                index.prepare_cached("SELECT digest, members FROM pathsets WHERE key = ?1 ORDER BY used DESC, rowid DESC")?;
+            let mut statement = index.prepare_cached(
+                "SELECT digest, members FROM pathsets WHERE key = ?1 ORDER BY used DESC, rowid DESC",
+            )?;
             let mut found = statement.query([key.as_bytes()])?;
             while let Some(row) = found.next()? {
                 let (digest, members): ([u8; 32], Vec<u8>) = (row.get(0)?, row.get(1)?);
@@ -103,23 +104,33 @@ impl Store {
     pub fn entry(&self, fingerprint: Digest) -> Result<Option<Entry>, StoreError> {
         let index = self.index();
         let read = || {
-            let mut statement = index
-                .prepare_cached("SELECT manifest, archive, logs, took_ms, used FROM entries WHERE fingerprint = ?1")?;
+            let mut statement = index.prepare_cached(
+                "SELECT manifest, archive, logs, took_ms, used FROM entries WHERE fingerprint = ?1",
+            )?;
             let row = statement.query_row([fingerprint.as_bytes()], |row| {
                 let (manifest, archive): (Vec<u8>, Option<[u8; 32]>) = (row.get(0)?, row.get(1)?);
-                Ok((manifest, archive, row.get::<_, Vec<u8>>(2)?, row.get::<_, i64>(3)?, row.get::<_, i64>(4)?))
+                Ok((
+                    manifest,
+                    archive,
+                    row.get::<_, Vec<u8>>(2)?,
+                    row.get::<_, i64>(3)?,
+                    row.get::<_, i64>(4)?,
+                ))
             });
             row.optional()
         };
-        let Some((manifest, archive, logs, took_ms, used)) = read().map_err(|source| self.index_failed(source))? else {
+        let Some((manifest, archive, logs, took_ms, used)) =
+            read().map_err(|source| self.index_failed(source))?
+        else {
             return Ok(None);
         };
         if used < now_s() - USED_GRAIN_S {
             // Only the order of eviction depends on it: a failure here is no reason for a miss.
             drop(index);
-            let _ = self
-                .index_to_write()
-                .execute("UPDATE entries SET used = ?2 WHERE fingerprint = ?1", params![fingerprint.as_bytes(), now_s()]);
+            let _ = self.index_to_write().execute(
+                "UPDATE entries SET used = ?2 WHERE fingerprint = ?1",
+                params![fingerprint.as_bytes(), now_s()],
+            );
         }
         Ok(Some(Entry {
             fingerprint,
@@ -155,7 +166,12 @@ impl Store {
             transaction.execute(
                 "INSERT INTO pathsets (key, digest, members, used) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (key, digest) DO UPDATE SET used = excluded.used",
-                params![entry.key.as_bytes(), pathset_digest.as_bytes(), format::encode_pathset(entry.pathset), now],
+                params![
+                    entry.key.as_bytes(),
+                    pathset_digest.as_bytes(),
+                    format::encode_pathset(entry.pathset),
+                    now
+                ],
             )?;
             transaction.execute(
                 "INSERT OR REPLACE INTO entries (fingerprint, key, pathset, vals, manifest, archive, archive_bytes, logs,
@@ -185,7 +201,9 @@ impl Store {
 
     /// Forgets an entry that turned out damaged.
     pub fn remove_entry(&self, fingerprint: Digest) -> Result<(), StoreError> {
-        let removed = self.index_to_write().execute("DELETE FROM entries WHERE fingerprint = ?1", [fingerprint.as_bytes()]);
+        let removed = self
+            .index_to_write()
+            .execute("DELETE FROM entries WHERE fingerprint = ?1", [fingerprint.as_bytes()]);
         removed.map(drop).map_err(|source| self.index_failed(source))
     }
 

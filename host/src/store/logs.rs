@@ -118,8 +118,10 @@ mod tests {
         recorder.add(Stream::Err, b"two");
         recorder.add(Stream::Out, b"\xff");
         let recording = recorder.finish().expect("it is small").bytes;
-        let frames: Vec<_> = Frames::new(&recording).expect("opens").map(|frame| frame.expect("whole")).collect();
-        let expected = [(Stream::Out, b"one\n".to_vec()), (Stream::Err, b"two".to_vec()), (Stream::Out, vec![0xff])];
+        let frames: Vec<_> =
+            Frames::new(&recording).expect("opens").map(|frame| frame.expect("whole")).collect();
+        let expected =
+            [(Stream::Out, b"one\n".to_vec()), (Stream::Err, b"two".to_vec()), (Stream::Out, vec![0xff])];
         assert_eq!(frames, expected);
     }
 

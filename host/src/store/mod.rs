@@ -9,8 +9,8 @@ mod checkout;
 mod fault;
 mod format;
 mod index;
-mod logs;
 mod lock;
+mod logs;
 mod replay;
 mod upkeep;
 
@@ -19,8 +19,8 @@ pub use checkout::{LastRun, Left};
 pub use fault::Point;
 pub use format::{FolderHabit, Habits, Manifest, Output, OutputKind, VERSION};
 pub use index::{Entry, NewEntry};
-pub use logs::{Frames, LogRecorder, Recording};
 pub use lock::StepLock;
+pub use logs::{Frames, LogRecorder, Recording};
 pub use replay::{Place, Replayed};
 pub use upkeep::{Listed, Stat, Verified};
 
@@ -95,8 +95,16 @@ impl Store {
         let mut notices = Vec::new();
         let index = open_database(&entries.join("index.db"), index::SCHEMA, &mut notices)?;
         let checkout = open_database(&folder.join("checkout.db"), checkout::SCHEMA, &mut notices)?;
-        let salt = index::salt(&index).map_err(|source| StoreError::Database { path: entries.join("index.db"), source })?;
-        let store = Store { folder, archives, index: Mutex::new(index), checkout: Mutex::new(checkout), salt, has_stored: AtomicBool::new(false) };
+        let salt = index::salt(&index)
+            .map_err(|source| StoreError::Database { path: entries.join("index.db"), source })?;
+        let store = Store {
+            folder,
+            archives,
+            index: Mutex::new(index),
+            checkout: Mutex::new(checkout),
+            salt,
+            has_stored: AtomicBool::new(false),
+        };
         Ok((store, notices))
     }
 
@@ -110,8 +118,14 @@ impl Store {
         let checkout = open_to_look(&folder.join("checkout.db"), checkout::SCHEMA)?;
         let failed = |source| StoreError::Database { path: index_file, source };
         let salt = index::salt(&index).map_err(failed)?;
-        let store =
-            Store { folder, archives: entries.join("archives"), index: Mutex::new(index), checkout: Mutex::new(checkout), salt, has_stored: AtomicBool::new(false) };
+        let store = Store {
+            folder,
+            archives: entries.join("archives"),
+            index: Mutex::new(index),
+            checkout: Mutex::new(checkout),
+            salt,
+            has_stored: AtomicBool::new(false),
+        };
         for database in [&store.index, &store.checkout] {
             let connection = database.lock().unwrap_or_else(PoisonError::into_inner);
             let made = connection.execute_batch("PRAGMA query_only = ON");
@@ -191,7 +205,11 @@ fn make_private_folder(path: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| StoreError::Io { what: "create the cache folder", path: path.to_path_buf(), source })
+    made.map_err(|source| StoreError::Io {
+        what: "create the cache folder",
+        path: path.to_path_buf(),
+        source,
+    })
 }
 
 /// The folder ignores itself, so that nobody has to edit a `.gitignore`.
@@ -210,11 +228,16 @@ fn open_database(path: &Path, schema: &str, notices: &mut Vec<String>) -> Result
         Ok(connection) => Ok(connection),
         Err(Trouble::SetAside(why)) => {
             let aside = set_aside(path)?;
-            notices.push(format!("the cache index {why}; it was set aside as `{}` and a new one begun", aside.display()));
+            notices.push(format!(
+                "the cache index {why}; it was set aside as `{}` and a new one begun",
+                aside.display()
+            ));
             match try_open(path, schema) {
                 Ok(connection) => Ok(connection),
                 Err(Trouble::SetAside(why)) => Err(StoreError::Damaged(format!("a new cache index {why}"))),
-                Err(Trouble::Failed(source)) => Err(StoreError::Database { path: path.to_path_buf(), source }),
+                Err(Trouble::Failed(source)) => {
+                    Err(StoreError::Database { path: path.to_path_buf(), source })
+                }
             }
         }
         Err(Trouble::Failed(source)) => Err(StoreError::Database { path: path.to_path_buf(), source }),
@@ -228,7 +251,8 @@ fn open_to_look(path: &Path, schema: &str) -> Result<Connection, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         connection.busy_timeout(Duration::from_secs(30)).map_err(failed)?;
-        let version: rusqlite::Result<i32> = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+        let version: rusqlite::Result<i32> =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0));
         if version.is_ok_and(|version| version == VERSION) {
             return Ok(connection);
         }
@@ -255,7 +279,8 @@ impl From<rusqlite::Error> for Trouble {
 }
 
 fn try_open(path: &Path, schema: &str) -> Result<Connection, Trouble> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(30))?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -272,7 +297,8 @@ fn try_open(path: &Path, schema: &str) -> Result<Connection, Trouble> {
     let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")?;
     // Two sessions may meet here; the second finds the tables made.
-    connection.execute_batch(&format!("BEGIN IMMEDIATE; {schema}; PRAGMA user_version = {VERSION}; COMMIT"))?;
+    connection
+        .execute_batch(&format!("BEGIN IMMEDIATE; {schema}; PRAGMA user_version = {VERSION}; COMMIT"))?;
     Ok(connection)
 }
 

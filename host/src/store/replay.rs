@@ -104,7 +104,9 @@ impl Store {
         let placed = self.placed(entry.fingerprint)?;
         Ok(match self.survey(entry, place, &placed)? {
             Verdict::Blocked(path) => Replayed::Blocked(path),
-            Verdict::Go(survey) if survey.put.is_empty() && survey.remove.is_empty() && survey.remove_folders.is_empty() => {
+            Verdict::Go(survey)
+                if survey.put.is_empty() && survey.remove.is_empty() && survey.remove_folders.is_empty() =>
+            {
                 Replayed::Fresh
             }
             Verdict::Go(_) => Replayed::Restored,
@@ -125,7 +127,9 @@ impl Store {
             }
             if place.tool.is_generated(&path) && found != Found::Absent {
                 // Somebody else's version stays: another command of the tool keeps this file as well.
-                if self.was_made_by(place.step, &output.path) && self.is_left(&path, &found, place.zones, place.digests)? {
+                if self.was_made_by(place.step, &output.path)
+                    && self.is_left(&path, &found, place.zones, place.digests)?
+                {
                     survey.put.push(index);
                 }
                 continue;
@@ -155,13 +159,20 @@ impl Store {
 
     /// Names in the output folders that the entry lacks. Gives the first that must not be there and
     /// may not go.
-    fn survey_extras(&self, entry: &Entry, place: &Place, survey: &mut Survey) -> Result<Option<PortablePath>, StoreError> {
+    fn survey_extras(
+        &self,
+        entry: &Entry,
+        place: &Place,
+        survey: &mut Survey,
+    ) -> Result<Option<PortablePath>, StoreError> {
         let places = &place.zones.places;
         let mut expected: FxHashMap<PathBuf, FxHashSet<&OsStr>> = FxHashMap::default();
         for output in &entry.manifest.outputs {
             if output.kind == OutputKind::Folder {
                 // It is to be empty.
-                expected.entry(Path::new(OsStr::from_bytes(output.path.as_bytes())).to_path_buf()).or_default();
+                expected
+                    .entry(Path::new(OsStr::from_bytes(output.path.as_bytes())).to_path_buf())
+                    .or_default();
             }
             let mut child = Path::new(OsStr::from_bytes(output.path.as_bytes()));
             while let (Some(folder), Some(name)) = (child.parent(), child.file_name()) {
@@ -213,7 +224,11 @@ impl Store {
         let found = look(path)?;
         if let Found::Folder(_) = found {
             let names = list(path)?.unwrap_or_default();
-            if names.is_empty() && !self.left(&place.zones.places.portable(path))?.is_some_and(|left| left.value == Value::FOLDER) {
+            if names.is_empty()
+                && !self
+                    .left(&place.zones.places.portable(path))?
+                    .is_some_and(|left| left.value == Value::FOLDER)
+            {
                 return Ok(false);
             }
             for name in names {
@@ -232,7 +247,13 @@ impl Store {
     }
 
     /// Whether what lies at a path is what some run left there.
-    pub fn is_left(&self, path: &Path, found: &Found, zones: &Zones, digests: &Digests) -> Result<bool, StoreError> {
+    pub fn is_left(
+        &self,
+        path: &Path,
+        found: &Found,
+        zones: &Zones,
+        digests: &Digests,
+    ) -> Result<bool, StoreError> {
         let Some(left) = self.left(&zones.places.portable(path))? else { return Ok(false) };
         Ok(match found {
             Found::File(stamp) if left.stamp.as_ref() == Some(stamp) => true,
@@ -261,7 +282,8 @@ impl Store {
         if place.later.is_empty() {
             return Ok(false);
         }
-        if self.left(&place.zones.places.portable(path))?.is_some_and(|left| place.later.contains(&left.step)) {
+        if self.left(&place.zones.places.portable(path))?.is_some_and(|left| place.later.contains(&left.step))
+        {
             return Ok(true);
         }
         // A folder of which nothing is known is theirs if all in it is.
@@ -282,7 +304,8 @@ impl Store {
             }
         }
         if !wanted.is_empty() {
-            let missing = || ArchiveError::Damaged { archive: Digest([0; 32]), why: "the entry names none".to_owned() };
+            let missing =
+                || ArchiveError::Damaged { archive: Digest([0; 32]), why: "the entry names none".to_owned() };
             self.unpack(entry.archive.ok_or_else(missing)?, &wanted)?;
         }
         Point::Unpacked.reached();
@@ -313,15 +336,28 @@ impl Store {
         Ok(())
     }
 
-    fn note_left(&self, entry: &Entry, place: &Place, stamps: &[Option<Stamp>], gone: &[PortablePath]) -> Result<(), StoreError> {
+    fn note_left(
+        &self,
+        entry: &Entry,
+        place: &Place,
+        stamps: &[Option<Stamp>],
+        gone: &[PortablePath],
+    ) -> Result<(), StoreError> {
         let outputs = entry.manifest.outputs.iter().zip(stamps);
-        let left: Vec<_> = outputs.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp)).collect();
+        let left: Vec<_> =
+            outputs.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp)).collect();
         self.leave(place.step, &left, gone)
     }
 }
 
 /// Whether what lies there is the output, and its stamp where that can be trusted from now on.
-fn compare(path: &Path, found: &Found, kind: &OutputKind, known: Option<Stamp>, digests: &Digests) -> (bool, Option<Stamp>) {
+fn compare(
+    path: &Path,
+    found: &Found,
+    kind: &OutputKind,
+    known: Option<Stamp>,
+    digests: &Digests,
+) -> (bool, Option<Stamp>) {
     match (kind, found) {
         (OutputKind::File { .. }, Found::File(stamp)) if known == Some(*stamp) => (true, Some(*stamp)),
         (OutputKind::File { bytes, .. }, Found::File(stamp)) => {
@@ -345,11 +381,18 @@ fn may_replace(entry: &Entry, place: &Place, output: &Output, found: &Found) -> 
     let places = &place.zones.places;
     let absolute = places.absolute(&output.path);
     // What the run read and rewrote lies there as it lay there then.
-    if place.pathset.paths.binary_search_by(|(path, query)| (path, query).cmp(&(&output.path, &Query::Content))).is_ok() {
+    if place
+        .pathset
+        .paths
+        .binary_search_by(|(path, query)| (path, query).cmp(&(&output.path, &Query::Content)))
+        .is_ok()
+    {
         return true;
     }
     let is_emptied = || {
-        absolute.parent().is_some_and(|folder| folder_habit(entry, place, &places.portable(folder)) == Some(FolderHabit::Emptied))
+        absolute.parent().is_some_and(|folder| {
+            folder_habit(entry, place, &places.portable(folder)) == Some(FolderHabit::Emptied)
+        })
     };
     match (found, &output.kind) {
         (Found::File(stamp), OutputKind::File { executable, .. }) if stamp.is_executable() == *executable => {
@@ -362,7 +405,8 @@ fn may_replace(entry: &Entry, place: &Place, output: &Output, found: &Found) -> 
 }
 
 fn folder_habit(entry: &Entry, place: &Place, folder: &PortablePath) -> Option<FolderHabit> {
-    let known = |habits: &Habits| habits.folders.iter().find(|(path, _)| path == folder).map(|(_, habit)| *habit);
+    let known =
+        |habits: &Habits| habits.folders.iter().find(|(path, _)| path == folder).map(|(_, habit)| *habit);
     // Newer runs of the same key, then of the same step, know more than the run that made the entry.
     place.habits.iter().find_map(known).or_else(|| known(&entry.manifest.habits))
 }
@@ -375,7 +419,8 @@ fn put_one(kind: &OutputKind, unpacked: &Path, target: &Path) -> Result<(), Stor
         OutputKind::File { .. } => rename_or_copy(unpacked, target).map_err(io_error("put in place", target)),
         OutputKind::Folder => fs::create_dir_all(target).map_err(io_error("create", target)),
         OutputKind::Link(text) => {
-            std::os::unix::fs::symlink(OsStr::from_bytes(text), unpacked).map_err(io_error("create", unpacked))?;
+            std::os::unix::fs::symlink(OsStr::from_bytes(text), unpacked)
+                .map_err(io_error("create", unpacked))?;
             rename_or_copy(unpacked, target).map_err(io_error("put in place", target))
         }
     }
@@ -407,7 +452,8 @@ fn look(path: &Path) -> Result<Found, StoreError> {
 fn list(path: &Path) -> Result<Option<Vec<std::ffi::OsString>>, StoreError> {
     match fs::read_dir(path) {
         Ok(entries) => {
-            let names: io::Result<Vec<_>> = entries.map(|entry| entry.map(|entry| entry.file_name())).collect();
+            let names: io::Result<Vec<_>> =
+                entries.map(|entry| entry.map(|entry| entry.file_name())).collect();
             names.map(Some).map_err(io_error("list", path))
         }
         Err(error) if stamp::is_absence(&error) => Ok(None),

@@ -82,7 +82,8 @@ impl Store {
 
     /// Forgets the entries of tasks that are meant, then the archives that no entry names.
     pub fn clean(&self, is_meant: &dyn Fn(&str) -> bool) -> Result<Stat, StoreError> {
-        let tasks: FxHashSet<String> = self.list()?.into_iter().map(|listed| listed.task).filter(|task| is_meant(task)).collect();
+        let tasks: FxHashSet<String> =
+            self.list()?.into_iter().map(|listed| listed.task).filter(|task| is_meant(task)).collect();
         for task in tasks {
             let removed = self.index_to_write().execute("DELETE FROM entries WHERE task = ?1", [task]);
             removed.map_err(|source| self.index_failed(source))?;
@@ -99,7 +100,8 @@ impl Store {
             if stat.archive_bytes <= bytes_max {
                 return Ok(removed);
             }
-            let sql = "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries WHERE archive IS NOT NULL
+            let sql =
+                "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries WHERE archive IS NOT NULL
                 ORDER BY used, rowid LIMIT max(1, (SELECT count(*) FROM entries) / 16))";
             let gone = self.index_to_write().execute(sql, []).map_err(|source| self.index_failed(source))?;
             let orphans = self.remove_orphans()?;
@@ -127,7 +129,10 @@ impl Store {
         for (fingerprint, task, manifest, archive) in self.entry_rows()? {
             let wrong = match format::decode_manifest(&manifest) {
                 Err(damaged) => Some(damaged.to_string()),
-                Ok(_) => archive.filter(|archive| seen.insert(*archive)).and_then(|archive| self.check_archive(archive).err()).map(|error| error.to_string()),
+                Ok(_) => archive
+                    .filter(|archive| seen.insert(*archive))
+                    .and_then(|archive| self.check_archive(archive).err())
+                    .map(|error| error.to_string()),
             };
             match wrong {
                 None => verified.sound += 1,
@@ -143,7 +148,8 @@ impl Store {
     fn entry_rows(&self) -> Result<Vec<(Digest, String, Vec<u8>, Option<Digest>)>, StoreError> {
         let index = self.index();
         let read = || {
-            let mut statement = index.prepare_cached("SELECT fingerprint, task, manifest, archive FROM entries")?;
+            let mut statement =
+                index.prepare_cached("SELECT fingerprint, task, manifest, archive FROM entries")?;
             let rows = statement.query_map([], |row| {
                 let archive: Option<[u8; 32]> = row.get(3)?;
                 Ok((Digest(row.get(0)?), row.get(1)?, row.get(2)?, archive.map(Digest)))

@@ -13,7 +13,8 @@ use crate::shipped::{self, Shipped};
 use overhear_trace_abi::handle::{Handle, TEXT_BYTES_MAX};
 use overhear_trace_abi::table::{Entry, Head, fill_index, index_len};
 use overhear_trace_abi::{
-    ENV_HANDLE, ENV_LOADER, ENV_MARK, LOG_BYTES, Log, NAMES_BYTES, PROBE_LOST, SLOTS, Slot, VARIABLES_MAX, hash,
+    ENV_HANDLE, ENV_LOADER, ENV_MARK, LOG_BYTES, Log, NAMES_BYTES, PROBE_LOST, SLOTS, Slot, VARIABLES_MAX,
+    hash,
 };
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -95,7 +96,8 @@ fn place() -> Result<PathBuf, String> {
 
 /// Where the library may be put, best first: folders that last, so that nothing need be taken away.
 fn folders() -> impl Iterator<Item = PathBuf> {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let runtime =
+        std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
     let runtime = runtime.map(|folder| folder.join("overhear"));
     // SAFETY: a number.
     let user = unsafe { libc::geteuid() };
@@ -114,7 +116,8 @@ fn folders() -> impl Iterator<Item = PathBuf> {
 /// of the block, but not out of what the kernel shows.
 fn is_overheard_itself() -> bool {
     let Ok(block) = std::fs::read("/proc/self/environ") else { return false };
-    let is_handle = |text: &[u8]| text.strip_prefix(ENV_HANDLE.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
+    let is_handle =
+        |text: &[u8]| text.strip_prefix(ENV_HANDLE.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
     block.split(|byte| *byte == 0).any(is_handle)
 }
 
@@ -123,7 +126,8 @@ fn is_overheard_itself() -> bool {
 fn is_supported() -> bool {
     // SAFETY: a text that is part of the C library.
     let version = unsafe { std::ffi::CStr::from_ptr(libc::gnu_get_libc_version()) };
-    let mut numbers = version.to_str().unwrap_or("").split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    let mut numbers =
+        version.to_str().unwrap_or("").split('.').map(|number| number.parse::<u32>().unwrap_or(0));
     (numbers.next(), numbers.next()) >= (Some(2), Some(34))
 }
 
@@ -135,7 +139,11 @@ fn is_supported() -> bool {
 /// The path, resolved, if the loader takes it: its list has separators, and signs with a meaning.
 fn loadable(path: PathBuf) -> Option<PathBuf> {
     let path = path.canonicalize().ok()?;
-    let has_sign = path.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b':' | b';' | b'$' | b'\'') || byte.is_ascii_whitespace());
+    let has_sign = path
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .any(|byte| matches!(byte, b':' | b';' | b'$' | b'\'') || byte.is_ascii_whitespace());
     let is_executable = rustix::fs::statvfs(&path)
         .is_ok_and(|place| !place.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC));
     (!has_sign && is_executable).then_some(path)
@@ -168,9 +176,11 @@ impl Ear {
         let memory = memory_file()?;
         memory.set_len((LOG_BYTES + table.len()) as u64)?;
         memory.write_all_at(&table, LOG_BYTES as u64)?;
-        let table_bytes = u32::try_from(table.len()).map_err(|_| io::Error::other("the variables are too large"))?;
+        let table_bytes =
+            u32::try_from(table.len()).map_err(|_| io::Error::other("the variables are too large"))?;
         let handle = Handle { pid: std::process::id(), fd: memory.as_raw_fd() as u32, token, table_bytes };
-        let variables = named.iter().map(|(name, value)| ((*name).to_owned(), value.to_str().is_some())).collect();
+        let variables =
+            named.iter().map(|(name, value)| ((*name).to_owned(), value.to_str().is_some())).collect();
         Ok(Some(Ear { memory, handle, library, variables, is_strict: left_out.is_strict }))
     }
 
@@ -179,7 +189,9 @@ impl Ear {
         let mut text = [0u8; TEXT_BYTES_MAX];
         let length = self.handle.write(&[], &mut text).expect("the room is for the longest text");
         let mut loader = self.library.as_os_str().to_owned();
-        if let Some((_, own)) = env.iter().find(|(name, _)| name == ENV_LOADER).filter(|(_, own)| !own.is_empty()) {
+        if let Some((_, own)) =
+            env.iter().find(|(name, _)| name == ENV_LOADER).filter(|(_, own)| !own.is_empty())
+        {
             let mut both = own.clone();
             both.push(":");
             both.push(&loader);
@@ -305,7 +317,9 @@ mod tests {
             let bytes = table(&named, 7, true);
             let words: Vec<u64> = bytes
                 .chunks(8)
-                .map(|chunk| u64::from_ne_bytes(std::array::from_fn(|at| chunk.get(at).copied().unwrap_or(0))))
+                .map(|chunk| {
+                    u64::from_ne_bytes(std::array::from_fn(|at| chunk.get(at).copied().unwrap_or(0)))
+                })
                 .collect();
             let base: *const u8 = words.as_ptr().cast();
             // SAFETY: the words are the table, aligned, and live to the end.
@@ -314,7 +328,8 @@ mod tests {
                 let table = Table::at(base, bytes.len(), 7).expect("the token is right");
                 assert!(table.is_strict());
                 for (position, (name, value)) in named.iter().enumerate() {
-                    let (found, text) = table.find(name.as_bytes(), hash(name.as_bytes())).expect("it is there");
+                    let (found, text) =
+                        table.find(name.as_bytes(), hash(name.as_bytes())).expect("it is there");
                     assert_eq!(found, position);
                     assert_eq!(std::ffi::CStr::from_ptr(text.cast()).to_bytes(), value.as_bytes());
                 }

@@ -117,7 +117,9 @@ impl Recorder {
                 // Changed later, by then it was there: still the step's own.
                 Some(change) if !seen.removed => change.found = Found::Absent,
                 Some(_) => {}
-                None => self.observed.add(Access { path, kind: AccessKind::Create, found: Found::Absent, pid }),
+                None => {
+                    self.observed.add(Access { path, kind: AccessKind::Create, found: Found::Absent, pid })
+                }
             }
         }
     }

@@ -115,17 +115,27 @@ pub fn is_anywhere(workspace: &Workspace, task: &str) -> bool {
 
 /// One member of a list of what must run before, in the form that turbo, nx and lage share: `^task`,
 /// `package#task`, `task`. `Err` says why it has no counterpart.
-pub fn dependency(workspace: &Workspace, known: &dyn Fn(&str) -> bool, written: &str) -> Result<String, String> {
+pub fn dependency(
+    workspace: &Workspace,
+    known: &dyn Fn(&str) -> bool,
+    written: &str,
+) -> Result<String, String> {
     let bare = written.trim_start_matches('^');
     if bare.len() != written.len() {
-        return if known(bare) { Ok(format!("^{bare}")) } else { Err(format!("`{written}`: no package has a task `{bare}`")) };
+        return if known(bare) {
+            Ok(format!("^{bare}"))
+        } else {
+            Err(format!("`{written}`: no package has a task `{bare}`"))
+        };
     }
     match written.rsplit_once('#') {
         Some(("//", task)) => match &workspace.packages[0].name {
             Some(name) => Ok(format!("{name}#{task}")),
             None => Err(format!("`{written}`: the package at the root has no name")),
         },
-        Some((package, _)) if workspace.package_named(package).is_none() => Err(format!("`{written}`: there is no such package")),
+        Some((package, _)) if workspace.package_named(package).is_none() => {
+            Err(format!("`{written}`: there is no such package"))
+        }
         Some(_) => Ok(written.to_owned()),
         None if known(written) => Ok(written.to_owned()),
         None => Err(format!("`{written}`: no package has it")),

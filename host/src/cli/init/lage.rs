@@ -8,10 +8,15 @@ use serde_json::{Value, json};
 
 /// Carries over what lage was told.
 pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem> {
-    let names = ["lage.config.js", "lage.config.cjs", "lage.config.mjs", "lage.config.ts", "lage.config.json"];
-    let found = names.into_iter().find_map(|name| Some((name, std::fs::read_to_string(workspace.root.join(name)).ok()?)));
+    let names =
+        ["lage.config.js", "lage.config.cjs", "lage.config.mjs", "lage.config.ts", "lage.config.json"];
+    let found = names
+        .into_iter()
+        .find_map(|name| Some((name, std::fs::read_to_string(workspace.root.join(name)).ok()?)));
     let Some((name, text)) = found else {
-        return Err(Problem::new("there is no lage.config.js here").help("start in the folder of the repository"));
+        return Err(
+            Problem::new("there is no lage.config.js here").help("start in the folder of the repository")
+        );
     };
     let config: Value = serde_json::from_str(&static_config::read(name, &text)).unwrap_or_default();
     let Some(pipeline) = config["pipeline"].as_object() else {
@@ -19,7 +24,9 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
             .help("write overhear.json by hand: \"scripts\": {\"build\": {\"dependsOn\": [\"^build\"]}}"));
     };
     for (written, task) in pipeline.iter().filter(|(key, _)| !key.starts_with('$')) {
-        let (package, task_name) = written.rsplit_once('#').map_or((None, written.as_str()), |(package, task)| (Some(package), task));
+        let (package, task_name) = written
+            .rsplit_once('#')
+            .map_or((None, written.as_str()), |(package, task)| (Some(package), task));
         let at = package.map_or(Some(0), |package| workspace.package_named(package));
         let Some(at) = at.filter(|_| is_anywhere(workspace, task_name)) else {
             carried.leave(format!("{written}: no package has such a script"));

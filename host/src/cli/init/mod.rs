@@ -47,8 +47,13 @@ enum From {
 }
 
 /// Files by which other runners are known.
-const PEERS: [(&str, &str); 5] =
-    [("turbo.json", "turbo"), ("nx.json", "nx"), (".moon/workspace.yml", "moon"), ("lage.config.js", "lage"), ("vite-task.json", "vite-task")];
+const PEERS: [(&str, &str); 5] = [
+    ("turbo.json", "turbo"),
+    ("nx.json", "nx"),
+    (".moon/workspace.yml", "moon"),
+    ("lage.config.js", "lage"),
+    ("vite-task.json", "vite-task"),
+];
 
 /// `overhear init`.
 pub fn init(args: &InitArgs) -> Result<i32, Problems> {
@@ -95,7 +100,10 @@ fn hand_over(workspace: &Workspace, carried: &Carried, args: &InitArgs) -> Resul
             let file = workspace.root.join(package).join("overhear.json");
             std::fs::write(&file, format!("{document:#}\n"))
                 .map_err(|error| Problem::new(format!("cannot write {}: {error}", file.display())))?;
-            text.push_str(&format!("wrote {}\n", file.strip_prefix(&workspace.root).unwrap_or(&file).display()));
+            text.push_str(&format!(
+                "wrote {}\n",
+                file.strip_prefix(&workspace.root).unwrap_or(&file).display()
+            ));
         }
     }
     let lists = [("To do by hand:", &carried.to_do), ("Not carried over:", &carried.left)];
@@ -129,11 +137,17 @@ fn what_is_cached(workspace: &Workspace, from_dir: &Path) -> String {
             let how = match step::caching(&shared, step) {
                 Ok(Some(adapter)) => format!("cached: the adapter {adapter} knows it"),
                 Ok(None) => "cached: the config says so".to_owned(),
-                Err(MissReason::CacheDisabled(DisabledBy::Default)) => "runs each time: no adapter knows it".to_owned(),
-                Err(MissReason::CacheDisabled(DisabledBy::Adapter(adapter, why))) => format!("runs each time: {why} ({adapter})"),
+                Err(MissReason::CacheDisabled(DisabledBy::Default)) => {
+                    "runs each time: no adapter knows it".to_owned()
+                }
+                Err(MissReason::CacheDisabled(DisabledBy::Adapter(adapter, why))) => {
+                    format!("runs each time: {why} ({adapter})")
+                }
                 Err(other) => format!("runs each time: {}", report::miss_in_words(&other)),
             };
-            *found.entry((listed.definition.name().to_owned(), step.id.command.to_string(), how)).or_default() += 1;
+            *found
+                .entry((listed.definition.name().to_owned(), step.id.command.to_string(), how))
+                .or_default() += 1;
         }
     }
     let mut text = format!("{} packages, {} different commands\n\n", workspace.packages.len(), found.len());
@@ -158,8 +172,9 @@ fn what_is_cached(workspace: &Workspace, from_dir: &Path) -> String {
 fn order_of_builds(workspace: &Workspace, carried: &mut Carried) {
     let builds = |at: usize| workspace.packages[at].scripts.iter().any(|script| script.name == "build");
     let is_said = workspace.packages.iter().any(|package| package.config.is_some());
-    let has_order = (0..workspace.packages.len())
-        .any(|at| builds(at) && workspace.packages[at].edges.iter().any(|edge| edge.to != at && builds(edge.to)));
+    let has_order = (0..workspace.packages.len()).any(|at| {
+        builds(at) && workspace.packages[at].edges.iter().any(|edge| edge.to != at && builds(edge.to))
+    });
     if has_order && !is_said {
         carried.entry("", "scripts", "build").insert("dependsOn".into(), json!(["^build"]));
     }

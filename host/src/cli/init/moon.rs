@@ -20,7 +20,8 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
     }
     let more = std::fs::read_dir(folder_of_moon.join("tasks")).into_iter().flatten().flatten();
     for file in more.filter(|file| file.file_name() != "all.yml") {
-        carried.leave(format!(".moon/tasks/{}: it holds for projects of one kind", file.file_name().display()));
+        carried
+            .leave(format!(".moon/tasks/{}: it holds for projects of one kind", file.file_name().display()));
     }
     for (at, package) in workspace.packages.iter().enumerate() {
         let own = read_yaml(&package.dir.join("moon.yml"))?;
@@ -46,12 +47,16 @@ fn one_task(workspace: &Workspace, carried: &mut Carried, at: usize, name: &str,
     let mut left = Vec::new();
     let script = workspace.packages[at].scripts.iter().find(|script| script.name == name);
     let words = |value: &Value| match value {
-        Value::Array(list) => {
-            list.iter().filter_map(Value::as_str).map(crate::plan::command::quote).collect::<Vec<_>>().join(" ")
-        }
+        Value::Array(list) => list
+            .iter()
+            .filter_map(Value::as_str)
+            .map(crate::plan::command::quote)
+            .collect::<Vec<_>>()
+            .join(" "),
         other => other.as_str().unwrap_or_default().to_owned(),
     };
-    let mut command = [words(&task["command"]), words(&task["script"]), words(&task["args"])].join(" ").trim().to_owned();
+    let mut command =
+        [words(&task["command"]), words(&task["script"]), words(&task["args"])].join(" ").trim().to_owned();
     for (variable, value) in task["env"].as_object().into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         command = format!("{variable}={} {command}", crate::plan::command::quote(&value));
@@ -74,7 +79,9 @@ fn one_task(workspace: &Workspace, carried: &mut Carried, at: usize, name: &str,
         let dependency = match written.split_once(':') {
             None | Some(("~", _)) => Some(written.trim_start_matches("~:").to_owned()),
             Some(("^", task)) => Some(format!("^{task}")),
-            Some((project, task)) => project_named(workspace, project).map(|at| workspace.task_label(at, task)),
+            Some((project, task)) => {
+                project_named(workspace, project).map(|at| workspace.task_label(at, task))
+            }
         };
         match dependency {
             Some(dependency) => add(entry, "dependsOn", [json!(dependency)]),
@@ -83,14 +90,20 @@ fn one_task(workspace: &Workspace, carried: &mut Carried, at: usize, name: &str,
     }
     add_globs(entry, "output", texts(&task["outputs"]).iter().map(|path| pattern(path)).collect());
     let inputs = texts(&task["inputs"]);
-    let variables = inputs.iter().filter_map(|input| input.strip_prefix('$')).filter(|name| !name.contains('/'));
+    let variables =
+        inputs.iter().filter_map(|input| input.strip_prefix('$')).filter(|name| !name.contains('/'));
     add(entry, "env", variables.map(|name| json!(name)));
-    add_globs(entry, "input", inputs.iter().filter(|input| input.starts_with('!')).map(|path| pattern(path)).collect());
+    add_globs(
+        entry,
+        "input",
+        inputs.iter().filter(|input| input.starts_with('!')).map(|path| pattern(path)).collect(),
+    );
     let options = &task["options"];
     if options["cache"] == json!(false) {
         entry.insert("cache".into(), json!(false));
     }
-    let is_server = matches!(task["preset"].as_str(), Some("server" | "watcher")) || options["persistent"] == json!(true);
+    let is_server =
+        matches!(task["preset"].as_str(), Some("server" | "watcher")) || options["persistent"] == json!(true);
     for (is_set, key) in [(is_server, "persistent"), (options["interactive"] == json!(true), "interactive")] {
         if is_set {
             entry.insert(key.into(), json!(true));
@@ -105,7 +118,10 @@ fn one_task(workspace: &Workspace, carried: &mut Carried, at: usize, name: &str,
 /// A project goes by the name of its package, or by that of its folder.
 fn project_named(workspace: &Workspace, name: &str) -> Option<usize> {
     workspace.package_named(name).or_else(|| {
-        workspace.packages.iter().position(|package| package.relative_dir.file_name().is_some_and(|folder| folder == name))
+        workspace
+            .packages
+            .iter()
+            .position(|package| package.relative_dir.file_name().is_some_and(|folder| folder == name))
     })
 }
 
@@ -134,9 +150,12 @@ fn plain(yaml: &Yaml<'_>) -> Value {
         Yaml::Value(Scalar::FloatingPoint(value)) => json!(value.into_inner()),
         Yaml::Value(Scalar::String(text)) => json!(text),
         Yaml::Sequence(elements) => elements.iter().map(plain).collect(),
-        Yaml::Mapping(members) => {
-            Value::Object(members.iter().filter_map(|(key, value)| Some((key.as_str()?.to_owned(), plain(value)))).collect())
-        }
+        Yaml::Mapping(members) => Value::Object(
+            members
+                .iter()
+                .filter_map(|(key, value)| Some((key.as_str()?.to_owned(), plain(value))))
+                .collect(),
+        ),
         Yaml::Tagged(_, inner) => plain(inner),
         _ => Value::Null,
     }

@@ -13,7 +13,9 @@ type Projects = BTreeMap<usize, Map<String, Value>>;
 /// Carries over what nx was told.
 pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem> {
     let config = read_json(&workspace.root.join("nx.json"))?;
-    let config = config.ok_or_else(|| Problem::new("there is no nx.json here").help("start in the folder of the repository"))?;
+    let config = config.ok_or_else(|| {
+        Problem::new("there is no nx.json here").help("start in the folder of the repository")
+    })?;
     for key in config.as_object().into_iter().flatten().map(|(key, _)| key.as_str()) {
         if matches!(key, "plugins" | "release" | "sync" | "generators" | "tasksRunnerOptions") {
             carried.leave(format!("`{key}` of nx.json"));
@@ -21,7 +23,9 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
     }
     let projects = projects(workspace)?;
     let mut known: BTreeSet<String> = projects.values().flat_map(|targets| targets.keys().cloned()).collect();
-    known.extend(workspace.packages.iter().flat_map(|package| package.definitions().map(|one| one.name().to_owned())));
+    known.extend(
+        workspace.packages.iter().flat_map(|package| package.definitions().map(|one| one.name().to_owned())),
+    );
     let defaults = config["targetDefaults"].as_object().cloned().unwrap_or_default();
     for (name, target) in &defaults {
         if name.contains([':', '*']) {
@@ -45,7 +49,8 @@ fn projects(workspace: &Workspace) -> Result<Projects, Problem> {
         let project = read_json(&package.dir.join("project.json"))?;
         let manifest = read_json(&package.manifest_file())?;
         let inner = manifest.as_ref().map(|manifest| &manifest["nx"]);
-        let targets = project.as_ref().into_iter().chain(inner).filter_map(|from| from["targets"].as_object());
+        let targets =
+            project.as_ref().into_iter().chain(inner).filter_map(|from| from["targets"].as_object());
         projects.insert(at, targets.flatten().map(|(name, target)| (name.clone(), target.clone())).collect());
     }
     Ok(projects)
@@ -69,15 +74,19 @@ fn one_target(
     }
     let commands = match (&target["command"], &target["options"]["command"], &target["options"]["commands"]) {
         (Value::String(command), ..) | (_, Value::String(command), _) => vec![command.clone()],
-        (_, _, Value::Array(list)) => {
-            list.iter().filter_map(|one| one.as_str().or(one["command"].as_str()).map(str::to_owned)).collect()
-        }
+        (_, _, Value::Array(list)) => list
+            .iter()
+            .filter_map(|one| one.as_str().or(one["command"].as_str()).map(str::to_owned))
+            .collect(),
         _ => Vec::new(),
     };
     let executor = target["executor"].as_str().unwrap_or("nx:run-commands");
-    let is_group = commands.is_empty() && target.get("executor").is_none() && target.get("dependsOn").is_some();
+    let is_group =
+        commands.is_empty() && target.get("executor").is_none() && target.get("dependsOn").is_some();
     if !is_group && (commands.is_empty() || executor != "nx:run-commands") {
-        carried.to_do.push(format!("{place}: executor {executor}; write the command that it runs as a script of package.json"));
+        carried.to_do.push(format!(
+            "{place}: executor {executor}; write the command that it runs as a script of package.json"
+        ));
         return;
     }
     let parallel = commands.len() > 1 && target["options"]["parallel"] != json!(false);
@@ -86,7 +95,8 @@ fn one_target(
     }
     let entry = carried.entry(&package, "tasks", name);
     if !is_group {
-        entry.insert("command".into(), if commands.len() == 1 { json!(commands[0]) } else { json!(commands) });
+        entry
+            .insert("command".into(), if commands.len() == 1 { json!(commands[0]) } else { json!(commands) });
         let cwd = target["options"]["cwd"].as_str().unwrap_or("");
         if let Some(cwd) = cwd_from(&package, cwd) {
             entry.insert("cwd".into(), json!(cwd));
@@ -113,13 +123,21 @@ fn cwd_from(package: &str, cwd: &str) -> Option<String> {
 }
 
 /// The keys that targets and their defaults share.
-fn settings(workspace: &Workspace, known: &BTreeSet<String>, entry: &mut Map<String, Value>, target: &Value, at: Option<usize>) -> Vec<String> {
+fn settings(
+    workspace: &Workspace,
+    known: &BTreeSet<String>,
+    entry: &mut Map<String, Value>,
+    target: &Value,
+    at: Option<usize>,
+) -> Vec<String> {
     let mut left = Vec::new();
     let is_known = |task: &str| known.contains(task);
     for written in target["dependsOn"].as_array().into_iter().flatten() {
         let text = match (written.as_str(), written["target"].as_str()) {
             (Some(text), _) => text.to_owned(),
-            (None, Some(task)) if written["dependencies"] == json!(true) || written["projects"] == json!("dependencies") => {
+            (None, Some(task))
+                if written["dependencies"] == json!(true) || written["projects"] == json!("dependencies") =>
+            {
                 format!("^{}", task.trim_start_matches('^'))
             }
             (None, Some(task)) => {
@@ -137,7 +155,9 @@ fn settings(workspace: &Workspace, known: &BTreeSet<String>, entry: &mut Map<Str
         };
         // `project:target` of nx is `package#task` here.
         let text = match text.split_once(':') {
-            Some((project, task)) if workspace.package_named(project).is_some() => format!("{project}#{task}"),
+            Some((project, task)) if workspace.package_named(project).is_some() => {
+                format!("{project}#{task}")
+            }
             _ => text,
         };
         match dependency(workspace, &is_known, &text) {

@@ -17,16 +17,25 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
             }
         }
     }
-    if found { Ok(()) } else { Err(Problem::new("there is no turbo.json here").help("start in the folder of the repository")) }
+    if found {
+        Ok(())
+    } else {
+        Err(Problem::new("there is no turbo.json here").help("start in the folder of the repository"))
+    }
 }
 
 fn one_file(workspace: &Workspace, carried: &mut Carried, at: usize, config: &Value) {
     let folder_of_file = folder(workspace, at);
     for (key, value) in config.as_object().into_iter().flatten() {
         match key.as_str() {
-            "$schema" | "extends" | "ui" | "tasks" | "pipeline" | "daemon" | "cacheDir" | "remoteCache" | "globalDependencies" => {}
-            "globalEnv" => add(carried.top(&folder_of_file), "env", texts(value).into_iter().map(Value::from)),
-            "globalPassThroughEnv" => add(carried.top(&folder_of_file), "untrackedEnv", texts(value).into_iter().map(Value::from)),
+            "$schema" | "extends" | "ui" | "tasks" | "pipeline" | "daemon" | "cacheDir" | "remoteCache"
+            | "globalDependencies" => {}
+            "globalEnv" => {
+                add(carried.top(&folder_of_file), "env", texts(value).into_iter().map(Value::from))
+            }
+            "globalPassThroughEnv" => {
+                add(carried.top(&folder_of_file), "untrackedEnv", texts(value).into_iter().map(Value::from))
+            }
             other => carried.leave(format!("`{other}` of turbo.json")),
         }
     }
@@ -38,11 +47,22 @@ fn one_file(workspace: &Workspace, carried: &mut Carried, at: usize, config: &Va
             None => (Some(at), written.as_str()),
         };
         let for_all = at == 0 && !written.contains('#');
-        let is_there = |target: usize| if for_all { is_anywhere(workspace, name) } else { workspace.packages[target].definition(name).is_some() };
+        let is_there = |target: usize| {
+            if for_all {
+                is_anywhere(workspace, name)
+            } else {
+                workspace.packages[target].definition(name).is_some()
+            }
+        };
         match target {
             Some(target) if is_there(target) => {
                 let known = |task: &str| is_anywhere(workspace, task);
-                let left = one_task(workspace, &known, carried.entry(&folder(workspace, target), "scripts", name), task);
+                let left = one_task(
+                    workspace,
+                    &known,
+                    carried.entry(&folder(workspace, target), "scripts", name),
+                    task,
+                );
                 left.into_iter().for_each(|what| carried.leave(format!("{written}: {what}")));
             }
             _ => carried.leave(format!("{written}: no package has such a script")),
@@ -50,7 +70,12 @@ fn one_file(workspace: &Workspace, carried: &mut Carried, at: usize, config: &Va
     }
 }
 
-fn one_task(workspace: &Workspace, known: &dyn Fn(&str) -> bool, entry: &mut Map<String, Value>, task: &Value) -> Vec<String> {
+fn one_task(
+    workspace: &Workspace,
+    known: &dyn Fn(&str) -> bool,
+    entry: &mut Map<String, Value>,
+    task: &Value,
+) -> Vec<String> {
     let mut left = Vec::new();
     for (key, value) in task.as_object().into_iter().flatten() {
         match key.as_str() {

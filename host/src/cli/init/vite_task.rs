@@ -24,8 +24,12 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
                 let place = workspace.task_label(at, key);
                 match key.as_str() {
                     "$schema" => {}
-                    _ if names_unknown(value) || key.starts_with('$') => carried.leave(format!("{place}: it is computed")),
-                    "cache" | "enablePrePostScripts" if at != 0 => carried.leave(format!("{place}: it belongs to the root")),
+                    _ if names_unknown(value) || key.starts_with('$') => {
+                        carried.leave(format!("{place}: it is computed"))
+                    }
+                    "cache" | "enablePrePostScripts" if at != 0 => {
+                        carried.leave(format!("{place}: it belongs to the root"))
+                    }
                     _ => drop(carried.top(&folder(workspace, at)).insert(key.clone(), value.clone())),
                 }
             }
@@ -41,7 +45,9 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
 /// Whether something in it could only be known by running the config.
 fn names_unknown(value: &Value) -> bool {
     match value {
-        Value::Object(members) => members.iter().any(|(key, value)| key == "$unknown" || names_unknown(value)),
+        Value::Object(members) => {
+            members.iter().any(|(key, value)| key == "$unknown" || names_unknown(value))
+        }
         Value::Array(elements) => elements.iter().any(names_unknown),
         _ => false,
     }

@@ -20,7 +20,11 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
             one_script(workspace, carried, at, name, script);
         }
     }
-    if found { Ok(()) } else { Err(Problem::new("no package.json here has `wireit`").help("start in the folder of the repository")) }
+    if found {
+        Ok(())
+    } else {
+        Err(Problem::new("no package.json here has `wireit`").help("start in the folder of the repository"))
+    }
 }
 
 fn one_script(workspace: &Workspace, carried: &mut Carried, at: usize, name: &str, script: &Value) {
