@@ -144,7 +144,10 @@ impl Store {
         }
         for path in &entry.manifest.removed {
             let absolute = places.absolute(path);
-            if look(&absolute)? == Found::Absent || self.goes(&absolute, place, &mut survey)? {
+            // What another step left there is for the command to deal with: the run may have moved it
+            // elsewhere, which only running it again does.
+            let is_own = !self.is_left_by_another(path, place.step)?;
+            if look(&absolute)? == Found::Absent || (is_own && self.goes(&absolute, place, &mut survey)?) {
                 continue;
             }
             if !place.tool.is_generated(&absolute) {
