@@ -84,6 +84,8 @@ pub struct Settled {
     pub outputs: Vec<PathBuf>,
     /// What was there before and is not any more, sorted.
     pub removed: Vec<PathBuf>,
+    /// Those of `removed` that the step itself had made, sorted: nothing was there before.
+    pub temporary: Vec<PathBuf>,
     /// What was seen but does not count, and why.
     pub ignored: Vec<Ignored>,
 }
@@ -301,6 +303,7 @@ fn settle_change(
         let above_is_gone = path.parent().and_then(|above| evidence.ends.get(above)) == Some(&Found::Absent);
         if seen.removed && !above_is_gone {
             settled.removed.push(path.to_path_buf());
+            settled.temporary.push(path.to_path_buf());
         }
         return Ok(());
     }

@@ -372,7 +372,8 @@ fn store(
 ) -> Result<(Digest, Kept, serde_json::Value), StoreError> {
     let places = &shared.zones.places;
     let removed: Vec<PortablePath> = settled.removed.iter().map(|path| places.portable(path)).collect();
-    let manifest = Manifest { outputs: packed.outputs, removed, habits };
+    let temporary = settled.temporary.iter().map(|path| places.portable(path)).collect();
+    let manifest = Manifest { outputs: packed.outputs, removed, temporary, habits };
     let entry = NewEntry {
         key: cached.key_digest,
         pathset,

@@ -60,7 +60,7 @@ pub fn look_up(shared: &Shared, cached: &Cached, way: &Way) -> Result<Lookup, St
                 Ok(Replayed::Restored) => return Ok(Lookup::Hit(entry, false)),
                 // Another entry may hold where what lies there now lay before.
                 Ok(Replayed::Blocked(path)) => {
-                    drop(blocked.get_or_insert(MissReason::OutputChanged(path.to_string())))
+                    let _ = blocked.get_or_insert(MissReason::OutputChanged(path.to_string()));
                 }
                 Err(fault) => {
                     if let Way::Replay { faulty, .. } = way {

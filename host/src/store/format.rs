@@ -17,7 +17,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 /// Version of everything stored.
 ///
 /// 1. First.
-pub const VERSION: i32 = 2;
+/// 2. Files that tools keep for themselves (`tool_files`).
+/// 3. What a run made and removed again is told from what it removed.
+pub const VERSION: i32 = 3;
 
 /// Bytes that are stored cannot be read back: damage, or a version that slipped through.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +174,8 @@ pub struct Manifest {
     pub outputs: Vec<Output>,
     /// What was there before the run and not after it.
     pub removed: Vec<PortablePath>,
+    /// Those of `removed` that the run itself had made: nothing was there before.
+    pub temporary: Vec<PortablePath>,
     /// What the run did with what it found.
     pub habits: Habits,
 }

@@ -144,10 +144,14 @@ impl Store {
         }
         for path in &entry.manifest.removed {
             let absolute = places.absolute(path);
-            // What another step left there is for the command to deal with: the run may have moved it
-            // elsewhere, which only running it again does.
-            let is_own = !self.is_left_by_another(path, place.step)?;
-            if look(&absolute)? == Found::Absent || (is_own && self.goes(&absolute, place, &mut survey)?) {
+            if look(&absolute)? == Found::Absent {
+                continue;
+            }
+            // Where nothing was before the run, it has not shown what it does with what another step
+            // left there: it may move it elsewhere.
+            let is_foreign =
+                entry.manifest.temporary.contains(path) && self.is_left_by_another(path, place.step)?;
+            if !is_foreign && self.goes(&absolute, place, &mut survey)? {
                 continue;
             }
             if !place.tool.is_generated(&absolute) {
