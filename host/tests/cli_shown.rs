@@ -333,7 +333,7 @@ fn github_actions_gets_folded_groups_and_marks_for_failures() {
     let output = command.env("GITHUB_ACTIONS", "true").output().expect("overhear starts");
     assert_eq!(output.status.code(), Some(3));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let not_cached = "not cached: no adapter knows this command (`overhear why` helps)";
+    let not_cached = "not cached: unknown; set \"cache\": {\"scripts\": true} in overhear.json";
     assert!(
         text.contains(&format!(
             "::group::a#say  {not_cached}\nhello\n::endgroup::\na#say  failed: exit code 3\n"

@@ -41,11 +41,11 @@ fn disabled(by: &DisabledBy) -> String {
     }
 }
 
-/// The line of a step that begins: as [`stands`], and where to read how it can be cached.
+/// The line of a step that begins: as [`stands`], and for an unknown command how it can be cached.
 pub fn started(reason: &MissReason) -> String {
     match reason {
         MissReason::CacheDisabled(DisabledBy::Default) => {
-            format!("{} (`overhear why` helps)", stands(reason))
+            "not cached: unknown; set \"cache\": {\"scripts\": true} in overhear.json".to_owned()
         }
         _ => stands(reason),
     }
