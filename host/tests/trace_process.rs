@@ -138,6 +138,9 @@ fn a_process_that_outlives_its_command_goes_on_undisturbed() {
 
 #[test]
 fn the_first_signal_is_passed_on_and_the_second_kills() {
+    // Started in the background of a shell, this process ignores interrupts, and so would its children.
+    // SAFETY: the default action is no code of ours.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
     let (_keep, root) = folder();
     let cases = [
         ("echo ready; sleep 1000", 1, 130, 2),
