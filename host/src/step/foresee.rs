@@ -5,7 +5,7 @@
 //! ([`Ahead`]), so that a fresh clone full of hits is foreseen as such.
 
 use super::lookup::{self, Lookup, Way};
-use super::{Cached, Decision, Mode, Shared, decide, later_steps};
+use super::{Cached, Decision, Emit, Mode, Shared, decide, later_steps};
 use crate::access::Listing;
 use crate::digest::Digest;
 use crate::fingerprint::{self, Pathset, Query, Value, Values};
@@ -57,7 +57,7 @@ pub fn foresee(shared: &Shared, plan: &Plan) -> Vec<Foreseen> {
 }
 
 /// Whether this step and all later ones of its task are hits. `later` are their scopes.
-pub fn rest_of_task_hits(shared: &Shared, plan: &Plan, index: usize, later: &[Digest]) -> bool {
+pub fn rest_of_task_hits(shared: &Shared, plan: &Plan, index: usize, later: &[Digest], emit: Emit) -> bool {
     if later.is_empty() {
         return true;
     }
@@ -67,7 +67,7 @@ pub fn rest_of_task_hits(shared: &Shared, plan: &Plan, index: usize, later: &[Di
     rest.sort_by_key(|step| step.id.position);
     let rest = rest.into_iter().skip_while(|step| step.id.position < plan.steps[index].id.position);
     rest.enumerate().all(|(nth, step)| {
-        let Decision::Cached(cached) = decide(shared, step, &later[nth.min(later.len())..], &|_| {}) else {
+        let Decision::Cached(cached) = decide(shared, step, &later[nth.min(later.len())..], emit) else {
             return false;
         };
         match one(shared, &cached, &ahead) {

@@ -101,7 +101,7 @@ pub fn run(shared: &Shared, plan: &Plan, index: usize, later: &[Digest], emit: E
     let step = &plan.steps[index];
     // What later steps of the task left may stay where it is only if they all hit too. One that runs
     // must find what the steps before it leave, and nothing of its own.
-    let later = if foresee::rest_of_task_hits(shared, plan, index, later) { later } else { &[] };
+    let later = if foresee::rest_of_task_hits(shared, plan, index, later, emit) { later } else { &[] };
     let cached = match decide(shared, step, later, emit) {
         Decision::Uncached(why) => return spawn::left_alone(shared, step, why, emit),
         Decision::Cached(cached) => cached,
