@@ -47,8 +47,10 @@ pub enum AccessKind {
     },
     /// Made a folder, link or special file, or a new name for a file.
     Create,
-    /// Taken away, by removal or by a rename to elsewhere.
+    /// Taken away.
     Remove,
+    /// Taken away by a rename: what lay there lies elsewhere now.
+    Rename,
     /// Permissions, times or attributes set.
     SetMeta,
 }
@@ -89,8 +91,10 @@ pub struct Seen {
     /// Whether the first change could not show the old content (a truncating open, a creation,
     /// a rename over it).
     pub change_is_blind: bool,
-    /// Whether it was removed at least once.
+    /// Whether it was removed, or renamed away, at least once.
     pub removed: bool,
+    /// Whether it was renamed away at least once.
+    pub renamed: bool,
 }
 
 /// A connection that a process of the step opened.
@@ -160,8 +164,9 @@ impl Observed {
             AccessKind::Write { truncates } => seen.change(first, truncates),
             AccessKind::Create => seen.change(first, true),
             AccessKind::SetMeta => seen.change(first, false),
-            AccessKind::Remove => {
+            AccessKind::Remove | AccessKind::Rename => {
                 seen.removed |= first.found != Found::Absent;
+                seen.renamed |= kind == AccessKind::Rename;
                 seen.change(first, true);
             }
         }

@@ -9,6 +9,15 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// What became of names that lay in a folder before.
+#[derive(Default)]
+struct Removed {
+    /// Some are gone.
+    any: bool,
+    /// Some of those were renamed to elsewhere.
+    elsewhere: bool,
+}
+
 /// What a run is seen to have done: which paths it overwrote without reading them, and for each
 /// folder in which it made something, whether it removed or left names that it did not write.
 ///
@@ -23,7 +32,7 @@ pub fn learn(
     others: &dyn Fn(&Path, &dyn Fn(&Path) -> bool) -> bool,
 ) -> Habits {
     let mut replaced = Vec::new();
-    let mut removed_in: BTreeMap<&Path, bool> = BTreeMap::new();
+    let mut removed_in: BTreeMap<&Path, Removed> = BTreeMap::new();
     for (path, seen) in &observed.paths {
         if !path.starts_with(&places.root) {
             continue;
@@ -46,7 +55,9 @@ pub fn learn(
         }
         let stale = was_there && !is_there && seen.removed;
         if let Some(folder) = path.parent() {
-            *removed_in.entry(folder).or_default() |= stale;
+            let removed = removed_in.entry(folder).or_default();
+            removed.any |= stale;
+            removed.elsewhere |= stale && seen.renamed;
         }
         if is_there {
             // A folder above an output is looked at too, as far up as the root.
@@ -57,7 +68,9 @@ pub fn learn(
     }
     let is_changed = |path: &Path| is_touched(observed, ends, path);
     let folders = removed_in.into_iter().filter_map(|(folder, removed)| {
-        let habit = match (removed, others(folder, &is_changed)) {
+        let habit = match (removed.any, others(folder, &is_changed)) {
+            // Where it goes depends on what is there; a hit could only remove it.
+            _ if removed.elsewhere => FolderHabit::Mixed,
             (true, false) => FolderHabit::Emptied,
             (false, true) => FolderHabit::Kept,
             (true, true) => FolderHabit::Mixed,
@@ -153,6 +166,13 @@ mod tests {
     fn a_folder_in_which_some_names_go_and_others_stay_is_mixed() {
         let removed = (AccessKind::Remove, "dist/old", file(), Found::Absent);
         let habits = learned(&[removed, (WRITE, "dist/x", Found::Absent, file())], &["dist/stray"]);
+        assert_eq!(of(&habits, "dist"), Some(FolderHabit::Mixed));
+    }
+
+    #[test]
+    fn a_folder_from_which_names_were_renamed_away_is_not_emptied() {
+        let renamed = (AccessKind::Rename, "dist/old", file(), Found::Absent);
+        let habits = learned(&[renamed, (WRITE, "gen/old", Found::Absent, file())], &[]);
         assert_eq!(of(&habits, "dist"), Some(FolderHabit::Mixed));
     }
 

@@ -234,7 +234,7 @@ pub enum FolderHabit {
     Emptied,
     /// It leaves them.
     Kept,
-    /// It removes some and leaves others.
+    /// It removes some and leaves others, or renames them to elsewhere.
     Mixed,
 }
 

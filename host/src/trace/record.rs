@@ -314,8 +314,8 @@ impl Recorder {
                 self.names_change(&path);
                 self.add(event, &path, AccessKind::Remove, found);
             }
-            // Refused by the kernel, which changes nothing.
-            Found::Folder(_) => {}
+            // Refused by the kernel because of the names in it, which the caller now knows.
+            Found::Folder(_) => self.list(event, &path, found),
             found => self.add(event, &path, AccessKind::Kind, found),
         }
     }
@@ -401,6 +401,11 @@ impl Recorder {
             (Found::File(one), Found::File(other)) => (one.dev, one.ino) == (other.dev, other.ino),
             _ => false,
         };
+        if refused && matches!((&what, &target), (Found::Folder(_), Found::Folder(_))) {
+            // Refused because of the names in it, which the caller now knows.
+            self.add(event, &from, AccessKind::Kind, what);
+            return self.list(event, &to, target);
+        }
         if refused || !tree::may_create(&from) || !tree::may_create(&to) {
             return self.add(event, &to, AccessKind::Kind, target);
         }
@@ -421,7 +426,7 @@ impl Recorder {
         let target = look(to.as_os_str().as_bytes());
         if let Found::Folder(_) = what {
             let names = self.listed(event, from, what);
-            self.add(event, from, AccessKind::Remove, what.clone());
+            self.add(event, from, AccessKind::Rename, what.clone());
             self.add(event, to, AccessKind::Create, target);
             for (name, _) in names {
                 let (from, to) = (from.join(&name), to.join(&name));
@@ -431,7 +436,7 @@ impl Recorder {
             return;
         }
         self.read_before_move(event, from, what);
-        self.add(event, from, AccessKind::Remove, what.clone());
+        self.add(event, from, AccessKind::Rename, what.clone());
         let kind = match what {
             Found::File(_) => AccessKind::Write { truncates: true },
             _ => AccessKind::Create,
