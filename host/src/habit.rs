@@ -31,7 +31,7 @@ pub fn learn(
     is_own: &dyn Fn(&Path) -> bool,
     others: &dyn Fn(&Path, &dyn Fn(&Path) -> bool) -> bool,
 ) -> Habits {
-    let mut replaced = Vec::new();
+    let (mut replaced, mut remade) = (Vec::new(), Vec::new());
     let mut removed_in: BTreeMap<&Path, Removed> = BTreeMap::new();
     for (path, seen) in &observed.paths {
         if !path.starts_with(&places.root) {
@@ -51,7 +51,9 @@ pub fn learn(
         let was_there = change.found != Found::Absent;
         if was_there && is_there && is_blind(seen) && matches!(change.found, Found::File(_) | Found::Link(_))
         {
-            replaced.push(places.portable(path));
+            // Who removes a file learns that it was there.
+            let list = if seen.removed { &mut remade } else { &mut replaced };
+            list.push(places.portable(path));
         }
         let stale = was_there && !is_there && seen.removed;
         if let Some(folder) = path.parent() {
@@ -78,8 +80,9 @@ pub fn learn(
         };
         Some((places.portable(folder), habit))
     });
-    let mut habits = Habits { replaced, folders: folders.collect() };
+    let mut habits = Habits { replaced, remade, folders: folders.collect() };
     habits.replaced.sort();
+    habits.remade.sort();
     habits.folders.sort_by(|a, b| a.0.cmp(&b.0));
     habits
 }
@@ -139,6 +142,14 @@ mod tests {
     fn what_is_overwritten_without_being_read_is_replaced() {
         let habits = learned(&[(WRITE, "dist/x", file(), file())], &[]);
         assert_eq!(habits.replaced, [PortablePath::from_bytes(b"dist/x")]);
+    }
+
+    #[test]
+    fn what_is_removed_and_made_again_is_not_replaced_blindly() {
+        let remove = (AccessKind::Remove, "dist/x", file(), file());
+        let habits = learned(&[remove, (WRITE, "dist/x", Found::Absent, file())], &[]);
+        assert_eq!(habits.replaced, []);
+        assert_eq!(habits.remade, [PortablePath::from_bytes(b"dist/x")]);
     }
 
     #[test]

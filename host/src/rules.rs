@@ -10,11 +10,15 @@ use crate::stamp::Found;
 use crate::tree::Tree;
 use std::path::Path;
 
+/// Of files by which incremental compilers know what they did last, by convention.
+const STATE_FILE_EXTENSION: &str = "tsbuildinfo";
+
 /// The rules for one run.
 pub struct Rules {
     reads: Vec<Rule>,
     writes: Vec<Rule>,
     generated: Vec<Tree>,
+    state_files: Vec<Tree>,
     input: Selected,
     output: Selected,
 }
@@ -40,6 +44,7 @@ impl Rules {
             reads: Vec::new(),
             writes: Vec::new(),
             generated: Vec::new(),
+            state_files: Vec::new(),
             input: Selected::new(&evidence.config.input, evidence.package_dir, root),
             output: Selected::new(&evidence.config.output, evidence.package_dir, root),
         };
@@ -63,6 +68,9 @@ impl Rules {
             rules
                 .generated
                 .extend(declaration.generated.iter().map(|rule| Tree::declared(rule, evidence.bases())));
+            rules
+                .state_files
+                .extend(declaration.state_files.iter().map(|rule| Tree::declared(rule, evidence.bases())));
             rules.writes.extend(declaration.ignored_writes.iter().chain(&declaration.cache_dirs).map(rule));
         }
         rules
@@ -88,6 +96,12 @@ impl Rules {
     /// Whether a path is tool state that others read, by an adapter.
     pub fn keeps(&self, path: &Path) -> bool {
         !self.input.names(path) && self.generated.iter().any(|tree| tree.holds(path))
+    }
+
+    /// Whether a path is a file by which a tool knows what it did last.
+    pub fn is_state_file(&self, path: &Path) -> bool {
+        path.extension().is_some_and(|extension| extension == STATE_FILE_EXTENSION)
+            || self.state_files.iter().any(|tree| tree.holds(path))
     }
 
     /// Whether a traced read of a path counts by the config.

@@ -1,12 +1,11 @@
 //! One invocation of overhear: the only loop. It wakes on one closed enum of things, starts what may
 //! start, and hands every event to the reporter. Pure bookkeeping ([`Progress`]) is apart from threads.
 
-use crate::digest::Digest;
 use crate::event::Event;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::report::Reporter;
-use crate::step::{self, Shared};
+use crate::step::{self, Chains, Shared};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -43,11 +42,11 @@ pub fn run(plan: &Plan, shared: &Shared, options: Options, reporter: &mut dyn Re
     let (wake, woken) = mpsc::sync_channel(WAITING_MAX);
     let (work, jobs) = mpsc::channel();
     let jobs = Mutex::new(jobs);
-    let later = step::later_steps(plan);
+    let chains = Chains::of(plan);
     std::thread::scope(|scope| {
         for _ in 0..options.concurrency.clamp(1, plan.steps.len().max(1)) {
-            let (wake, jobs, later) = (wake.clone(), &jobs, &later);
-            scope.spawn(move || work_off(plan, shared, later, jobs, &wake));
+            let (wake, jobs, chains) = (wake.clone(), &jobs, &chains);
+            scope.spawn(move || work_off(shared, chains, jobs, &wake));
         }
         drop(wake);
         loop {
@@ -86,19 +85,13 @@ pub fn run(plan: &Plan, shared: &Shared, options: Options, reporter: &mut dyn Re
     exit_code
 }
 
-fn work_off(
-    plan: &Plan,
-    shared: &Shared,
-    later: &[Vec<Digest>],
-    jobs: &Mutex<Receiver<usize>>,
-    wake: &SyncSender<Wake>,
-) {
+fn work_off(shared: &Shared, chains: &Chains, jobs: &Mutex<Receiver<usize>>, wake: &SyncSender<Wake>) {
     // A reporter that is gone has nobody to tell; the step still runs to its end.
     let emit = |event| drop(wake.send(Wake::Event(event)));
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(index) = job else { return };
-        let outcome = step::run(shared, plan, index, &later[index], &emit);
+        let outcome = step::run(shared, chains, index, &emit);
         let _ = wake.send(Wake::Ended(index, outcome));
     }
 }

@@ -5,7 +5,7 @@
 //! traced. It knows them as types and looks at nothing; the rules are those of
 //! `docs/design/what-counts.md`, each with a test named after it.
 
-use crate::access::{First, Observed, Reach, Seen};
+use crate::access::{First, Listing, Observed, Reach, Seen};
 use crate::config::TaskConfig;
 use crate::declaration::Declaration;
 use crate::digest::Digest;
@@ -49,6 +49,11 @@ pub struct Evidence<'a> {
     pub folder_made_before: &'a dyn Fn(&Path) -> bool,
     /// The digest of that earlier state of a file, where somebody computed it in time.
     pub digest_before: &'a dyn Fn(&Path, &Stamp) -> Option<Digest>,
+    /// What this step last left, state files among it, where all of that lay there unchanged before
+    /// this run.
+    pub left_whole: Option<&'a FxHashSet<PathBuf>>,
+    /// The names of a listing less those that only later steps of the task made.
+    pub without_later: &'a dyn Fn(&Path, &Listing) -> Listing,
 }
 
 impl Evidence<'_> {
@@ -86,6 +91,9 @@ pub struct Settled {
     pub removed: Vec<PathBuf>,
     /// Those of `removed` that the step itself had made, sorted: nothing was there before.
     pub temporary: Vec<PathBuf>,
+    /// Those of `outputs` by which the tool knows what it did last, sorted: no inputs, because the
+    /// outputs go with them.
+    pub state_files: Vec<PathBuf>,
     /// What was seen but does not count, and why.
     pub ignored: Vec<Ignored>,
 }
@@ -135,10 +143,13 @@ pub struct Ignored {
 pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     refuse_as_a_whole(evidence)?;
     let rules = Rules::new(evidence);
+    let left_whole = evidence.left_whole.filter(|_| goes_by_state(evidence, &rules));
+    let evidence = &Evidence { left_whole, ..*evidence };
     let mut settled = Settled::default();
     for (path, seen) in &evidence.observed.paths {
         settle_path(evidence, &rules, path, seen, &mut settled)?;
     }
+    settle_state(evidence, &rules, &mut settled);
     // What the tool wrote for itself is its own as well: its names are no news in a listing.
     let own_state = settled.ignored.iter().filter(|ignored| ignored.writes).map(|ignored| &ignored.path);
     let touched: BTreeSet<&Path> =
@@ -151,6 +162,38 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     settled.envs = envs(evidence);
     settled.ignored.sort();
     Ok(settled)
+}
+
+/// What the step left last counts as its own in this run as well if the tool read the state files in
+/// it: it need not write again what they say is done.
+fn goes_by_state(evidence: &Evidence, rules: &Rules) -> bool {
+    let is_read = |path: &PathBuf| {
+        evidence.observed.seen(path).is_some_and(|seen| seen.read.is_some() || seen.stat.is_some())
+    };
+    evidence.left_whole.into_iter().flatten().any(|path| rules.is_state_file(path) && is_read(path))
+}
+
+/// Whether the step left what lies at a path, and goes by it.
+fn is_left_whole(evidence: &Evidence, path: &Path) -> bool {
+    evidence.left_whole.is_some_and(|left| left.contains(path))
+}
+
+/// What the tool skipped writing because of its state files is an output like what it wrote; and the
+/// state files are told apart, unless they are inputs by content.
+fn settle_state(evidence: &Evidence, rules: &Rules, settled: &mut Settled) {
+    for path in evidence.left_whole.into_iter().flatten() {
+        let change =
+            evidence.observed.seen(path).and_then(|seen| Fate::of(seen, evidence.ends.get(path)).change);
+        let counts = rules.ignores_write(path).is_none() && rules.output_counts(path);
+        if change.is_none() && counts {
+            settled.outputs.push(path.clone());
+        }
+    }
+    settled.outputs.sort();
+    settled.outputs.dedup();
+    let is_read = |path: &PathBuf| settled.inputs.iter().any(|input| input.path == *path);
+    let state = settled.outputs.iter().filter(|path| rules.is_state_file(path) && !is_read(path));
+    settled.state_files = state.cloned().collect();
 }
 
 /// Content, names or a link's text say what kind of thing is there: its kind need not be asked for as
@@ -236,6 +279,9 @@ fn settle_path(
         settled.outputs.push(path.to_path_buf());
         return Ok(());
     }
+    if is_left_whole(evidence, path) {
+        return Ok(());
+    }
     let reads_count = match zone {
         Zone::Git => Zones::is_git_stamp(path),
         Zone::Scratch => evidence.zones.is_above(path) && fate.change.is_none(),
@@ -283,8 +329,8 @@ fn settle_change(
         process: evidence.observed.process(change.pid).to_owned(),
     };
     let overlaps = first_content_read(seen).filter(|read| fate.is_before_change(read)).is_some_and(|read| {
-        let known =
-            matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
+        let known = is_left_whole(evidence, path)
+            || matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
         // An adapter's word counts as far as it may hide the read.
         let hidden =
             || rules.ignores_read(path).is_some_and(|rule| rule.may_hide(evidence, path, &read.found));
@@ -511,7 +557,7 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
             own_now.into_iter().filter(|name| names.binary_search_by(|(other, _)| other.cmp(name)).is_err()),
         );
         let except: Vec<OsString> = except.into_iter().collect();
-        let value = Value::listing(names, &except);
+        let value = Value::listing(&(evidence.without_later)(path, names), &except);
         // That the folder is there counts by itself, unless a run of this step made it.
         let is_nothing = value == Value::listing(&Vec::new(), &[]);
         if is_nothing && fate.change.is_none() && !is_own_folder(evidence, rules, path, seen, &fate) {

@@ -21,6 +21,10 @@ struct Scene {
     made: Vec<PathBuf>,
     /// Files whose earlier content somebody had hashed in time.
     hashed: Vec<PathBuf>,
+    /// What the step had left and was there unchanged, state files among it.
+    left_whole: Option<FxHashSet<PathBuf>>,
+    /// Names that only later steps of the task made.
+    later: Vec<OsString>,
 }
 
 fn at(path: &str) -> PathBuf {
@@ -85,6 +89,16 @@ impl Scene {
         self
     }
 
+    fn left_whole(mut self, paths: &[&str]) -> Scene {
+        self.left_whole = Some(paths.iter().map(|path| at(path)).collect());
+        self
+    }
+
+    fn made_later(mut self, name: &str) -> Scene {
+        self.later.push(name.into());
+        self
+    }
+
     fn settle(&self) -> Result<Settled, Refusal> {
         let places = Places { root: ROOT.into(), home: Some("/home/u".into()) };
         let zones = Zones { places, temp: vec!["/tmp".into()], own: vec![at(".overhear")] };
@@ -100,6 +114,10 @@ impl Scene {
             search: &[],
             made_before: &|path| self.made.iter().any(|made| made == path),
             folder_made_before: &|path| self.made.iter().any(|made| made == path),
+            left_whole: self.left_whole.as_ref(),
+            without_later: &|_, names| {
+                names.iter().filter(|(name, _)| !self.later.contains(name)).cloned().collect()
+            },
             digest_before: &|path, _| {
                 self.hashed.iter().any(|hashed| hashed == path).then(|| Digest::of(b"before"))
             },
@@ -407,4 +425,55 @@ fn a_removed_folder_is_known_by_the_files_that_were_in_it() {
     };
     scene().check(&["kind dist/old", "kind dist/old/a", "- dist/old", "- dist/old/a"]);
     scene().made_before("dist/old/a").check(&["- dist/old", "- dist/old/a"]);
+}
+
+#[test]
+fn a_state_file_that_goes_with_unchanged_outputs_is_no_input_and_they_are_outputs_again() {
+    let scene = Scene::new()
+        .left_whole(&["dist/a.js", "dist/b.js", "a.tsbuildinfo"])
+        .saw(AccessKind::Read, "a.tsbuildinfo", file(1))
+        .saw(AccessKind::Stat, "dist/b.js", file(2))
+        .saw(WRITE, "dist/a.js", file(3))
+        .ends("dist/a.js", file(4))
+        .saw(WRITE, "a.tsbuildinfo", file(1))
+        .ends("a.tsbuildinfo", file(5));
+    assert_eq!(scene.settle().unwrap().state_files, [at("a.tsbuildinfo")]);
+    scene.check(&["+ a.tsbuildinfo", "+ dist/a.js", "+ dist/b.js"]);
+}
+
+#[test]
+fn a_state_file_that_was_absent_is_an_output() {
+    let scene = Scene::new()
+        .saw(AccessKind::Read, "a.tsbuildinfo", Found::Absent)
+        .saw(WRITE, "a.tsbuildinfo", Found::Absent)
+        .ends("a.tsbuildinfo", file(5));
+    assert_eq!(scene.settle().unwrap().state_files, [at("a.tsbuildinfo")]);
+    scene.check(&["+ a.tsbuildinfo"]);
+}
+
+#[test]
+fn a_state_file_of_which_nothing_is_known_is_an_input_by_content() {
+    let scene = Scene::new().saw(AccessKind::Read, "a.tsbuildinfo", file(1));
+    assert_eq!(scene.settle().unwrap().state_files, <[PathBuf; 0]>::default());
+    scene.check(&["content a.tsbuildinfo"]);
+}
+
+#[test]
+fn outputs_count_as_left_only_where_the_state_file_was_read() {
+    Scene::new()
+        .left_whole(&["dist/a.js", "a.tsbuildinfo"])
+        .saw(AccessKind::Read, "dist/a.js", file(1))
+        .check(&["content dist/a.js"]);
+}
+
+#[test]
+fn a_listing_counts_without_names_that_only_later_steps_of_the_task_made() {
+    let scene = |later: bool| {
+        let scene =
+            Scene::new().saw(AccessKind::List(names(&[("dist", b'd'), ("src", b'd')])), ".", folder());
+        let scene = if later { scene.made_later("dist") } else { scene };
+        scene.settle().unwrap().inputs[0].value
+    };
+    assert_eq!(scene(true), InputValue::Known(Value::listing(&names(&[("src", b'd')]), &[])));
+    assert_ne!(scene(true), scene(false));
 }

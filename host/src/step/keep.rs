@@ -3,7 +3,7 @@
 //!
 //! What a run did with what it found is learned here too, also from a run that failed or is refused.
 
-use super::{Cached, Shared, facts, hidden};
+use super::{Cached, Shared, facts, hidden, listing};
 use crate::access::Observed;
 use crate::digest::Digest;
 use crate::fingerprint::{Pathset, Query, Remembered, Value, Values};
@@ -13,7 +13,9 @@ use crate::outcome::{Kept, Refusal};
 use crate::path::PortablePath;
 use crate::settle::{self, Evidence, Input, InputValue, Settled};
 use crate::stamp::{self, Found, Stamp};
-use crate::store::{ArchiveError, Habits, LastRun, Manifest, NewEntry, Packed, Recording, StoreError};
+use crate::store::{
+    ArchiveError, Habits, LastRun, Manifest, NewEntry, Packed, Recording, StoreError, VirtualTree,
+};
 use crate::tool_state::is_in_hidden_folder;
 use crate::zone::Zone;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -35,6 +37,8 @@ pub struct Run {
     pub interrupted: bool,
     /// Digests of paths that earlier runs rewrote, taken before it started.
     pub before: FxHashMap<PathBuf, (Stamp, Digest)>,
+    /// What the step left last, state files among it, where all of that was there unchanged.
+    pub left_whole: Option<FxHashSet<PathBuf>>,
 }
 
 /// Keeps a run, or says why not. Whatever the answer, the run has taught what it did.
@@ -186,6 +190,12 @@ fn settle_and_store(
             Some((before, digest)) if before == stamp => Some(*digest),
             _ => shared.digests.known(path, stamp),
         },
+        left_whole: run.left_whole.as_ref(),
+        without_later: &|folder, names| {
+            // Where it is not known who made a name, the name counts.
+            let without = listing::without(shared, cached, &places.portable(folder), names.clone());
+            without.unwrap_or_else(|_| names.clone())
+        },
     };
     let mut settled = settle::settle(&evidence).inspect_err(|refusal| {
         if let Refusal::ReadWriteOverlap { .. } = refusal {
@@ -229,7 +239,8 @@ fn add_generated(shared: &Shared, cached: &Cached, settled: &mut Settled) {
             continue;
         }
         let Ok(found) = Found::at(&path) else { continue };
-        if cached.store.is_left(&path, &found, shared.zones, shared.digests).unwrap_or(false) {
+        let places = &shared.zones.places;
+        if cached.store.is_left_on_disk(&portable, &found, places, shared.digests).unwrap_or(false) {
             settled.outputs.push(path);
         }
     }
@@ -290,7 +301,9 @@ fn still_so(
     let (members, then): (Vec<_>, Vec<_>) =
         members.map(|(member, (_, value))| (member.clone(), *value)).unzip();
     let probed = Pathset { paths: members, ..Pathset::default() };
-    let looked = cached.disk(shared).look(&probed, &Vec::new());
+    let mut looked = cached.disk(shared).look(&probed, &Vec::new());
+    // Where it is not known who made a name, the name counts.
+    let _ = listing::without_later(shared, cached, &VirtualTree::default(), &probed, &mut looked.values);
     for ((path, query), (then, now)) in probed.paths.iter().zip(then.iter().zip(&looked.values.paths)) {
         let absolute = places.absolute(path);
         if then == now || own.contains(absolute.as_path()) || is_of_another_step(cached, path) {
@@ -373,7 +386,8 @@ fn store(
     let places = &shared.zones.places;
     let removed: Vec<PortablePath> = settled.removed.iter().map(|path| places.portable(path)).collect();
     let temporary = settled.temporary.iter().map(|path| places.portable(path)).collect();
-    let manifest = Manifest { outputs: packed.outputs, removed, temporary, habits };
+    let state_files: Vec<_> = settled.state_files.iter().map(|path| places.portable(path)).collect();
+    let manifest = Manifest { outputs: packed.outputs, removed, temporary, state_files, habits };
     let entry = NewEntry {
         key: cached.key_digest,
         pathset,
@@ -397,6 +411,9 @@ fn store(
         settled.outputs.iter().filter(is_folder).map(|path| (places.portable(path), Value::FOLDER, None));
     let left: Vec<_> = folders.chain(left).collect();
     cached.store.leave(cached.scope, &left, &manifest.removed)?;
+    if !manifest.state_files.is_empty() {
+        cached.store.note_state(cached.scope, fingerprint)?;
+    }
     let inputs = pathset.paths.len() + pathset.programs.len() + pathset.envs.len();
     let archive = packed.archive.map(|(digest, _)| digest.to_string());
     let kept = Kept { inputs, outputs: manifest.outputs.len(), archive };

@@ -1,78 +1,52 @@
 //! Looking a step up: CacheKey, then its pathsets newest first, then the fingerprint of the workspace
-//! as it is now. The reason for a miss comes from the same walk as the decision.
+//! as it is now. The reason for a miss comes from the same walk as the decision. Writes nothing but
+//! what it found when it looked.
 
-use super::foresee::Ahead;
-use super::{Cached, Shared};
+use super::{Cached, Shared, listing};
+use crate::digest::Digest;
 use crate::fingerprint::{self, Difference, Pathset, Value, Values};
 use crate::key::env_reason;
 use crate::outcome::{Miss, MissReason};
-use crate::store::{ArchiveError, Entry, Habits, Replayed, StoreError};
+use crate::store::{Entry, Habits, Place, StoreError, Survey, Surveyed, VirtualTree};
 
 /// What a look-up found.
 pub enum Lookup {
-    /// An entry for the workspace as it is; whether its outputs were in place already.
-    Hit(Entry, bool),
+    /// An entry for the workspace as it is, and what it takes to have its outputs in place.
+    Hit(Box<Entry>, Survey),
     /// None, and why.
     Miss(Miss),
 }
 
-/// What is done with an entry that is found.
-pub enum Way<'a> {
-    /// Its outputs are put in place. `faulty` is called for one whose outputs cannot be.
-    Replay {
-        /// The lock of the step is held by the caller.
-        is_locked: bool,
-        /// Told of each entry that turned out damaged.
-        faulty: &'a dyn Fn(&Entry, &ArchiveError),
-    },
-    /// Nothing is written, and the disk is taken as the hits before this step would leave it.
-    Foresee(&'a Ahead),
+/// Against what a step is looked up.
+pub struct Against<'a> {
+    /// The disk as the hits before this step would leave it.
+    pub tree: &'a VirtualTree,
+    /// Later steps of the chain that hit too, by task and position.
+    pub later: &'a [Digest],
+    /// Whether what was found is kept for the next time.
+    pub remembers: bool,
 }
 
-impl Way<'_> {
-    fn ahead(&self) -> Option<&Ahead> {
-        match self {
-            Way::Foresee(ahead) => Some(ahead),
-            Way::Replay { .. } => None,
-        }
-    }
-}
-
-/// Looks a step up, and puts the outputs of the entry in place, or finds what that would come to.
-pub fn look_up(shared: &Shared, cached: &Cached, way: &Way) -> Result<Lookup, StoreError> {
-    let ahead = way.ahead();
-    let disk = cached.disk(shared);
+/// Looks a step up.
+pub fn look_up(shared: &Shared, cached: &Cached, against: &Against) -> Result<Lookup, StoreError> {
     let mut closest: Option<Vec<MissReason>> = None;
     let mut blocked = None;
     for (digest, pathset) in cached.store.pathsets(cached.key_digest)? {
-        let known = cached.store.remembered(digest)?;
-        let mut looked = disk.look(&pathset, &known);
-        match ahead {
-            Some(ahead) => ahead.apply(&shared.zones.places, &pathset, &mut looked.values),
-            None if looked.is_news => cached.store.remember(digest, &looked.remembered)?,
-            None => {}
-        }
-        let fingerprint = looked.values.fingerprint(cached.key_digest, digest);
+        let values = values_now(shared, cached, against, digest, &pathset)?;
+        let fingerprint = values.fingerprint(cached.key_digest, digest);
         if let Some(mut entry) = cached.store.entry(fingerprint)? {
             entry.inputs = pathset.paths.len() + pathset.programs.len() + pathset.envs.len();
-            match replay(shared, cached, &pathset, &entry, way) {
-                Ok(Replayed::Fresh) => return Ok(Lookup::Hit(entry, true)),
-                Ok(Replayed::Restored) => return Ok(Lookup::Hit(entry, false)),
+            match survey(shared, cached, against, &pathset, &entry)? {
+                Surveyed::Fits(survey) => return Ok(Lookup::Hit(Box::new(entry), survey)),
                 // Another entry may hold where what lies there now lay before.
-                Ok(Replayed::Blocked(path)) => {
+                Surveyed::Blocked(path) => {
                     let _ = blocked.get_or_insert(MissReason::OutputChanged(path.to_string()));
-                }
-                Err(fault) => {
-                    if let Way::Replay { faulty, .. } = way {
-                        faulty(&entry, &fault);
-                    }
-                    blocked = Some(MissReason::EntryDamaged(fault.to_string()));
                 }
             }
             continue;
         }
         for then in cached.store.values(cached.key_digest, digest)? {
-            let reasons = reasons(&pathset, &then, &looked.values);
+            let reasons = reasons(&pathset, &then, &values);
             if closest.as_ref().is_none_or(|closest| reasons.len() < closest.len()) {
                 closest = Some(reasons);
             }
@@ -83,13 +57,31 @@ pub fn look_up(shared: &Shared, cached: &Cached, way: &Way) -> Result<Lookup, St
     }
     Ok(Lookup::Miss(match closest.and_then(Miss::of) {
         Some(miss) => miss,
-        None => key_miss(shared, cached, ahead)?,
+        None => key_miss(shared, cached, against)?,
     }))
+}
+
+/// The present values of a Pathset, as the step would find them.
+fn values_now(
+    shared: &Shared,
+    cached: &Cached,
+    against: &Against,
+    digest: Digest,
+    pathset: &Pathset,
+) -> Result<Values, StoreError> {
+    let known = cached.store.remembered(digest)?;
+    let mut looked = cached.disk(shared).look(pathset, &known);
+    if looked.is_news && against.remembers {
+        cached.store.remember(digest, &looked.remembered)?;
+    }
+    against.tree.apply(&shared.zones.places, pathset, &mut looked.values);
+    listing::without_later(shared, cached, against.tree, pathset, &mut looked.values)?;
+    Ok(looked.values)
 }
 
 /// No run with this key is known: what of the key differs from the last run of the same step, and what
 /// of the disk from its entry?
-fn key_miss(shared: &Shared, cached: &Cached, ahead: Option<&Ahead>) -> Result<Miss, StoreError> {
+fn key_miss(shared: &Shared, cached: &Cached, against: &Against) -> Result<Miss, StoreError> {
     let Some(then) = cached.store.last_run(cached.scope)?.and_then(|last| last.key) else {
         return Ok(MissReason::NotFound.into());
     };
@@ -97,12 +89,9 @@ fn key_miss(shared: &Shared, cached: &Cached, ahead: Option<&Ahead>) -> Result<M
     if reasons.is_empty() {
         return Ok(MissReason::NotFound.into());
     }
-    let disk = cached.disk(shared);
     if let Some((digest, pathset)) = cached.store.pathsets(then.digest())?.into_iter().next() {
-        let mut now = disk.look(&pathset, &cached.store.remembered(digest)?).values;
-        if let Some(ahead) = ahead {
-            ahead.apply(&shared.zones.places, &pathset, &mut now);
-        }
+        let against = Against { remembers: false, ..*against };
+        let now = values_now(shared, cached, &against, digest, &pathset)?;
         let entries = cached.store.values(then.digest(), digest)?;
         let closest = entries.iter().map(|then| self::reasons(&pathset, then, &now)).min_by_key(Vec::len);
         reasons.extend(closest.unwrap_or_default());
@@ -155,22 +144,27 @@ fn reason(difference: Difference) -> MissReason {
     }
 }
 
-/// Puts the outputs of a hit in place, or finds what that would come to.
-fn replay(
+/// What it takes to have the outputs of an entry in place.
+fn survey(
     shared: &Shared,
     cached: &Cached,
+    against: &Against,
     pathset: &Pathset,
     entry: &Entry,
-    way: &Way,
-) -> Result<Replayed, ArchiveError> {
+) -> Result<Surveyed, StoreError> {
     let mut habits: Vec<Habits> = Vec::new();
     for scope in [cached.key_digest, cached.scope] {
         habits.extend(cached.store.habits(scope)?);
     }
-    match way {
-        Way::Replay { is_locked, .. } => {
-            cached.store.replay(entry, &cached.place(shared, pathset, &habits, *is_locked))
-        }
-        Way::Foresee(_) => Ok(cached.store.foresee(entry, &cached.place(shared, pathset, &habits, false))?),
-    }
+    let place = Place {
+        zones: shared.zones,
+        tree: against.tree,
+        step: cached.scope,
+        later: against.later,
+        pathset,
+        habits: &habits,
+        tool: &cached.tool,
+        digests: shared.digests,
+    };
+    cached.store.survey(entry, &place)
 }

@@ -3,11 +3,13 @@
 //!
 //! Nothing here prints; what a user may be shown goes out as events.
 
+mod chain;
 mod environment;
 mod facts;
 mod foresee;
 mod hidden;
 mod keep;
+mod listing;
 mod lookup;
 mod spawn;
 
@@ -16,21 +18,21 @@ use crate::config::{CacheDefaults, ScriptCaching};
 use crate::declaration::{Declaration, Verdict};
 use crate::digest::{Digest, Fields};
 use crate::event::Event;
-use crate::fingerprint::{Digests, Disk, Pathset};
-use crate::outcome::{DisabledBy, Hit, Kept, Miss, MissReason, Outcome};
-use crate::plan::{Origin, Plan, Step};
+use crate::fingerprint::{Digests, Disk};
+use crate::outcome::{DisabledBy, Miss, MissReason, Outcome};
+use crate::plan::{Origin, Step};
 use crate::process::Running;
-use crate::store::{ArchiveError, Entry, Frames, Habits, Place, Store};
+use crate::store::{Entry, Frames, Store};
 use crate::tool_state::ToolState;
 use crate::tree::Bases;
 use crate::zone::Zones;
+use chain::Begun;
+pub use chain::Chains;
 pub use foresee::{caching, foresee};
-use lookup::{Lookup, Way};
 use spawn::Ended;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 /// What all steps of a session share.
 pub struct Shared<'a> {
@@ -79,7 +81,7 @@ pub type Emit<'a> = &'a (dyn Fn(Event) + Sync);
 struct Cached<'a> {
     store: &'a Store,
     step: &'a Step,
-    /// Of later steps of the same task, by task and position.
+    /// The later steps of the same task, by task and position.
     later: &'a [Digest],
     /// Its identity in this workspace: task and position.
     scope: Digest,
@@ -97,29 +99,30 @@ enum Decision<'a> {
 }
 
 /// Runs one step, or finds that it need not run.
-pub fn run(shared: &Shared, plan: &Plan, index: usize, later: &[Digest], emit: Emit) -> Outcome {
-    let step = &plan.steps[index];
-    // What later steps of the task left may stay where it is only if they all hit too. One that runs
-    // must find what the steps before it leave, and nothing of its own.
-    let later = if foresee::rest_of_task_hits(shared, plan, index, later, emit) { later } else { &[] };
-    let cached = match decide(shared, step, later, emit) {
-        Decision::Uncached(why) => return spawn::left_alone(shared, step, why, emit),
-        Decision::Cached(cached) => cached,
-    };
-    let started = Instant::now();
-    let mut miss = match look_up(shared, &cached, false, emit) {
-        Ok((entry, is_fresh)) => return hit(&cached, &entry, is_fresh, started, emit),
-        Err(miss) => miss,
+pub fn run(shared: &Shared, chains: &Chains, index: usize, emit: Emit) -> Outcome {
+    let step = &chains.plan.steps[index];
+    if let Some((outcome, entry)) = chains.take(index) {
+        return hit(step, outcome, &entry, emit);
+    }
+    let (cached, miss) = match chain::begin(shared, chains, index, emit) {
+        Begun::Hits(hits) => {
+            hits.into_iter().for_each(|(index, outcome, entry)| chains.keep(index, outcome, entry));
+            let (outcome, entry) = chains.take(index).expect("the first of the hits is this step");
+            return hit(step, outcome, &entry, emit);
+        }
+        Begun::Uncached(why) => return spawn::left_alone(shared, step, why, emit),
+        Begun::Miss(cached, miss) => (cached, miss),
     };
     // Another overhear may be running this very step: what it stores is then a hit for this one.
     // Without a lock both run it, which is what running the command twice would do.
     let lock = cached.store.lock(cached.scope).ok();
-    if lock.as_ref().is_some_and(|lock| lock.had_to_wait) {
-        miss = match look_up(shared, &cached, true, emit) {
-            Ok((entry, is_fresh)) => return hit(&cached, &entry, is_fresh, started, emit),
+    let miss = match lock.as_ref().is_some_and(|lock| lock.had_to_wait) {
+        true => match chain::look_again(shared, &cached, emit) {
+            Ok((outcome, entry)) => return hit(step, outcome, &entry, emit),
             Err(miss) => miss,
-        };
-    }
+        },
+        false => miss,
+    };
     let Miss { why, others } = miss;
     emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others });
     match spawn::overheard(shared, &cached, emit) {
@@ -137,17 +140,6 @@ pub fn run(shared: &Shared, plan: &Plan, index: usize, later: &[Digest], emit: E
 /// Identity of a step in its workspace.
 pub fn scope(task: &str, position: usize) -> Digest {
     Fields::new("step").bytes(task.as_bytes()).number(position as u64).digest()
-}
-
-/// For each step the later steps of its task, by their scope.
-pub fn later_steps(plan: &Plan) -> Vec<Vec<Digest>> {
-    let of = |index: usize| {
-        let id = &plan.steps[index].id;
-        let later =
-            plan.steps.iter().filter(|other| other.id.task == id.task && other.id.position > id.position);
-        later.map(|other| scope(&other.id.task, other.id.position)).collect()
-    };
-    (0..plan.steps.len()).map(of).collect()
 }
 
 /// What is known of a run, from what the store kept of it: one step of `inspect --json`.
@@ -207,50 +199,19 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
     Decision::Cached(Box::new(Cached { store, step, later, scope, declaration, tool, env, key, key_digest }))
 }
 
-/// Finds an entry and puts its outputs in place; or tells why the command must run. A fault of the
-/// store is told, and the command runs. `is_locked`: the lock of the step is held already.
-fn look_up(shared: &Shared, cached: &Cached, is_locked: bool, emit: Emit) -> Result<(Entry, bool), Miss> {
-    if shared.mode == Mode::Force {
-        return Err(MissReason::Forced.into());
-    }
-    let faulty = |entry: &Entry, fault: &ArchiveError| {
-        notice(shared, cached.step, format!("cache entry not used: {fault}"), emit);
-        // The run that follows stores it anew.
-        let _ = cached.store.remove_entry(entry.fingerprint);
-    };
-    let way = Way::Replay { is_locked, faulty: &faulty };
-    let found = lookup::look_up(shared, cached, &way).unwrap_or_else(|fault| {
-        notice(shared, cached.step, format!("cache not used: {fault}"), emit);
-        Lookup::Miss(MissReason::EntryDamaged(fault.to_string()).into())
-    });
-    match found {
-        Lookup::Miss(miss) => Err(miss),
-        Lookup::Hit(entry, is_fresh) => Ok((entry, is_fresh)),
-    }
+fn hit(step: &Step, outcome: Outcome, entry: &Entry, emit: Emit) -> Outcome {
+    replay_log(step, &entry.logs, emit);
+    outcome
 }
 
-fn hit(cached: &Cached, entry: &Entry, is_fresh: bool, started: Instant, emit: Emit) -> Outcome {
-    replay_log(cached, &entry.logs, emit);
-    let hit = Hit {
-        took: started.elapsed(),
-        saved: entry.took.saturating_sub(started.elapsed()),
-        kept: Kept {
-            inputs: entry.inputs,
-            outputs: entry.manifest.outputs.len(),
-            archive: entry.archive.map(|digest| digest.to_string()),
-        },
-    };
-    if is_fresh { Outcome::Fresh(hit) } else { Outcome::Restored(hit) }
-}
-
-fn replay_log(cached: &Cached, recording: &[u8], emit: Emit) {
+fn replay_log(step: &Step, recording: &[u8], emit: Emit) {
     use crate::config::LogMode;
-    if cached.step.config.log != LogMode::Full {
+    if step.config.log != LogMode::Full {
         return;
     }
     // The recording was checked when the entry was found; what cannot be read now was printed before.
     for (stream, bytes) in Frames::new(recording).into_iter().flatten().flatten() {
-        emit(Event::Printed { step: Arc::clone(&cached.step.id), stream, bytes, replayed: true });
+        emit(Event::Printed { step: Arc::clone(&step.id), stream, bytes, replayed: true });
     }
 }
 
@@ -278,17 +239,5 @@ impl<'a> Cached<'a> {
     fn keeper(&self) -> Option<Digest> {
         let declaration = self.declaration.as_ref()?;
         Some(Fields::new("keeper").bytes(declaration.adapter.id.as_bytes()).digest())
-    }
-
-    /// Where its outputs go, with what is known of earlier runs.
-    fn place(
-        &'a self,
-        shared: &'a Shared,
-        pathset: &'a Pathset,
-        habits: &'a [Habits],
-        is_locked: bool,
-    ) -> Place<'a> {
-        let (zones, digests, tool) = (shared.zones, shared.digests, &self.tool);
-        Place { zones, step: self.scope, later: self.later, pathset, habits, tool, digests, is_locked }
     }
 }

@@ -14,7 +14,7 @@ use crate::process::{self, Mode, SpawnError};
 use crate::stamp::{self, Stamp};
 use crate::store::LogRecorder;
 use crate::trace::Spec;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -45,6 +45,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         }
     };
     let before = digests_before(shared, cached);
+    let left_whole = left_whole(shared, cached);
     let env = Arc::new(cached.env.served.vars().clone());
     let server = Server::start(ServerSpec { env, all: passed_where_all_is_asked(cached) });
     let mut launch = launch;
@@ -90,6 +91,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         took: ended.took,
         interrupted: ended.interrupted,
         before,
+        left_whole,
     }))
 }
 
@@ -112,6 +114,16 @@ fn digests_before(shared: &Shared, cached: &Cached) -> FxHashMap<PathBuf, (Stamp
         stamp.is_settled(stamp::now_ns()).then_some((path, (stamp, digest)))
     });
     digests.collect()
+}
+
+/// What the step left last, if it goes with state files and all of it is still there as it was left.
+/// Where that cannot be told, state files count by content.
+fn left_whole(shared: &Shared, cached: &Cached) -> Option<FxHashSet<PathBuf>> {
+    let store = cached.store;
+    let entry = store.entry(store.state(cached.scope).ok()??).ok()??;
+    let places = &shared.zones.places;
+    let is_whole = store.is_in_place(&entry, places, shared.digests).ok()?;
+    is_whole.then(|| entry.manifest.outputs.iter().map(|output| places.absolute(&output.path)).collect())
 }
 
 /// Runs the command as it would run without overhear: no tracer, no server, the whole environment,

@@ -18,6 +18,7 @@ pub(super) const SCHEMA: &str = "
         path BLOB PRIMARY KEY, value BLOB NOT NULL, stamp BLOB NOT NULL, step BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS tool_files (keeper BLOB NOT NULL, path BLOB NOT NULL, PRIMARY KEY (keeper, path)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS overlaps (step BLOB NOT NULL, path BLOB NOT NULL, PRIMARY KEY (step, path)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS states (step BLOB PRIMARY KEY, fingerprint BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS learned_env (step BLOB NOT NULL, name TEXT NOT NULL, PRIMARY KEY (step, name)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS steps (
         step BLOB PRIMARY KEY, task TEXT NOT NULL, position INTEGER NOT NULL, key BLOB, fingerprint BLOB,
@@ -122,6 +123,24 @@ impl Store {
         Ok(found.unwrap_or(false))
     }
 
+    /// Whether one of these steps is known to have left something at a path or below it.
+    pub fn is_left_within(&self, path: &PortablePath, steps: &[Digest]) -> Result<bool, StoreError> {
+        // `0` is the character after `/`; every stored path inside the root lies in `.`.
+        let (below, after) = match path.as_bytes() {
+            b"." => (Vec::new(), vec![0xff]),
+            bytes => ([bytes, b"/"].concat(), [bytes, b"0"].concat()),
+        };
+        let sql = "SELECT EXISTS (SELECT 1 FROM left_files WHERE path = ?1 AND step = ?4)
+            OR EXISTS (SELECT 1 FROM left_files WHERE path > ?2 AND path < ?3 AND step = ?4)";
+        for step in steps {
+            let asked = params![path.as_bytes(), below, after, step.as_bytes()];
+            if self.checkout_row(sql, asked, |row| row.get(0))?.unwrap_or(false) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Notes what a step left, and that what it removed is gone, in one transaction.
     pub fn leave(
         &self,
@@ -211,6 +230,20 @@ impl Store {
         self.checkout_write(
             "INSERT OR IGNORE INTO overlaps VALUES (?1, ?2)",
             params![step.as_bytes(), path.as_bytes()],
+        )
+    }
+
+    /// The entry whose outputs, state files among them, a step left last.
+    pub fn state(&self, step: Digest) -> Result<Option<Digest>, StoreError> {
+        let sql = "SELECT fingerprint FROM states WHERE step = ?1";
+        self.checkout_row(sql, [step.as_bytes()], |row| row.get(0).map(Digest))
+    }
+
+    /// Notes that what a step left is what this entry holds, state files and all.
+    pub fn note_state(&self, step: Digest, fingerprint: Digest) -> Result<(), StoreError> {
+        self.checkout_write(
+            "INSERT OR REPLACE INTO states VALUES (?1, ?2)",
+            params![step.as_bytes(), fingerprint.as_bytes()],
         )
     }
 

@@ -19,7 +19,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 /// 1. First.
 /// 2. Files that tools keep for themselves (`tool_files`).
 /// 3. What a run made and removed again is told from what it removed.
-pub const VERSION: i32 = 3;
+/// 4. State files, and which entry they belong to (`states`); what is made again is told from what is replaced.
+pub const VERSION: i32 = 4;
 
 /// Bytes that are stored cannot be read back: damage, or a version that slipped through.
 #[derive(Debug, thiserror::Error)]
@@ -176,6 +177,9 @@ pub struct Manifest {
     pub removed: Vec<PortablePath>,
     /// Those of `removed` that the run itself had made: nothing was there before.
     pub temporary: Vec<PortablePath>,
+    /// Those of the outputs, sorted, by which the tool knows what it did last: removed first and
+    /// written last.
+    pub state_files: Vec<PortablePath>,
     /// What the run did with what it found.
     pub habits: Habits,
 }
@@ -223,6 +227,9 @@ impl OutputKind {
 pub struct Habits {
     /// Overwritten without being read.
     pub replaced: Vec<PortablePath>,
+    /// Removed and made again, without being read: the run has learned that something was there, so
+    /// only what the step itself had left counts as if nothing were.
+    pub remade: Vec<PortablePath>,
     /// For a folder with outputs: what became of names that the run did not write.
     pub folders: Vec<(PortablePath, FolderHabit)>,
 }

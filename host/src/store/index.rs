@@ -4,6 +4,7 @@ use super::format::{self, Habits, Manifest};
 use super::{Point, Store, StoreError};
 use crate::digest::Digest;
 use crate::fingerprint::{Pathset, Values};
+use crate::path::PortablePath;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -223,17 +224,16 @@ impl Store {
         for scope in scopes {
             let mut habits = self.habits(*scope)?.unwrap_or_default();
             let before = habits.clone();
-            for path in &learned.replaced {
-                if !habits.replaced.contains(path) {
-                    habits.replaced.push(path.clone());
-                }
-            }
+            // The newest knowledge counts.
+            habits.replaced.retain(|path| learned.remade.binary_search(path).is_err());
+            habits.remade.retain(|path| learned.replaced.binary_search(path).is_err());
+            add_missing(&mut habits.replaced, &learned.replaced);
+            add_missing(&mut habits.remade, &learned.remade);
             for (folder, habit) in &learned.folders {
                 habits.folders.retain(|(other, _)| other != folder);
                 habits.folders.push((folder.clone(), *habit));
             }
             habits.folders.sort_by(|a, b| a.0.cmp(&b.0));
-            habits.replaced.sort();
             if habits != before {
                 let bytes = format::encode_habits(&habits);
                 let written = self.index_to_write().execute(
@@ -245,6 +245,12 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn add_missing(to: &mut Vec<PortablePath>, from: &[PortablePath]) {
+    to.extend_from_slice(from);
+    to.sort();
+    to.dedup();
 }
 
 fn evict(index: &Connection, key: Digest) -> rusqlite::Result<()> {

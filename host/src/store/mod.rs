@@ -12,7 +12,9 @@ mod index;
 mod lock;
 mod logs;
 mod replay;
+mod survey;
 mod upkeep;
+mod virtual_tree;
 
 pub use archive::{ArchiveError, Packed};
 pub use checkout::{LastRun, Left};
@@ -21,8 +23,10 @@ pub use format::{FolderHabit, Habits, Manifest, Output, OutputKind, VERSION};
 pub use index::{Entry, NewEntry};
 pub use lock::StepLock;
 pub use logs::{Frames, LogRecorder, Recording};
-pub use replay::{Place, Replayed};
+pub use replay::{ReplayError, ToReplay};
+pub use survey::{Place, Survey, Surveyed};
 pub use upkeep::{Listed, Stat, Verified};
+pub use virtual_tree::VirtualTree;
 
 use rusqlite::{Connection, OpenFlags};
 use std::fs;

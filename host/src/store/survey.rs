@@ -1,0 +1,433 @@
+//! Whether the outputs of an entry may be put in place, and what that takes: what lies there is
+//! compared first, and nobody's file is overwritten or removed on a guess
+//! (`docs/design/what-was-there-before.md`). Decides only; `replay` does.
+
+use super::format::{FolderHabit, Habits, Output, OutputKind};
+use super::replay::io_error;
+use super::virtual_tree::{Lies, VirtualTree};
+use super::{Entry, Store, StoreError};
+use crate::digest::Digest;
+use crate::fingerprint::{Digests, Pathset, Query, Value};
+use crate::path::{Places, PortablePath};
+use crate::stamp::{self, Found, Stamp};
+use crate::tool_state::ToolState;
+use crate::zone::{Zone, Zones};
+use rustc_hash::FxHashSet;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Whose outputs are to be put where.
+pub struct Place<'a> {
+    /// What counts where.
+    pub zones: &'a Zones,
+    /// The disk as the hits before this one would leave it.
+    pub tree: &'a VirtualTree,
+    /// The step, by task and position.
+    pub step: Digest,
+    /// Later steps of the same chain that hit too: what they left is no extra.
+    pub later: &'a [Digest],
+    /// What the entry depended on: what was read there is as it was when the command ran.
+    pub pathset: &'a Pathset,
+    /// Knowledge of habits, most particular first: of the CacheKey, then of the step.
+    pub habits: &'a [Habits],
+    /// What the tool keeps for itself or for others.
+    pub tool: &'a ToolState,
+    /// Digests that this session has computed.
+    pub digests: &'a Digests,
+}
+
+/// What must be done, before anything is.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Positions in the manifest of what must be put in place.
+    pub put: Vec<usize>,
+    /// What must go: files, links and folders.
+    pub remove: Vec<PortablePath>,
+    /// Stamps of the outputs that are in place, in the manifest's order.
+    pub stamps: Vec<Option<Stamp>>,
+    /// Whether the stamps are others than remembered.
+    pub is_news: bool,
+}
+
+/// What a survey found.
+#[derive(Debug)]
+pub enum Surveyed {
+    /// The outputs may be put in place.
+    Fits(Survey),
+    /// Something lies there that no run is known to have left.
+    Blocked(PortablePath),
+}
+
+impl Survey {
+    /// Whether there is nothing to do.
+    pub fn is_in_place(&self) -> bool {
+        self.put.is_empty() && self.remove.is_empty()
+    }
+}
+
+impl Store {
+    /// Finds out what it takes to put the outputs of an entry in place, if what lies there allows it.
+    pub fn survey(&self, entry: &Entry, place: &Place) -> Result<Surveyed, StoreError> {
+        let placed = self.placed(entry.fingerprint)?;
+        let mut survey = Survey::default();
+        let expected = expected_names(&entry.manifest.outputs);
+        for folder in expected.keys() {
+            // A link or a file on the way leads elsewhere, or nowhere.
+            let lies = place.at(folder)?;
+            if !lies.is_folder() && !lies.is_absent() {
+                return Ok(Surveyed::Blocked(folder.clone()));
+            }
+        }
+        for (index, output) in entry.manifest.outputs.iter().enumerate() {
+            let known = placed.get(index).copied().flatten();
+            if let Some(blocked) = self.survey_output(entry, place, index, output, known, &mut survey)? {
+                return Ok(Surveyed::Blocked(blocked));
+            }
+        }
+        for path in &entry.manifest.removed {
+            if place.at(path)?.is_absent() {
+                continue;
+            }
+            // Where nothing was before the run, it has not shown what it does with what another step
+            // left there: it may move it elsewhere.
+            let is_foreign =
+                entry.manifest.temporary.contains(path) && self.is_left_by_another(path, place.step)?;
+            if !is_foreign && self.goes(path, place, &mut survey)? {
+                continue;
+            }
+            if !place.tool.is_generated(&place.places().absolute(path)) {
+                return Ok(Surveyed::Blocked(path.clone()));
+            }
+        }
+        if let Some(blocked) = self.survey_extras(entry, place, &expected, &mut survey)? {
+            return Ok(Surveyed::Blocked(blocked));
+        }
+        survey.is_news = survey.stamps != placed;
+        Ok(Surveyed::Fits(survey))
+    }
+
+    /// One output. Gives its path where it is blocked.
+    fn survey_output(
+        &self,
+        entry: &Entry,
+        place: &Place,
+        index: usize,
+        output: &Output,
+        known: Option<Stamp>,
+        survey: &mut Survey,
+    ) -> Result<Option<PortablePath>, StoreError> {
+        let lies = place.at(&output.path)?;
+        let path = place.places().absolute(&output.path);
+        let (is_right, stamp) = match &lies {
+            Lies::Disk(found) => compare(&path, found, &output.kind, known, place.digests),
+            Lies::Planned(kind, _) => (*kind == output.kind, None),
+        };
+        survey.stamps.push(stamp);
+        if is_right {
+            return Ok(None);
+        }
+        if place.tool.is_generated(&path) && !lies.is_absent() {
+            // Somebody else's version stays: another command of the tool keeps this file as well.
+            if self.was_made_by(place.step, &output.path) && self.is_left(&output.path, &lies, place)? {
+                survey.put.push(index);
+            }
+            return Ok(None);
+        }
+        let is_own = || self.was_made_by(place.step, &output.path);
+        let may_replace = lies.is_absent()
+            || may_replace(entry, place, output, &lies)
+            || (is_known(entry, place, output, |habits| &habits.remade)
+                && is_own()
+                && self.is_left(&output.path, &lies, place)?)
+            || self.is_rewritten_later(&output.path, &lies, place)?;
+        if !may_replace {
+            return Ok(Some(output.path.clone()));
+        }
+        survey.put.push(index);
+        Ok(None)
+    }
+
+    /// Names in the output folders that the entry lacks. Gives the first that must not be there and
+    /// may not go.
+    fn survey_extras(
+        &self,
+        entry: &Entry,
+        place: &Place,
+        expected: &BTreeMap<PortablePath, FxHashSet<&OsStr>>,
+        survey: &mut Survey,
+    ) -> Result<Option<PortablePath>, StoreError> {
+        for (folder, names) in expected {
+            let habit = folder_habit(entry, place, folder);
+            if habit == Some(FolderHabit::Kept) {
+                continue;
+            }
+            let Some(there) = place.names(folder)? else { continue };
+            for name in there.iter().filter(|name| !names.contains(name.as_os_str())) {
+                let extra = join(folder, name);
+                let absolute = place.places().absolute(&extra);
+                let is_other = place.zones.of(&absolute) != Zone::Workspace || place.tool.is_own(&absolute);
+                if is_other || survey.remove.contains(&extra) || self.is_of_later(&extra, place)? {
+                    continue;
+                }
+                let goes = habit == Some(FolderHabit::Emptied) && self.goes(&extra, place, survey)?;
+                if !goes && !place.tool.is_generated(&absolute) {
+                    return Ok(Some(extra));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether all that lies at a path is known to have been left by runs; if so, it is marked for
+    /// removal, and otherwise nothing of it is.
+    fn goes(&self, path: &PortablePath, place: &Place, survey: &mut Survey) -> Result<bool, StoreError> {
+        let before = survey.remove.len();
+        let goes = self.may_go(path, place, survey)?;
+        if !goes {
+            survey.remove.truncate(before);
+        }
+        Ok(goes)
+    }
+
+    fn may_go(&self, path: &PortablePath, place: &Place, survey: &mut Survey) -> Result<bool, StoreError> {
+        let lies = place.at(path)?;
+        let goes = if lies.is_folder() {
+            let names = place.names(path)?.unwrap_or_default();
+            let is_made = |left: super::Left| left.value == Value::FOLDER;
+            let is_planned = matches!(lies, Lies::Planned(..));
+            if names.is_empty() && !is_planned && !self.left(path)?.is_some_and(is_made) {
+                return Ok(false);
+            }
+            for name in names {
+                if !self.may_go(&join(path, &name), place, survey)? {
+                    return Ok(false);
+                }
+            }
+            true
+        } else {
+            self.is_left(path, &lies, place)?
+        };
+        if goes {
+            survey.remove.push(path.clone());
+        }
+        Ok(goes)
+    }
+
+    fn is_left(&self, path: &PortablePath, lies: &Lies, place: &Place) -> Result<bool, StoreError> {
+        match lies {
+            Lies::Planned(..) => Ok(true),
+            Lies::Disk(found) => self.is_left_on_disk(path, found, place.places(), place.digests),
+        }
+    }
+
+    /// Whether what lies at a path of the disk is what some run left there.
+    pub fn is_left_on_disk(
+        &self,
+        path: &PortablePath,
+        found: &Found,
+        places: &Places,
+        digests: &Digests,
+    ) -> Result<bool, StoreError> {
+        let Some(left) = self.left(path)? else { return Ok(false) };
+        Ok(match found {
+            Found::File(stamp) if left.stamp.as_ref() == Some(stamp) => true,
+            Found::File(stamp) => content(&places.absolute(path), stamp, digests) == Some(left.value),
+            Found::Link(text) => Value::link(text) == left.value,
+            Found::Absent | Found::Folder(_) | Found::Other => false,
+        })
+    }
+
+    /// Whether every output of an entry lies on the disk as it is to be.
+    pub fn is_in_place(&self, entry: &Entry, places: &Places, digests: &Digests) -> Result<bool, StoreError> {
+        let placed = self.placed(entry.fingerprint)?;
+        for (index, output) in entry.manifest.outputs.iter().enumerate() {
+            let path = places.absolute(&output.path);
+            let found = Found::at(&path).map_err(io_error("look at", &path))?;
+            let known = placed.get(index).copied().flatten();
+            if !compare(&path, &found, &output.kind, known, digests).0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a later step of the same chain left what lies there: it rewrites what this one makes.
+    fn is_rewritten_later(
+        &self,
+        path: &PortablePath,
+        lies: &Lies,
+        place: &Place,
+    ) -> Result<bool, StoreError> {
+        if place.later.is_empty() {
+            return Ok(false);
+        }
+        let is_theirs = self.left(path)?.is_some_and(|left| place.later.contains(&left.step));
+        Ok(is_theirs && self.is_left(path, lies, place)?)
+    }
+
+    /// Whether a run of this step is known to have left what lies, or lay, at a path.
+    pub fn was_made_by(&self, step: Digest, path: &PortablePath) -> bool {
+        self.left(path).ok().flatten().is_some_and(|left| left.step == step)
+    }
+
+    /// Whether later steps of the chain made all that lies at a path.
+    fn is_of_later(&self, path: &PortablePath, place: &Place) -> Result<bool, StoreError> {
+        if place.later.is_empty() {
+            return Ok(false);
+        }
+        match place.at(path)? {
+            Lies::Planned(..) => Ok(false),
+            Lies::Disk(found) => {
+                self.is_all_made_by(path, &found, place.later, place.places(), place.digests)
+            }
+        }
+    }
+
+    /// Whether these steps made all that lies at a path of the disk, and it is as they left it.
+    pub fn is_all_made_by(
+        &self,
+        path: &PortablePath,
+        found: &Found,
+        steps: &[Digest],
+        places: &Places,
+        digests: &Digests,
+    ) -> Result<bool, StoreError> {
+        let is_theirs = || Ok(self.left(path)?.is_some_and(|left| steps.contains(&left.step)));
+        let Found::Folder(_) = found else {
+            return Ok(is_theirs()? && self.is_left_on_disk(path, found, places, digests)?);
+        };
+        let names = VirtualTree::default().names(places, path);
+        let names = names.map_err(io_error("list", &places.absolute(path)))?.unwrap_or_default();
+        for name in &names {
+            let child = join(path, name);
+            let absolute = places.absolute(&child);
+            let found = Found::at(&absolute).map_err(io_error("look at", &absolute))?;
+            if !self.is_all_made_by(&child, &found, steps, places, digests)? {
+                return Ok(false);
+            }
+        }
+        if names.is_empty() { is_theirs() } else { Ok(true) }
+    }
+}
+
+impl Place<'_> {
+    /// The folders that stored paths are relative to.
+    fn places(&self) -> &Places {
+        &self.zones.places
+    }
+
+    fn at(&self, path: &PortablePath) -> Result<Lies, StoreError> {
+        let failed = |source| io_error("look at", &self.places().absolute(path))(source);
+        self.tree.at(self.places(), path).map_err(failed)
+    }
+
+    fn names(&self, folder: &PortablePath) -> Result<Option<Vec<OsString>>, StoreError> {
+        let failed = |source| io_error("list", &self.places().absolute(folder))(source);
+        self.tree.names(self.places(), folder).map_err(failed)
+    }
+}
+
+/// For each folder with outputs, up to the root, the names that the outputs need in it.
+fn expected_names(outputs: &[Output]) -> BTreeMap<PortablePath, FxHashSet<&OsStr>> {
+    let mut expected: BTreeMap<PortablePath, FxHashSet<&OsStr>> = BTreeMap::new();
+    for output in outputs {
+        if output.kind == OutputKind::Folder {
+            // It is to be empty.
+            expected.entry(output.path.clone()).or_default();
+        }
+        let mut child = Path::new(OsStr::from_bytes(output.path.as_bytes()));
+        while let (Some(folder), Some(name)) = (child.parent(), child.file_name()) {
+            let portable = match folder.as_os_str().as_bytes() {
+                b"" => PortablePath::from_bytes(b"."),
+                bytes => PortablePath::from_bytes(bytes),
+            };
+            if !expected.entry(portable).or_default().insert(name) {
+                break;
+            }
+            child = folder;
+        }
+    }
+    expected
+}
+
+fn join(folder: &PortablePath, name: &OsStr) -> PortablePath {
+    match folder.as_bytes() {
+        b"." => PortablePath::from_bytes(name.as_bytes()),
+        bytes => PortablePath::from_bytes(&[bytes, b"/", name.as_bytes()].concat()),
+    }
+}
+
+/// Whether what lies on the disk is the output, and its stamp where that can be trusted from now on.
+pub(super) fn compare(
+    path: &Path,
+    found: &Found,
+    kind: &OutputKind,
+    known: Option<Stamp>,
+    digests: &Digests,
+) -> (bool, Option<Stamp>) {
+    match (kind, found) {
+        (OutputKind::File { .. }, Found::File(stamp)) if known == Some(*stamp) => (true, Some(*stamp)),
+        (OutputKind::File { bytes, .. }, Found::File(stamp)) => {
+            let is_right = *bytes == stamp.size && content(path, stamp, digests) == Some(kind.value());
+            (is_right, stamp.is_settled(stamp::now_ns()).then_some(*stamp).filter(|_| is_right))
+        }
+        (OutputKind::Link(text), Found::Link(there)) => (text.as_slice() == there.as_bytes(), None),
+        (OutputKind::Folder, Found::Folder(_)) => (true, None),
+        _ => (false, None),
+    }
+}
+
+fn content(path: &Path, stamp: &Stamp, digests: &Digests) -> Option<Value> {
+    digests.of_file(path, *stamp).ok().map(|(stamp, digest)| Value::content(digest, stamp.is_executable()))
+}
+
+/// Whether the run overwrites what lies at its output without reading it, or empties the folder. What
+/// is overwritten may keep its permissions, and a link may be written through: so only a file like the
+/// one to come may be replaced, unless the folder is emptied before.
+fn may_replace(entry: &Entry, place: &Place, output: &Output, lies: &Lies) -> bool {
+    // What the run read and rewrote lies there as it lay there then.
+    let member = (&output.path, &Query::Content);
+    if place.pathset.paths.binary_search_by(|(path, query)| (path, query).cmp(&member)).is_ok() {
+        return true;
+    }
+    let is_emptied = || {
+        let path = place.places().absolute(&output.path);
+        path.parent().is_some_and(|folder| {
+            folder_habit(entry, place, &place.places().portable(folder)) == Some(FolderHabit::Emptied)
+        })
+    };
+    let is_executable = match lies {
+        Lies::Disk(Found::File(stamp)) => stamp.is_executable(),
+        Lies::Planned(OutputKind::File { executable, .. }, _) => *executable,
+        Lies::Disk(Found::Link(_)) | Lies::Planned(OutputKind::Link(_), _) => return is_emptied(),
+        _ => return false,
+    };
+    match output.kind {
+        OutputKind::File { executable, .. } if executable == is_executable => {
+            entry.manifest.state_files.binary_search(&output.path).is_ok()
+                || is_known(entry, place, output, |habits| &habits.replaced)
+                || is_emptied()
+        }
+        _ => is_emptied(),
+    }
+}
+
+/// Whether some knowledge of habits lists an output.
+fn is_known(
+    entry: &Entry,
+    place: &Place,
+    output: &Output,
+    list: impl Fn(&Habits) -> &Vec<PortablePath>,
+) -> bool {
+    let mut all = std::iter::once(&entry.manifest.habits).chain(place.habits);
+    all.any(|habits| list(habits).binary_search(&output.path).is_ok())
+}
+
+fn folder_habit(entry: &Entry, place: &Place, folder: &PortablePath) -> Option<FolderHabit> {
+    let known =
+        |habits: &Habits| habits.folders.iter().find(|(path, _)| path == folder).map(|(_, habit)| *habit);
+    // Newer runs of the same key, then of the same step, know more than the run that made the entry.
+    place.habits.iter().find_map(known).or_else(|| known(&entry.manifest.habits))
+}
