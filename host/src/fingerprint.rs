@@ -7,10 +7,12 @@
 use crate::access::Listing;
 use crate::digest::{Digest, Fields};
 use crate::environment::Environment;
+use crate::globs::{GlobPattern, Globs};
 use crate::hint::EnvSelect;
 use crate::path::{Places, PortablePath};
 use crate::stamp::{self, Found, Stamp};
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -25,6 +27,10 @@ pub struct Pathset {
     pub paths: Vec<(PortablePath, Query)>,
     /// Programs found by searching PATH for a bare name.
     pub programs: Vec<String>,
+    /// Patterns of files that count whether or not anybody was seen reading them.
+    pub globs: Vec<GlobPattern>,
+    /// Files that these match and that the step itself makes: they do not count. Sorted.
+    pub globs_except: Vec<PortablePath>,
     /// Variables asked for.
     pub envs: Vec<EnvSelect>,
     /// An output or the log names the folder of the checkout (or the home folder): the entry holds
@@ -114,6 +120,8 @@ pub struct Values {
     pub paths: Vec<Value>,
     /// One per program.
     pub programs: Vec<Value>,
+    /// Each file that the patterns match, sorted.
+    pub globs: Vec<(PortablePath, Value)>,
     /// One per variable or set of variables; for a set, one per name that matched.
     pub envs: Vec<Vec<(String, Value)>>,
     /// The place, where the Pathset is bound to it.
@@ -127,6 +135,10 @@ impl Values {
         fields.bytes(key.as_bytes()).bytes(pathset.as_bytes());
         fields.list(self.paths.iter().map(|value| value.0));
         fields.list(self.programs.iter().map(|value| value.0));
+        fields.number(self.globs.len() as u64);
+        for (path, value) in &self.globs {
+            fields.bytes(path.as_bytes()).bytes(&value.0);
+        }
         for set in &self.envs {
             fields.number(set.len() as u64);
             for (name, value) in set {
@@ -156,6 +168,11 @@ impl Pathset {
             };
         }
         fields.list(self.programs.iter().map(String::as_bytes));
+        fields.number(self.globs.len() as u64);
+        for pattern in &self.globs {
+            fields.number(u64::from(pattern.exclude)).bytes(pattern.glob.as_bytes());
+        }
+        fields.list(self.globs_except.iter().map(PortablePath::as_bytes));
         for select in &self.envs {
             let (kind, text) = match select {
                 EnvSelect::Name(text) => ("name", text),
@@ -195,24 +212,40 @@ pub fn differences(pathset: &Pathset, then: &Values, now: &Values) -> Vec<Differ
             found.push(Difference::Program(name.clone()));
         }
     }
+    for (path, old, new) in differing(&then.globs, &now.globs) {
+        found.push(Difference::Path(path.clone(), old, new));
+    }
     for (then, now) in then.envs.iter().zip(&now.envs) {
-        let value_in = |set: &[(String, Value)], name: &str| {
-            set.iter().find(|(other, _)| other == name).map_or(Value::ABSENT, |(_, value)| *value)
-        };
-        let mut names: Vec<&String> = then.iter().chain(now).map(|(name, _)| name).collect();
-        names.sort();
-        names.dedup();
-        for name in names {
-            let (old, new) = (value_in(then, name), value_in(now, name));
-            if old != new {
-                found.push(Difference::Env(name.clone(), old, new));
-            }
+        for (name, old, new) in differing(then, now) {
+            found.push(Difference::Env(name.clone(), old, new));
         }
     }
     if then.place != now.place {
         found.push(Difference::Place);
     }
     found
+}
+
+/// Names whose values differ between two sets, each with the old and the new value.
+fn differing<'a, N: Ord>(
+    then: &'a [(N, Value)],
+    now: &'a [(N, Value)],
+) -> impl Iterator<Item = (&'a N, Value, Value)> {
+    let mut values: BTreeMap<&N, (Value, Value)> = BTreeMap::new();
+    then.iter()
+        .for_each(|(name, value)| values.entry(name).or_insert((Value::ABSENT, Value::ABSENT)).0 = *value);
+    now.iter()
+        .for_each(|(name, value)| values.entry(name).or_insert((Value::ABSENT, Value::ABSENT)).1 = *value);
+    values.into_iter().filter(|(_, (old, new))| old != new).map(|(name, (old, new))| (name, old, new))
+}
+
+/// Files that patterns match: the stamp where it can be trusted, and the value with it.
+pub type Matched = BTreeMap<PortablePath, (Option<Stamp>, Value)>;
+
+/// The values of what patterns match, without the files that do not count (sorted).
+pub fn without(matched: Matched, except: &[PortablePath]) -> Vec<(PortablePath, Value)> {
+    let counts = matched.into_iter().filter(|(path, _)| except.binary_search(path).is_err());
+    counts.map(|(path, (_, value))| (path, value)).collect()
 }
 
 /// What was found when the members of a Pathset were last looked at in this checkout: for each path,
@@ -266,6 +299,7 @@ impl Disk<'_> {
         let values = Values {
             paths: paths.iter().map(value).collect(),
             programs: programs.iter().map(value).collect(),
+            globs: Vec::new(),
             envs: pathset.envs.iter().map(|select| self.env.values(select)).collect(),
             place: pathset.bound_to_place.then(|| place(self.places)),
         };
@@ -307,6 +341,43 @@ impl Disk<'_> {
             (Query::Link, Found::Link(text)) => (None, Value::link(&text)),
             (_, Found::Absent) => (None, absent(query)),
             (_, found) => (None, Value::kind(&found)),
+        }
+    }
+
+    /// The files that patterns match, with their values. What has the stamp of `known` is not read.
+    pub fn matched(&self, patterns: &[GlobPattern], known: &Matched) -> Matched {
+        let now = stamp::now_ns();
+        let files = Globs::new(patterns).walk(self.places).into_iter();
+        let with_value = files.map(|(path, found)| {
+            let member = match (found, known.get(&path)) {
+                (Found::File(stamp), Some((Some(old), value))) if *old == stamp => (Some(stamp), *value),
+                (Found::File(stamp), _) => self.content(&self.places.absolute(&path), stamp, now),
+                (Found::Link(text), _) => (None, self.through(&self.places.absolute(&path), &text)),
+                (found, _) => (None, Value::kind(&found)),
+            };
+            (path, member)
+        });
+        with_value.collect()
+    }
+
+    fn content(&self, path: &Path, stamp: Stamp, now: i64) -> (Option<Stamp>, Value) {
+        match self.digests.of_file(path, stamp) {
+            Ok((stamp, digest)) => {
+                (stamp.is_settled(now).then_some(stamp), Value::content(digest, stamp.is_executable()))
+            }
+            Err(_) => (None, Value::OTHER),
+        }
+    }
+
+    /// A link counts by its text and by the content that it leads to.
+    fn through(&self, path: &Path, text: &OsStr) -> Value {
+        let target = path.metadata().ok().filter(std::fs::Metadata::is_file);
+        let content = target.and_then(|meta| self.digests.of_file(path, Stamp::of(&meta)).ok());
+        match content {
+            None => Value::link(text),
+            Some((_, digest)) => {
+                Value(Fields::new("link to").bytes(text.as_bytes()).bytes(digest.as_bytes()).digest().0)
+            }
         }
     }
 

@@ -11,6 +11,7 @@ pub mod step;
 // What the main line calls.
 pub mod adapter;
 pub mod fingerprint;
+pub mod globs;
 pub mod habit;
 pub mod ipc;
 pub mod key;

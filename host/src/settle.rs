@@ -10,6 +10,7 @@ use crate::config::TaskConfig;
 use crate::declaration::Declaration;
 use crate::digest::Digest;
 use crate::fingerprint::{Query, Value};
+use crate::globs::{self, GlobPattern, Globs};
 use crate::hint::{EnvSelect, Hint};
 use crate::outcome::Refusal;
 use crate::rules::Rules;
@@ -31,6 +32,8 @@ pub struct Evidence<'a> {
     pub declaration: Option<&'a Declaration>,
     /// What the tool told.
     pub hints: &'a [Hint],
+    /// What patterns of outputs match, where no trace can vouch for what was written.
+    pub named_outputs: &'a [PathBuf],
     /// What was traced.
     pub observed: &'a Observed,
     /// What lies now at each path that the step changed.
@@ -57,6 +60,11 @@ pub struct Evidence<'a> {
 }
 
 impl Evidence<'_> {
+    /// Patterns of files that count as inputs by the word of a person or an adapter.
+    pub fn input_globs(&self) -> Vec<GlobPattern> {
+        globs::of_inputs(&self.config.input, self.declaration, self.bases())
+    }
+
     /// The folders that patterns of the declaration are relative to.
     pub fn bases(&self) -> Bases<'_> {
         Bases { root: &self.zones.places.root, package_dir: self.package_dir, cwd: self.cwd }
@@ -83,6 +91,10 @@ pub struct Settled {
     pub inputs: Vec<Input>,
     /// Programs found by searching PATH.
     pub programs: Vec<String>,
+    /// Patterns of files that count whether or not anybody was seen reading them.
+    pub globs: Vec<GlobPattern>,
+    /// Files that these match and that the step itself makes, sorted: they do not count.
+    pub globs_except: Vec<PathBuf>,
     /// Variables that it asked for.
     pub envs: Vec<(EnvSelect, Source)>,
     /// Files, links and folders that it made or wrote, and that are there at the end, sorted.
@@ -149,16 +161,21 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     for (path, seen) in &evidence.observed.paths {
         settle_path(evidence, &rules, path, seen, &mut settled)?;
     }
+    settled.outputs.extend(evidence.named_outputs.iter().cloned());
     settle_state(evidence, &rules, &mut settled);
-    // What the tool wrote for itself is its own as well: its names are no news in a listing.
-    let own_state = settled.ignored.iter().filter(|ignored| ignored.writes).map(|ignored| &ignored.path);
+    // What does not count as output is the step's own as well: its names are no news in a listing.
+    let changed = evidence.observed.paths.iter().filter(|(path, seen)| {
+        seen.change.is_some() && Fate::of(seen, evidence.ends.get(*path)).change.is_some()
+    });
+    let changed = changed.map(|(path, _)| path.as_path());
     let touched: BTreeSet<&Path> =
-        settled.outputs.iter().chain(&settled.removed).chain(own_state).map(PathBuf::as_path).collect();
+        settled.outputs.iter().chain(&settled.removed).map(PathBuf::as_path).chain(changed).collect();
     settle_listings(evidence, &rules, &touched, &mut settled.inputs);
     settled.inputs.sort_by(|a, b| (&a.path, &a.query).cmp(&(&b.path, &b.query)));
     settled.inputs.dedup_by(|a, b| a.path == b.path && a.query == b.query);
     drop_implied(&mut settled.inputs);
     settled.programs = evidence.observed.searched.keys().cloned().collect();
+    settle_globs(evidence, &mut settled);
     settled.envs = envs(evidence);
     settled.ignored.sort();
     Ok(settled)
@@ -196,6 +213,22 @@ fn settle_state(evidence: &Evidence, rules: &Rules, settled: &mut Settled) {
     settled.state_files = state.cloned().collect();
 }
 
+/// Patterns of inputs count without the files that the step itself makes.
+fn settle_globs(evidence: &Evidence, settled: &mut Settled) {
+    settled.globs = evidence.input_globs();
+    if settled.globs.is_empty() {
+        return;
+    }
+    let globs = Globs::new(&settled.globs);
+    let is_made = |path: &Path| {
+        let change = evidence.observed.seen(path).and_then(|seen| seen.change.as_ref());
+        change.is_some_and(|change| change.found == Found::Absent) || (evidence.made_before)(path)
+    };
+    let places = &evidence.zones.places;
+    let own = settled.outputs.iter().filter(|path| globs.name(&places.portable(path)) && is_made(path));
+    settled.globs_except = own.cloned().collect();
+}
+
 /// Content, names or a link's text say what kind of thing is there: its kind need not be asked for as
 /// well. A listing without names says nothing: a missing folder has the same. Inputs are sorted.
 fn drop_implied(inputs: &mut Vec<Input>) {
@@ -211,7 +244,9 @@ fn drop_implied(inputs: &mut Vec<Input>) {
 /// What makes the run as a whole unfit to be kept.
 fn refuse_as_a_whole(evidence: &Evidence) -> Result<(), Refusal> {
     let observed = evidence.observed;
-    if let Some(why) = &observed.incomplete {
+    // Who writes down what goes in and what comes out needs no trace.
+    let is_written = !evidence.config.input.auto && !evidence.config.output.auto;
+    if let Some(why) = observed.incomplete.as_ref().filter(|_| !is_written) {
         return Err(Refusal::TraceIncomplete(why.clone()));
     }
     let inner = evidence.declaration.is_some_and(|declaration| declaration.inner_disable_cache);
@@ -275,8 +310,10 @@ fn settle_path(
     if let Some(change) = fate.change {
         settle_change(evidence, rules, path, zone, seen, &fate, change, settled)?;
     }
-    if is_own_folder(evidence, rules, path, seen, &fate) {
-        settled.outputs.push(path.to_path_buf());
+    if is_own_folder(evidence, path, seen, &fate) {
+        if rules.ignores_write(path).is_none() && rules.output_counts(path) {
+            settled.outputs.push(path.to_path_buf());
+        }
         return Ok(());
     }
     if is_left_whole(evidence, path) {
@@ -295,7 +332,7 @@ fn settle_path(
 
 /// A folder that a run of this step had made counts as absent, and as made by this run too: `mkdir -p`
 /// of it did nothing, and deleting it is no change of an input.
-fn is_own_folder(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate) -> bool {
+fn is_own_folder(evidence: &Evidence, path: &Path, seen: &Seen, fate: &Fate) -> bool {
     let listed = seen.list.as_deref().map(|(first, _)| first);
     let first = [seen.kind.as_deref(), seen.stat.as_deref(), listed].into_iter().flatten().next();
     let is_folder = first.is_some_and(|first| matches!(first.found, Found::Folder(_)));
@@ -303,8 +340,6 @@ fn is_own_folder(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, f
         && fate.change.is_none()
         && evidence.zones.of(path) == Zone::Workspace
         && (evidence.folder_made_before)(path)
-        && rules.ignores_write(path).is_none()
-        && rules.output_counts(path)
 }
 
 /// What the step did to a path: output, removal, or a reason to refuse.
@@ -328,7 +363,8 @@ fn settle_change(
         path: evidence.zones.places.portable(path).to_string(),
         process: evidence.observed.process(change.pid).to_owned(),
     };
-    let overlaps = first_content_read(seen).filter(|read| fate.is_before_change(read)).is_some_and(|read| {
+    let read = first_content_read(seen).filter(|read| fate.is_before_change(read));
+    let overlaps = read.filter(|_| rules.input_counts(path)).is_some_and(|read| {
         let known = is_left_whole(evidence, path)
             || matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
         // An adapter's word counts as far as it may hide the read.
@@ -560,7 +596,7 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
         let value = Value::listing(&(evidence.without_later)(path, names), &except);
         // That the folder is there counts by itself, unless a run of this step made it.
         let is_nothing = value == Value::listing(&Vec::new(), &[]);
-        if is_nothing && fate.change.is_none() && !is_own_folder(evidence, rules, path, seen, &fate) {
+        if is_nothing && fate.change.is_none() && !is_own_folder(evidence, path, seen, &fate) {
             inputs.push(input(evidence, path, Query::Kind, InputValue::Known(Value::FOLDER), first));
         }
         inputs.push(input(evidence, path, Query::Listing(except), InputValue::Known(value), first));

@@ -11,6 +11,7 @@ mod interrupt;
 mod left_alone;
 mod main_job;
 mod other_vites;
+mod selection;
 mod steps;
 mod tree;
 mod variables;

@@ -103,6 +103,7 @@ impl Scene {
         let places = Places { root: ROOT.into(), home: Some("/home/u".into()) };
         let zones = Zones { places, temp: vec!["/tmp".into()], own: vec![at(".overhear")] };
         settle(&Evidence {
+            named_outputs: &[],
             config: &TaskConfig::default(),
             declaration: self.declaration.as_ref(),
             hints: &self.hints,

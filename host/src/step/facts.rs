@@ -3,7 +3,8 @@
 
 use super::Cached;
 use crate::access::{Observed, Reach};
-use crate::fingerprint::Query;
+use crate::fingerprint::{Query, Values};
+use crate::globs::{GlobPattern, Globs};
 use crate::hint::EnvSelect;
 use crate::outcome::{Kept, Refusal};
 use crate::path::Places;
@@ -16,6 +17,10 @@ use serde_json::{Value, json};
 pub struct Settling<'a> {
     /// What it depended on and made.
     pub settled: &'a Settled,
+    /// The patterns of inputs that a person wrote.
+    pub written: Vec<GlobPattern>,
+    /// With which values.
+    pub values: &'a Values,
     /// Its outputs as they are stored.
     pub outputs: &'a [Output],
     /// Facts on the entry.
@@ -64,7 +69,12 @@ fn add_settling(step: &mut Value, places: &Places, settling: &Settling) {
     let programs = settling.settled.programs.iter();
     let programs =
         programs.map(|name| json!({ "path": name, "as": "program", "source": "traced", "by": null }));
-    step["inputs"] = inputs.chain(programs).collect();
+    let written = Globs::new(&settling.written);
+    let named = settling.values.globs.iter().map(|(path, _)| {
+        let from = if written.name(path) { Source::Config } else { Source::Declared };
+        json!({ "path": path.to_string(), "as": "content", "source": source(from), "by": null })
+    });
+    step["inputs"] = inputs.chain(named).chain(programs).collect();
     let outputs = settling.outputs.iter().map(|output| {
         let (kind, bytes) = match &output.kind {
             OutputKind::File { bytes, .. } => ("file", *bytes),

@@ -6,7 +6,8 @@
 use super::{Cached, Shared, facts, hidden, listing};
 use crate::access::Observed;
 use crate::digest::Digest;
-use crate::fingerprint::{Pathset, Query, Remembered, Value, Values};
+use crate::fingerprint::{Matched, Pathset, Query, Remembered, Value, Values};
+use crate::globs::{self, Globs};
 use crate::habit;
 use crate::hint::Hint;
 use crate::outcome::{Kept, Refusal};
@@ -39,6 +40,8 @@ pub struct Run {
     pub before: FxHashMap<PathBuf, (Stamp, Digest)>,
     /// What the step left last, state files among it, where all of that was there unchanged.
     pub left_whole: Option<FxHashSet<PathBuf>>,
+    /// The files that patterns of inputs matched before it started.
+    pub matched: Matched,
 }
 
 /// Keeps a run, or says why not. Whatever the answer, the run has taught what it did.
@@ -169,7 +172,9 @@ fn settle_and_store(
     }
     let hints = run.hints.as_ref().map_err(|cause| Refusal::IpcFailed(cause.clone()))?;
     let places = &shared.zones.places;
+    let named_outputs = named_outputs(shared, cached, &run.observed);
     let evidence = Evidence {
+        named_outputs: &named_outputs,
         config: &cached.step.config,
         declaration: cached.declaration.as_ref(),
         hints,
@@ -207,7 +212,7 @@ fn settle_and_store(
     })?;
     hidden::search(shared, cached, &run.observed, hints, &settled)?;
     add_generated(shared, cached, &mut settled);
-    let (mut pathset, mut values, mut remembered) = fingerprint(shared, cached, &settled)?;
+    let (mut pathset, mut values, mut remembered) = fingerprint(shared, cached, run, &settled)?;
     let outputs = outputs(shared, &settled);
     let packed = cached.store.pack(&outputs, places).map_err(|error| match error {
         ArchiveError::Unsteady(path) => Refusal::InputChangedDuringRun(path.to_string()),
@@ -220,8 +225,19 @@ fn settle_and_store(
         values.place = Some(crate::fingerprint::place(places));
     }
     remembered.truncate(pathset.paths.len() + pathset.programs.len());
-    store(shared, cached, run, &pathset, &values, &remembered, &settled, packed, habits, &logs.bytes)
+    store(shared, cached, run, ends, &pathset, &values, &remembered, &settled, packed, habits, &logs.bytes)
         .map_err(|error| Refusal::StoreFailed(error.to_string()))
+}
+
+/// What the patterns of outputs match after a run that no trace can vouch for, where config says both
+/// what goes in and what comes out.
+fn named_outputs(shared: &Shared, cached: &Cached, observed: &Observed) -> Vec<PathBuf> {
+    let (config, places) = (&cached.step.config, &shared.zones.places);
+    if observed.incomplete.is_none() || config.input.auto || config.output.auto {
+        return Vec::new();
+    }
+    let patterns = globs::of_selection(&config.output, &places.root, &cached.step.package.dir);
+    Globs::new(&patterns).walk(places).keys().map(|path| places.absolute(path)).collect()
 }
 
 /// Files that the tool keeps for others to read, and that earlier runs of this step left as they still
@@ -251,6 +267,7 @@ fn add_generated(shared: &Shared, cached: &Cached, settled: &mut Settled) {
 fn fingerprint(
     shared: &Shared,
     cached: &Cached,
+    run: &Run,
     settled: &Settled,
 ) -> Result<(Pathset, Values, Remembered), Refusal> {
     let places = &shared.zones.places;
@@ -267,6 +284,8 @@ fn fingerprint(
     let mut pathset = Pathset {
         paths: Vec::with_capacity(members.len()),
         programs: settled.programs.clone(),
+        globs: settled.globs.clone(),
+        globs_except: settled.globs_except.iter().map(|path| places.portable(path)).collect(),
         envs: settled.envs.iter().map(|(select, _)| select.clone()).collect(),
         bound_to_place: false,
     };
@@ -279,7 +298,10 @@ fn fingerprint(
     still_so(shared, cached, settled, &pathset, &remembered)?;
     let rest = Pathset { paths: Vec::new(), ..pathset.clone() };
     let looked = cached.disk(shared).look(&rest, &Vec::new());
-    let values = Values { paths: remembered.iter().map(|(_, value)| *value).collect(), ..looked.values };
+    matched_still_so(shared, cached, run, settled)?;
+    let globs = crate::fingerprint::without(run.matched.clone(), &pathset.globs_except);
+    let paths = remembered.iter().map(|(_, value)| *value).collect();
+    let values = Values { paths, globs, ..looked.values };
     remembered.extend(looked.remembered);
     Ok((pathset, values, remembered))
 }
@@ -318,6 +340,25 @@ fn still_so(
         }
     }
     Ok(())
+}
+
+/// What patterns of inputs match must be what they matched before the run, but for what the step itself
+/// or another step changed.
+fn matched_still_so(shared: &Shared, cached: &Cached, run: &Run, settled: &Settled) -> Result<(), Refusal> {
+    if settled.globs.is_empty() {
+        return Ok(());
+    }
+    let places = &shared.zones.places;
+    let now = cached.disk(shared).matched(&settled.globs, &run.matched);
+    let value = |matched: &Matched, path: &PortablePath| matched.get(path).map(|(_, value)| *value);
+    let differs = |path: &&PortablePath| value(&run.matched, path) != value(&now, path);
+    let own: FxHashSet<PortablePath> =
+        settled.outputs.iter().chain(&settled.removed).map(|path| places.portable(path)).collect();
+    let mut changed = run.matched.keys().chain(now.keys()).filter(differs);
+    match changed.find(|path| !own.contains(*path) && !is_of_another_step(cached, path)) {
+        Some(path) => Err(Refusal::InputChangedDuringRun(path.to_string())),
+        None => Ok(()),
+    }
 }
 
 fn is_of_another_step(cached: &Cached, path: &PortablePath) -> bool {
@@ -369,12 +410,31 @@ fn outputs(shared: &Shared, settled: &Settled) -> Vec<PortablePath> {
     outputs
 }
 
+fn is_folder(path: &&PathBuf) -> bool {
+    matches!(Found::at(path), Ok(Found::Folder(_)))
+}
+
+/// Folders of the workspace that the step made, also where config leaves them out of its outputs.
+fn folders_made<'a>(
+    shared: &'a Shared,
+    run: &'a Run,
+    ends: &'a FxHashMap<PathBuf, Found>,
+) -> impl Iterator<Item = &'a PathBuf> {
+    let made = ends.iter().filter(|(path, end)| {
+        matches!(end, Found::Folder(_))
+            && shared.zones.of(path) == Zone::Workspace
+            && was_absent(&run.observed, path)
+    });
+    made.map(|(path, _)| path)
+}
+
 /// Archive before entry: the archive is on the disk already, and the entry is one transaction.
 #[allow(clippy::too_many_arguments, reason = "all that a run came to, stored in one place")]
 fn store(
     shared: &Shared,
     cached: &Cached,
     run: &Run,
+    ends: &FxHashMap<PathBuf, Found>,
     pathset: &Pathset,
     values: &Values,
     remembered: &Remembered,
@@ -406,19 +466,20 @@ fn store(
     cached.store.remember_placed(fingerprint, &stamps)?;
     let left = manifest.outputs.iter().zip(&stamps);
     let left = left.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp));
-    let is_folder = |path: &&PathBuf| matches!(Found::at(path), Ok(Found::Folder(_)));
-    let folders =
-        settled.outputs.iter().filter(is_folder).map(|path| (places.portable(path), Value::FOLDER, None));
+    let folders = folders_made(shared, run, ends).chain(settled.outputs.iter().filter(is_folder));
+    let folders = folders.map(|path| (places.portable(path), Value::FOLDER, None));
     let left: Vec<_> = folders.chain(left).collect();
     cached.store.leave(cached.scope, &left, &manifest.removed)?;
     if !manifest.state_files.is_empty() {
         cached.store.note_state(cached.scope, fingerprint)?;
     }
-    let inputs = pathset.paths.len() + pathset.programs.len() + pathset.envs.len();
+    let inputs = pathset.paths.len() + pathset.programs.len() + values.globs.len() + pathset.envs.len();
     let archive = packed.archive.map(|(digest, _)| digest.to_string());
     let kept = Kept { inputs, outputs: manifest.outputs.len(), archive };
     let archive_bytes = packed.archive.map_or(0, |(_, bytes)| bytes);
-    let settling = facts::Settling { settled, outputs: &manifest.outputs, kept: &kept, archive_bytes };
+    let written = globs::of_inputs(&cached.step.config.input, None, cached.bases(shared));
+    let settling =
+        facts::Settling { settled, written, values, outputs: &manifest.outputs, kept: &kept, archive_bytes };
     let report = facts::document(cached, places, &run.observed, Ok(&settling));
     Ok((fingerprint, kept, report))
 }

@@ -35,7 +35,8 @@ pub fn look_up(shared: &Shared, cached: &Cached, against: &Against) -> Result<Lo
         let values = values_now(shared, cached, against, digest, &pathset)?;
         let fingerprint = values.fingerprint(cached.key_digest, digest);
         if let Some(mut entry) = cached.store.entry(fingerprint)? {
-            entry.inputs = pathset.paths.len() + pathset.programs.len() + pathset.envs.len();
+            entry.inputs =
+                pathset.paths.len() + pathset.programs.len() + values.globs.len() + pathset.envs.len();
             match survey(shared, cached, against, &pathset, &entry)? {
                 Surveyed::Fits(survey) => return Ok(Lookup::Hit(Box::new(entry), survey)),
                 // Another entry may hold where what lies there now lay before.
@@ -73,6 +74,14 @@ fn values_now(
     let mut looked = cached.disk(shared).look(pathset, &known);
     if looked.is_news && against.remembers {
         cached.store.remember(digest, &looked.remembered)?;
+    }
+    if !pathset.globs.is_empty() {
+        let known = cached.store.matched(digest)?;
+        let matched = cached.disk(shared).matched(&pathset.globs, &known);
+        if matched != known && against.remembers {
+            cached.store.remember_matched(digest, &matched)?;
+        }
+        looked.values.globs = fingerprint::without(matched, &pathset.globs_except);
     }
     against.tree.apply(&shared.zones.places, pathset, &mut looked.values);
     listing::without_later(shared, cached, against.tree, pathset, &mut looked.values)?;

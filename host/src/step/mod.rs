@@ -194,8 +194,10 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
     let key = environment::key(shared, step, declaration.as_ref(), &env);
     let key_digest = key.digest();
     let scope = scope(&step.id.task, step.id.position);
-    let bases = Bases { root: &shared.zones.places.root, package_dir: &step.package.dir, cwd: &step.cwd };
-    let tool = declaration.as_ref().map(|declaration| ToolState::of(declaration, bases)).unwrap_or_default();
+    let tool = declaration
+        .as_ref()
+        .map(|declaration| ToolState::of(declaration, bases(shared, step)))
+        .unwrap_or_default();
     Decision::Cached(Box::new(Cached { store, step, later, scope, declaration, tool, env, key, key_digest }))
 }
 
@@ -224,6 +226,10 @@ fn notice(shared: &Shared, step: &Step, text: String, emit: Emit) {
     }
 }
 
+fn bases<'a>(shared: &'a Shared, step: &'a Step) -> Bases<'a> {
+    Bases { root: &shared.zones.places.root, package_dir: &step.package.dir, cwd: &step.cwd }
+}
+
 impl<'a> Cached<'a> {
     /// The disk as this step sees it.
     fn disk(&'a self, shared: &'a Shared) -> Disk<'a> {
@@ -233,6 +239,11 @@ impl<'a> Cached<'a> {
             search: &self.env.search,
             digests: shared.digests,
         }
+    }
+
+    /// The folders that patterns are relative to.
+    fn bases(&'a self, shared: &'a Shared) -> Bases<'a> {
+        bases(shared, self.step)
     }
 
     /// Whose state its tool keeps, the same for each step that this adapter knows.

@@ -6,7 +6,8 @@ use super::keep::{self, Run};
 use super::{Cached, Emit, Shared};
 use crate::digest::Digest;
 use crate::event::{Event, Stream};
-use crate::fingerprint::digest_file;
+use crate::fingerprint::{Matched, digest_file};
+use crate::globs;
 use crate::ipc::{Server, ServerSpec};
 use crate::outcome::{MissReason, Outcome};
 use crate::plan::Step;
@@ -46,6 +47,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
     };
     let before = digests_before(shared, cached);
     let left_whole = left_whole(shared, cached);
+    let matched = matched_before(shared, cached);
     let env = Arc::new(cached.env.served.vars().clone());
     let server = Server::start(ServerSpec { env, all: passed_where_all_is_asked(cached) });
     let mut launch = launch;
@@ -92,6 +94,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         interrupted: ended.interrupted,
         before,
         left_whole,
+        matched,
     }))
 }
 
@@ -124,6 +127,13 @@ fn left_whole(shared: &Shared, cached: &Cached) -> Option<FxHashSet<PathBuf>> {
     let places = &shared.zones.places;
     let is_whole = store.is_in_place(&entry, places, shared.digests).ok()?;
     is_whole.then(|| entry.manifest.outputs.iter().map(|output| places.absolute(&output.path)).collect())
+}
+
+/// The files that patterns of inputs match, as the command is about to find them.
+fn matched_before(shared: &Shared, cached: &Cached) -> Matched {
+    let patterns =
+        globs::of_inputs(&cached.step.config.input, cached.declaration.as_ref(), cached.bases(shared));
+    if patterns.is_empty() { Matched::new() } else { cached.disk(shared).matched(&patterns, &Matched::new()) }
 }
 
 /// Runs the command as it would run without overhear: no tracer, no server, the whole environment,

@@ -5,7 +5,7 @@
 use super::format;
 use super::{Store, StoreError};
 use crate::digest::Digest;
-use crate::fingerprint::{Remembered, Value};
+use crate::fingerprint::{Matched, Remembered, Value};
 use crate::key::CacheKey;
 use crate::path::PortablePath;
 use crate::stamp::Stamp;
@@ -13,6 +13,7 @@ use rusqlite::{OptionalExtension, Params, Row, params};
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS remembered (pathset BLOB PRIMARY KEY, rows BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS matched (pathset BLOB PRIMARY KEY, rows BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS placed (fingerprint BLOB PRIMARY KEY, stamps BLOB NOT NULL);
     CREATE TABLE IF NOT EXISTS left_files (
         path BLOB PRIMARY KEY, value BLOB NOT NULL, stamp BLOB NOT NULL, step BLOB NOT NULL) WITHOUT ROWID;
@@ -79,6 +80,22 @@ impl Store {
         let rows = format::encode_remembered(remembered);
         self.checkout_write(
             "INSERT OR REPLACE INTO remembered VALUES (?1, ?2)",
+            params![pathset.as_bytes(), rows],
+        )
+    }
+
+    /// The files that the patterns of a pathset matched when they were last looked at.
+    pub fn matched(&self, pathset: Digest) -> Result<Matched, StoreError> {
+        let sql = "SELECT rows FROM matched WHERE pathset = ?1";
+        let rows: Option<Vec<u8>> = self.checkout_row(sql, [pathset.as_bytes()], |row| row.get(0))?;
+        Ok(rows.map_or_else(Matched::new, |bytes| format::decode_matched(&bytes)))
+    }
+
+    /// Keeps the files that the patterns of a pathset matched.
+    pub fn remember_matched(&self, pathset: Digest, matched: &Matched) -> Result<(), StoreError> {
+        let rows = format::encode_matched(matched);
+        self.checkout_write(
+            "INSERT OR REPLACE INTO matched VALUES (?1, ?2)",
             params![pathset.as_bytes(), rows],
         )
     }

@@ -5,7 +5,8 @@
 //! never misread.
 
 use crate::digest::Digest;
-use crate::fingerprint::{Pathset, Query, Remembered, Value, Values};
+use crate::fingerprint::{Matched, Pathset, Query, Remembered, Value, Values};
+use crate::globs::GlobPattern;
 use crate::hint::EnvSelect;
 use crate::path::PortablePath;
 use crate::stamp::Stamp;
@@ -19,7 +20,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 /// 1. First.
 /// 2. Files that tools keep for themselves (`tool_files`).
 /// 3. What a run made and removed again is told from what it removed.
-/// 4. State files, and which entry they belong to (`states`); what is made again is told from what is replaced.
+/// 4. State files, and which entry they belong to (`states`); files that patterns match (`matched`); what is made again is told from what is replaced.
 pub const VERSION: i32 = 4;
 
 /// Bytes that are stored cannot be read back: damage, or a version that slipped through.
@@ -42,6 +43,8 @@ fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, Da
 struct PathsetRow {
     paths: Vec<(serde_bytes::ByteBuf, QueryRow)>,
     programs: Vec<String>,
+    globs: Vec<GlobPattern>,
+    globs_except: Vec<PortablePath>,
     envs: Vec<EnvSelectRow>,
     bound_to_place: bool,
 }
@@ -80,6 +83,8 @@ pub fn encode_pathset(pathset: &Pathset) -> Vec<u8> {
             .map(|(path, asked)| (path.as_bytes().to_vec().into(), query(asked)))
             .collect(),
         programs: pathset.programs.clone(),
+        globs: pathset.globs.clone(),
+        globs_except: pathset.globs_except.clone(),
         envs: pathset
             .envs
             .iter()
@@ -112,6 +117,8 @@ pub fn decode_pathset(bytes: &[u8]) -> Result<Pathset, Damaged> {
             .map(|(path, asked)| (PortablePath::from_bytes(&path), query(asked)))
             .collect(),
         programs: row.programs,
+        globs: row.globs,
+        globs_except: row.globs_except,
         envs: row
             .envs
             .into_iter()
@@ -129,6 +136,7 @@ pub fn decode_pathset(bytes: &[u8]) -> Result<Pathset, Damaged> {
 struct ValuesRow {
     paths: serde_bytes::ByteBuf,
     programs: serde_bytes::ByteBuf,
+    globs: Vec<(PortablePath, [u8; 32])>,
     envs: Vec<Vec<(String, [u8; 32])>>,
     place: Option<[u8; 32]>,
 }
@@ -141,6 +149,7 @@ pub fn encode_values(values: &Values) -> Vec<u8> {
     encode(&ValuesRow {
         paths: flat(&values.paths),
         programs: flat(&values.programs),
+        globs: values.globs.iter().map(|(path, value)| (path.clone(), value.0)).collect(),
         envs: values
             .envs
             .iter()
@@ -159,6 +168,7 @@ pub fn decode_values(bytes: &[u8]) -> Result<Values, Damaged> {
     Ok(Values {
         paths: list(&row.paths),
         programs: list(&row.programs),
+        globs: row.globs.into_iter().map(|(path, value)| (path, Value(value))).collect(),
         envs: row
             .envs
             .into_iter()
@@ -313,6 +323,24 @@ pub fn decode_remembered(bytes: &[u8]) -> Remembered {
     rows.map(|row| (decode_stamp(row), Value(row[STAMP_BYTES..].try_into().expect("32 bytes")))).collect()
 }
 
+/// What patterns matched, as bytes.
+pub fn encode_matched(matched: &Matched) -> Vec<u8> {
+    let row = |(path, (stamp, value)): (&PortablePath, &(Option<Stamp>, Value))| {
+        let mut bytes = Vec::with_capacity(STAMP_BYTES);
+        encode_stamp(stamp.as_ref(), &mut bytes);
+        (path.clone(), serde_bytes::ByteBuf::from(bytes), value.0)
+    };
+    encode(&matched.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What patterns matched, from bytes; nothing where they cannot be read back.
+pub fn decode_matched(bytes: &[u8]) -> Matched {
+    type Row = (PortablePath, serde_bytes::ByteBuf, [u8; 32]);
+    let rows: Vec<Row> = decode("what patterns matched", bytes).unwrap_or_default();
+    let rows = rows.into_iter().filter(|(_, stamp, _)| stamp.len() == STAMP_BYTES);
+    rows.map(|(path, stamp, value)| (path, (decode_stamp(&stamp), Value(value)))).collect()
+}
+
 /// Stamps of the outputs of an entry, as they were when they were last seen in place.
 pub fn encode_stamps(stamps: &[Option<Stamp>]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(stamps.len() * STAMP_BYTES);
@@ -334,12 +362,16 @@ mod tests {
         let stamp = Stamp { dev: 1, ino: u64::MAX, size: 3, mtime_ns: -4, ctime_ns: 5, mode: 0o100644 };
         let remembered = vec![(Some(stamp), Value::content(Digest::of(b"x"), true)), (None, Value::ABSENT)];
         assert_eq!(decode_remembered(&encode_remembered(&remembered)), remembered);
+        let matched = Matched::from([(PortablePath::from_bytes(b"a"), (Some(stamp), Value::FILE))]);
+        assert_eq!(decode_matched(&encode_matched(&matched)), matched);
         let pathset = Pathset {
             paths: vec![
                 (PortablePath::from_bytes(b"a\xff"), Query::Content),
                 (PortablePath::from_bytes(b"src"), Query::Listing(vec!["dist".into()])),
             ],
             programs: vec!["node".into()],
+            globs: vec![GlobPattern { exclude: true, glob: "src/**".into() }],
+            globs_except: vec![PortablePath::from_bytes(b"src/made")],
             envs: vec![EnvSelect::Prefix("VITE_".into())],
             bound_to_place: true,
         };
@@ -347,6 +379,7 @@ mod tests {
         let values = Values {
             paths: vec![Value::ABSENT, Value::FOLDER],
             programs: vec![Value::PROGRAM],
+            globs: vec![(PortablePath::from_bytes(b"src/a"), Value::FILE)],
             envs: vec![vec![("A".into(), Value::OTHER)]],
             place: None,
         };

@@ -8,6 +8,7 @@ use super::virtual_tree::{Lies, VirtualTree};
 use super::{Entry, Store, StoreError};
 use crate::digest::Digest;
 use crate::fingerprint::{Digests, Pathset, Query, Value};
+use crate::globs::Globs;
 use crate::path::{Places, PortablePath};
 use crate::stamp::{self, Found, Stamp};
 use crate::tool_state::ToolState;
@@ -389,7 +390,8 @@ fn content(path: &Path, stamp: &Stamp, digests: &Digests) -> Option<Value> {
 fn may_replace(entry: &Entry, place: &Place, output: &Output, lies: &Lies) -> bool {
     // What the run read and rewrote lies there as it lay there then.
     let member = (&output.path, &Query::Content);
-    if place.pathset.paths.binary_search_by(|(path, query)| (path, query).cmp(&member)).is_ok() {
+    let is_read = place.pathset.paths.binary_search_by(|(path, query)| (path, query).cmp(&member)).is_ok();
+    if is_read || is_named_input(place.pathset, &output.path) {
         return true;
     }
     let is_emptied = || {
@@ -412,6 +414,13 @@ fn may_replace(entry: &Entry, place: &Place, output: &Output, lies: &Lies) -> bo
         }
         _ => is_emptied(),
     }
+}
+
+/// Whether a pattern of inputs matches a path that is not the step's own.
+fn is_named_input(pathset: &Pathset, path: &PortablePath) -> bool {
+    !pathset.globs.is_empty()
+        && pathset.globs_except.binary_search(path).is_err()
+        && Globs::new(&pathset.globs).name(path)
 }
 
 /// Whether some knowledge of habits lists an output.

@@ -6,6 +6,7 @@ use super::format::OutputKind;
 use crate::access::Listing;
 use crate::digest::Digest;
 use crate::fingerprint::{self, Pathset, Query, Value, Values};
+use crate::globs::Globs;
 use crate::path::{Places, PortablePath};
 use crate::stamp::{self, Found};
 use std::collections::BTreeMap;
@@ -141,6 +142,9 @@ impl VirtualTree {
         if self.planned.is_empty() {
             return;
         }
+        if !pathset.globs.is_empty() {
+            self.apply_to_globs(pathset, values);
+        }
         for ((path, query), value) in pathset.paths.iter().zip(&mut values.paths) {
             match self.planned.get(path) {
                 Some(Planned { what: Some(kind), .. }) => *value = value_of(kind, query),
@@ -149,6 +153,22 @@ impl VirtualTree {
             }
             self.apply_below(places, path, query, value);
         }
+    }
+
+    /// Files that the patterns of a Pathset match.
+    fn apply_to_globs(&self, pathset: &Pathset, values: &mut Values) {
+        let globs = Globs::new(&pathset.globs);
+        let is_except = |path: &PortablePath| pathset.globs_except.binary_search(path).is_ok();
+        let mut matched: BTreeMap<PortablePath, Value> =
+            std::mem::take(&mut values.globs).into_iter().collect();
+        for (path, planned) in self.planned.iter().filter(|(path, _)| globs.name(path) && !is_except(path)) {
+            match &planned.what {
+                Some(OutputKind::Folder) => {}
+                Some(kind) => drop(matched.insert(path.clone(), kind.value())),
+                None => drop(matched.remove(path)),
+            }
+        }
+        values.globs = matched.into_iter().collect();
     }
 
     /// A folder in which something would be put or removed.
