@@ -7,6 +7,7 @@
 use crate::access::Listing;
 use crate::digest::{Digest, Fields};
 use crate::environment::Environment;
+use crate::git_index;
 use crate::globs::{GlobPattern, Globs};
 use crate::hint::EnvSelect;
 use crate::path::{Places, PortablePath};
@@ -558,12 +559,22 @@ pub fn digest_file(path: &Path) -> io::Result<(Stamp, Digest)> {
     for _ in 0..8 {
         let mut file = File::open(path)?;
         let before = Stamp::of(&file.metadata()?);
-        let digest = digest_reader(&mut file, before.size)?;
+        let digest = match git_index::is_index(path) {
+            true => digest_index(&mut file)?,
+            false => digest_reader(&mut file, before.size)?,
+        };
         if Stamp::of(&file.metadata()?) == before {
             return Ok((before, digest));
         }
     }
     Err(io::Error::new(io::ErrorKind::Interrupted, "it keeps changing while it is read"))
+}
+
+/// Of git's index only what is in it counts, not what is cached there.
+fn digest_index(file: &mut File) -> io::Result<Digest> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(git_index::digest(&bytes).unwrap_or_else(|| Digest::of(&bytes)))
 }
 
 fn digest_reader(file: &mut File, size: u64) -> io::Result<Digest> {

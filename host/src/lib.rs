@@ -11,6 +11,7 @@ pub mod step;
 // What the main line calls.
 pub mod adapter;
 pub mod fingerprint;
+pub mod git_index;
 pub mod globs;
 pub mod habit;
 pub mod ipc;
