@@ -144,8 +144,6 @@ pub enum MissReason {
     Forced,
     /// This step is not cached.
     CacheDisabled(DisabledBy),
-    /// A command that overhear carries out itself.
-    Builtin,
 }
 
 /// Who decided that a step is not cached.
@@ -234,7 +232,6 @@ impl MissReason {
             MissReason::EntryDamaged(_) => "entry_damaged",
             MissReason::Forced => "forced",
             MissReason::CacheDisabled(_) => "cache_disabled",
-            MissReason::Builtin => "builtin",
         }
     }
 }

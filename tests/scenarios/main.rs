@@ -1,5 +1,5 @@
 //! The program from outside, as its users have it: real workspaces, real tools from npm, and what is
-//! left on disk, on the terminal and in the exit code. Nothing of the library is used here.
+//! left on disk, on the terminal and in the exit code. Of the library only the names of reasons are used.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
@@ -11,6 +11,7 @@ mod interrupt;
 mod left_alone;
 mod main_job;
 mod other_vites;
+mod reasons;
 mod selection;
 mod steps;
 mod tree;

@@ -26,8 +26,7 @@ pub fn miss(reason: &MissReason) -> Value {
         | MissReason::InputConfigChanged
         | MissReason::OutputConfigChanged
         | MissReason::ConfigChanged
-        | MissReason::Forced
-        | MissReason::Builtin => json!({ "kind": kind }),
+        | MissReason::Forced => json!({ "kind": kind }),
     }
 }
 
@@ -66,7 +65,6 @@ pub fn read_miss(value: &Value) -> Option<MissReason> {
         "output_changed" => MissReason::OutputChanged(text("path")?),
         "entry_damaged" => MissReason::EntryDamaged(text("why")?),
         "forced" => MissReason::Forced,
-        "builtin" => MissReason::Builtin,
         "cache_disabled" => MissReason::CacheDisabled(match value["by"].as_str()? {
             "config" => DisabledBy::Config,
             "flag" => DisabledBy::Flag,

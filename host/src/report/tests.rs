@@ -59,7 +59,6 @@ fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
             ("not cached: it needs the terminal or does not end", "")
         }
         MissReason::CacheDisabled(DisabledBy::Fault(_)) => ("not cached: the disk is full", ""),
-        MissReason::Builtin => ("miss: carried out by overhear itself", ""),
     }
 }
 
@@ -89,7 +88,6 @@ fn reasons() -> Vec<MissReason> {
         MissReason::CacheDisabled(DisabledBy::Adapter("vite".into(), "it serves until stopped".into())),
         MissReason::CacheDisabled(DisabledBy::Persistent),
         MissReason::CacheDisabled(DisabledBy::Fault("the disk is full".into())),
-        MissReason::Builtin,
     ]
 }
 

@@ -26,7 +26,6 @@ pub fn miss(reason: &MissReason) -> String {
         MissReason::EntryDamaged(why) => format!("the cache entry is damaged ({why})"),
         MissReason::Forced => "--force".to_owned(),
         MissReason::CacheDisabled(by) => disabled(by),
-        MissReason::Builtin => "carried out by overhear itself".to_owned(),
     }
 }
 
@@ -194,8 +193,7 @@ pub fn remedy_for_miss(reason: &MissReason, whose: &Whose) -> Option<Remedy> {
         | MissReason::DeclarationChanged(_)
         | MissReason::EntryDamaged(_)
         | MissReason::Forced
-        | MissReason::CacheDisabled(_)
-        | MissReason::Builtin => None,
+        | MissReason::CacheDisabled(_) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a step is given before it runs: its program, its environment, what an adapter says of it, and
 //! so its CacheKey.
 
+use super::hidden::SEARCHED_BYTES_MAX;
 use super::{Cached, Shared};
 use crate::access::Observed;
 use crate::adapter::Call;
@@ -16,7 +17,7 @@ use crate::store::Store;
 use crate::trace::{LeftOut, preload};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is started.
 pub struct Command {
@@ -97,8 +98,7 @@ pub fn of_step(
     store: &Store,
 ) -> StepEnvironment {
     let rules = declaration.map_or(&[][..], |declaration| &declaration.env);
-    let mut texts: Vec<Vec<u8>> =
-        env::named_files(step).iter().filter_map(|file| std::fs::read(file).ok()).collect();
+    let mut texts: Vec<Vec<u8>> = env::named_files(step).iter().filter_map(|file| text_of(file)).collect();
     // What earlier runs were found to have missed is passed as if the command named it.
     let learned = store.learned_env(super::scope(&step.id.task, step.id.position)).unwrap_or_default();
     texts.push(learned.join(" ").into_bytes());
@@ -110,6 +110,13 @@ pub fn of_step(
         |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
     let served = Environment::new(whole.iter().filter_map(text).collect(), store.salt());
     StepEnvironment { command: command(step, &path), passed, served, path, search, left_out, tracked }
+}
+
+/// What a file says that the command names. A device or a pipe has no end, and what is larger than
+/// any script is data.
+fn text_of(file: &Path) -> Option<Vec<u8>> {
+    let meta = file.metadata().ok()?;
+    (meta.is_file() && meta.len() <= SEARCHED_BYTES_MAX).then(|| std::fs::read(file).ok())?
 }
 
 /// What is left out of the environment of a step, to be served when it is asked for by name.

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use std::path::Path;
 
 /// Larger files are data, not programs that read variables.
-const SEARCHED_BYTES_MAX: u64 = 8 << 20;
+pub const SEARCHED_BYTES_MAX: u64 = 8 << 20;
 
 /// Looks for left-out names in the inputs of a run. What is found is learned.
 pub fn search(

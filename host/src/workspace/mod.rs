@@ -248,6 +248,11 @@ impl Workspace {
 /// # Errors
 /// What the system says, or that it is not UTF-8.
 fn read_source(file: &Path) -> io::Result<Option<Source>> {
+    // A pipe or a device may have no end.
+    let is_odd = |meta: std::fs::Metadata| !meta.is_file() && !meta.is_dir();
+    if file.metadata().is_ok_and(is_odd) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
     match std::fs::read(file) {
         Ok(bytes) => {
             let text = String::from_utf8(bytes)
