@@ -66,6 +66,7 @@ functions! {
     UNSETENV "unsetenv"
     PUTENV "putenv"
     CLEARENV "clearenv"
+    FACCESSAT "faccessat"
     EXECVPE "execvpe"
     FEXECVE "fexecve"
     POSIX_SPAWN "posix_spawn"
