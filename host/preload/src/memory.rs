@@ -8,9 +8,10 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use overhear_trace_abi::handle::{Handle, Hidden, TEXT_BYTES_MAX};
 use overhear_trace_abi::notes::Ring;
+use overhear_trace_abi::sites::Sites;
 use overhear_trace_abi::table::Table;
 use overhear_trace_abi::{
-    Log, NAME_BYTES_MAX, NAMES_BYTES, PROBE_LOST, RING_AT, Slot, TABLE_AT, VARIABLES_MAX, hash,
+    Log, NAME_BYTES_MAX, NAMES_BYTES, PROBE_LOST, RING_AT, SITES_AT, Slot, TABLE_AT, VARIABLES_MAX, hash,
 };
 
 /// Probes for a free place; a log so full that more are needed counts as full.
@@ -104,6 +105,8 @@ pub struct Memory {
     log: &'static Log,
     /// Where this process notes what it asks of the file system.
     pub ring: &'static Ring,
+    /// Which system calls of libraries may be redirected.
+    pub sites: &'static Sites,
     table: Table,
 }
 
@@ -158,7 +161,12 @@ impl Memory {
         // SAFETY: it stays mapped for the life of the process; the table was checked when it was mapped.
         unsafe {
             let table = Table::at(base.add(TABLE_AT), handle.table_bytes as usize, handle.token)?;
-            Some(Memory { log: &*base.cast::<Log>(), ring: &*base.add(RING_AT).cast::<Ring>(), table })
+            Some(Memory {
+                log: &*base.cast::<Log>(),
+                ring: &*base.add(RING_AT).cast::<Ring>(),
+                sites: &*base.add(SITES_AT).cast::<Sites>(),
+                table,
+            })
         }
     }
 

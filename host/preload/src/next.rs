@@ -67,6 +67,8 @@ functions! {
     PUTENV "putenv"
     CLEARENV "clearenv"
     FACCESSAT "faccessat"
+    DLOPEN "dlopen"
+    DL_ITERATE_PHDR "dl_iterate_phdr"
     EXECVPE "execvpe"
     FEXECVE "fexecve"
     POSIX_SPAWN "posix_spawn"

@@ -46,6 +46,7 @@ const EFAULT: isize = -14;
 
 const PROT_READ_WRITE: usize = 3;
 const PROT_READ_EXECUTE: usize = 5;
+const PROT_ALL: usize = 7;
 const MAP_SHARED: usize = 1;
 const MAP_PRIVATE: usize = 2;
 const MAP_FIXED: usize = 0x10;
@@ -157,6 +158,15 @@ pub fn map_at(address: usize, bytes: usize) -> Option<*mut u8> {
 pub unsafe fn make_code(base: *mut u8, bytes: usize) -> bool {
     // SAFETY: promised.
     unsafe { call(MPROTECT, [base as usize, bytes, PROT_READ_EXECUTE, 0, 0, 0]) == 0 }
+}
+
+/// Makes code writable, for as long as it is being written.
+///
+/// # Safety
+/// Whole pages that are mapped.
+pub unsafe fn make_writable_code(base: *mut u8, bytes: usize) -> bool {
+    // SAFETY: promised.
+    unsafe { call(MPROTECT, [base as usize, bytes, PROT_ALL, 0, 0, 0]) == 0 }
 }
 
 /// Whether the eight bytes around an address can be read. Asked of the kernel with a call that does

@@ -18,6 +18,7 @@ pub mod preload;
 mod record;
 mod resolve;
 mod seccomp;
+mod sites;
 mod sockets;
 mod tracee;
 mod tree;

@@ -11,14 +11,18 @@ use super::calls::{Arch, Follow, Table};
 use super::event::{Event, Place};
 use super::record::Recorder;
 use super::resolve::Who;
+use super::sites;
 use crate::stamp::{self, Found};
-use overhear_trace_abi::RING_AT;
 use overhear_trace_abi::notes::{self, Answer, Copied, RING_SPACE, Ring, State, TEXT_MAX};
+use overhear_trace_abi::sites::Sites;
+use overhear_trace_abi::{RING_AT, TABLE_AT};
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -26,6 +30,8 @@ use std::sync::atomic::Ordering;
 /// sanitizers nor garbage collectors nor the kernel use by themselves: 64 to 80 TiB.
 const GATES: (u64, u64) = (0x4000_0000_0000, 0x5000_0000_0000);
 const PAGE: u64 = 4096;
+/// Bytes of the memory file that we see: ring and sites.
+const MAPPED: usize = TABLE_AT - RING_AT;
 /// How often the processor is given away for a note that is just being written.
 const YIELDS: usize = 16;
 
@@ -48,7 +54,7 @@ impl Notes {
         // SAFETY: a new mapping of a file that is as long as that.
         let base = unsafe {
             let at = RING_AT as libc::off_t;
-            libc::mmap(std::ptr::null_mut(), RING_SPACE, protection, libc::MAP_SHARED, fd, at)
+            libc::mmap(std::ptr::null_mut(), MAPPED, protection, libc::MAP_SHARED, fd, at)
         };
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -64,6 +70,15 @@ impl Notes {
     pub(super) fn ring(&self) -> &Ring {
         // SAFETY: mapped, large enough, aligned to a page, and all zeros at first, which is valid.
         unsafe { &*self.ring }
+    }
+
+    /// Writes down which system calls of a library may be redirected. It is about to ask.
+    pub(super) fn add_sites(&self, library: &[u8]) {
+        // SAFETY: mapped behind the ring, aligned, and all zeros at first, which is valid.
+        let listed = unsafe { &*self.ring.byte_add(RING_SPACE).cast::<Sites>() };
+        let path = Path::new(OsStr::from_bytes(library));
+        // What cannot be read is told to the tracer call by call.
+        listed.add(library, &sites::of(path).unwrap_or_default());
     }
 
     /// The page from which noted calls are made.
@@ -85,7 +100,7 @@ impl Notes {
 impl Drop for Notes {
     fn drop(&mut self) {
         // SAFETY: mapped in `begin`, and nobody can use it any more.
-        unsafe { libc::munmap(self.ring.cast(), RING_SPACE) };
+        unsafe { libc::munmap(self.ring.cast(), MAPPED) };
     }
 }
 

@@ -8,6 +8,7 @@
 //! ```text
 //! 0         Log: which variables were asked for
 //! RING_AT   Ring: what is asked of the file system
+//! SITES_AT  Sites: system calls of libraries that may be redirected
 //! TABLE_AT  Table: which variables are left out of the environment block, with their values
 //! ```
 #![no_std]
@@ -15,6 +16,7 @@
 
 pub mod handle;
 pub mod notes;
+pub mod sites;
 pub mod table;
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
@@ -40,8 +42,12 @@ pub const NAMES_BYTES: usize = 192 * 1024;
 pub const NAME_BYTES_MAX: usize = 255;
 /// Where the ring begins: whole pages, whatever their size.
 pub const RING_AT: usize = 512 * 1024;
+/// Where the places of system calls begin.
+pub const SITES_AT: usize = RING_AT + notes::RING_SPACE;
 /// Where the table begins.
-pub const TABLE_AT: usize = RING_AT + notes::RING_SPACE;
+pub const TABLE_AT: usize = SITES_AT + 64 * 1024;
+
+const _: () = assert!(sites::SITES_BYTES <= TABLE_AT - SITES_AT);
 
 const _: () = assert!(size_of::<Log>() <= RING_AT);
 

@@ -9,6 +9,7 @@ use crate::trace::record::Recorder;
 use crate::trace::resolve::{Who, is_deleted};
 use crate::trace::sockets::{Address, Sockets};
 use crate::trace::tracee::{self, Unread};
+use overhear_trace_abi::sites::PROBE_SITES;
 use rustc_hash::FxHashMap;
 
 /// The size of the largest address (`struct sockaddr_un`), and a little more.
@@ -142,6 +143,14 @@ impl Decoder {
             flags = (libc::O_CREAT | libc::O_TRUNC | libc::O_WRONLY) as u64;
         }
         if !still_there() {
+            return Ok(());
+        }
+        if op == Op::Access
+            && let Some(library) = self.first.path.strip_prefix(PROBE_SITES.as_bytes())
+        {
+            if let Some(notes) = &self.recorder.spec.notes {
+                notes.add_sites(library);
+            }
             return Ok(());
         }
         let follow = match call.follow {
