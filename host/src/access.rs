@@ -142,6 +142,8 @@ pub struct Observed {
     pub read_terminal: Option<String>,
     /// Accesses so far.
     pub count: Order,
+    /// Calls that were stopped to be looked at: those that no program noted by itself.
+    pub told: u64,
 }
 
 impl Observed {

@@ -7,18 +7,28 @@
 //! compiler could not prove that), no thread-locals, no library that it needs, nothing printed. What
 //! fails leaves the program as it would be without us, and overhear is told.
 //!
-//! `block`: the environment block. `memory`: what is shared with overhear. `ask`, `change`,
-//! `exec`, `shell`: the functions that programs call.
+//! It also stands before functions that look at paths, and makes their calls from a page that the
+//! tracer's filter lets through, after noting them: see `docs/design/accelerator.md`.
+//!
+//! `block`: the environment block. `memory`: what is shared with overhear. `gate`, `note`, `seen`: asking
+//! the file system. `patch`: system calls of other libraries. `ask`, `change`, `exec`, `paths`, `shell`: the functions that
+//! programs call.
 #![cfg_attr(panic = "abort", no_std)]
 #![allow(unsafe_code, reason = "stands in for functions of the C library")]
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod ask;
 mod block;
+mod bytes;
 mod change;
 mod exec;
+mod gate;
 mod memory;
 mod next;
+mod note;
+mod patch;
+mod paths;
+mod seen;
 mod shell;
 mod sys;
 mod text;

@@ -1,14 +1,17 @@
 //! What is shared with overhear, and what this process knows of itself: where the memory is, and which
 //! variables it has set or unset. The memory is mapped when it is needed first.
 
+use crate::gate::Gate;
 use crate::{block, next, sys};
 use core::cell::UnsafeCell;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use overhear_trace_abi::handle::{Handle, Hidden, TEXT_BYTES_MAX};
+use overhear_trace_abi::notes::Ring;
+use overhear_trace_abi::sites::Sites;
 use overhear_trace_abi::table::Table;
 use overhear_trace_abi::{
-    LOG_BYTES, Log, NAME_BYTES_MAX, NAMES_BYTES, PROBE_LOST, Slot, VARIABLES_MAX, hash,
+    Log, NAME_BYTES_MAX, NAMES_BYTES, PROBE_LOST, RING_AT, SITES_AT, Slot, TABLE_AT, VARIABLES_MAX, hash,
 };
 
 /// Probes for a free place; a log so full that more are needed counts as full.
@@ -82,6 +85,11 @@ pub fn library() -> Option<&'static [u8]> {
     known().and_then(|known| known.path.get(..known.path_len))
 }
 
+/// Where the gate is to be mapped, if there is one.
+pub fn gate() -> Option<usize> {
+    known()?.handle.map(|handle| handle.gate as usize).filter(|gate| *gate != 0)
+}
+
 /// The text of the handle as it is handed on now; its length.
 pub fn handle_text(out: &mut [u8; TEXT_BYTES_MAX]) -> Option<usize> {
     let mut hidden: Hidden = [0; VARIABLES_MAX / 64];
@@ -95,6 +103,10 @@ pub fn handle_text(out: &mut [u8; TEXT_BYTES_MAX]) -> Option<usize> {
 #[derive(Clone, Copy)]
 pub struct Memory {
     log: &'static Log,
+    /// Where this process notes what it asks of the file system.
+    pub ring: &'static Ring,
+    /// Which system calls of libraries may be redirected.
+    pub sites: &'static Sites,
     table: Table,
 }
 
@@ -113,25 +125,48 @@ impl Memory {
     /// cannot be reached, overhear is told by an access that the tracer sees.
     pub fn get() -> Option<Memory> {
         let handle = known()?.handle?;
+        let memory = Memory::reach(&handle);
+        if memory.is_none() {
+            lost();
+        }
+        memory
+    }
+
+    /// The same, where others see what goes unnoted here.
+    pub fn get_quietly() -> Option<Memory> {
+        static IS_OUT_OF_REACH: AtomicU8 = AtomicU8::new(0);
+        if IS_OUT_OF_REACH.load(Ordering::Relaxed) != 0 {
+            return None;
+        }
+        let memory = Memory::reach(&known()?.handle?);
+        if memory.is_none() {
+            IS_OUT_OF_REACH.store(1, Ordering::Relaxed);
+        }
+        memory
+    }
+
+    fn reach(handle: &Handle) -> Option<Memory> {
         let mut base = BASE.load(Ordering::Acquire);
         if base.is_null() {
-            let Some(own) = map(&handle) else {
-                lost();
-                return None;
-            };
+            let own = map(handle)?;
             base = match BASE.compare_exchange(ptr::null_mut(), own, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => own,
                 Err(others) => {
                     // SAFETY: mapped above, and nobody knows of it.
-                    unsafe { sys::unmap(own, LOG_BYTES + handle.table_bytes as usize) };
+                    unsafe { sys::unmap(own, TABLE_AT + handle.table_bytes as usize) };
                     others
                 }
             };
         }
         // SAFETY: it stays mapped for the life of the process; the table was checked when it was mapped.
         unsafe {
-            let table = Table::at(base.add(LOG_BYTES), handle.table_bytes as usize, handle.token)?;
-            Some(Memory { log: &*base.cast::<Log>(), table })
+            let table = Table::at(base.add(TABLE_AT), handle.table_bytes as usize, handle.token)?;
+            Some(Memory {
+                log: &*base.cast::<Log>(),
+                ring: &*base.add(RING_AT).cast::<Ring>(),
+                sites: &*base.add(SITES_AT).cast::<Sites>(),
+                table,
+            })
         }
     }
 
@@ -208,28 +243,29 @@ fn is_hidden(position: usize) -> bool {
 }
 
 fn map(handle: &Handle) -> Option<*mut u8> {
-    let mut path = [0u8; 40];
-    let mut rest = Decimal { out: &mut path, at: 0 };
-    rest.text(b"/proc/")?;
-    rest.number(handle.pid)?;
-    rest.text(b"/fd/")?;
-    rest.number(handle.fd)?;
+    let mut path = [0u8; FD_PATH_BYTES];
+    fd_path(Some(handle.pid), handle.fd, &mut path)?;
     // SAFETY: the path was all zeros behind its text.
-    let fd = unsafe { sys::open(path.as_ptr()) };
+    let fd = unsafe {
+        match Gate::get() {
+            Some(gate) => gate.open_memory(path.as_ptr()),
+            None => sys::open(path.as_ptr()),
+        }
+    };
     if fd < 0 {
         return None;
     }
     let table_bytes = handle.table_bytes as usize;
     // A process that outlives overhear may find another file there, and even the length may be the same:
     // then the token tells.
-    let is_length_right = sys::length(fd) == (LOG_BYTES + table_bytes) as isize;
-    let base = if is_length_right { sys::map_file(fd, LOG_BYTES, table_bytes) } else { None };
+    let is_length_right = sys::length(fd) == (TABLE_AT + table_bytes) as isize;
+    let base = if is_length_right { sys::map_file(fd, TABLE_AT, table_bytes) } else { None };
     sys::close(fd);
     let base = base?;
     // SAFETY: just mapped, and the file is as long as that.
     unsafe {
-        if Table::at(base.add(LOG_BYTES), table_bytes, handle.token).is_none() {
-            sys::unmap(base, LOG_BYTES + table_bytes);
+        if Table::at(base.add(TABLE_AT), table_bytes, handle.token).is_none() {
+            sys::unmap(base, TABLE_AT + table_bytes);
             return None;
         }
     }
@@ -247,6 +283,22 @@ fn lost() {
         // SAFETY: it ends with zero.
         unsafe { sys::probe(path.as_ptr()) };
     }
+}
+
+/// Room for the path of a descriptor in `/proc`, and a zero.
+pub const FD_PATH_BYTES: usize = 40;
+
+/// The path of a descriptor of a process, or of this one.
+pub fn fd_path(pid: Option<u32>, fd: u32, out: &mut [u8; FD_PATH_BYTES]) -> Option<()> {
+    let mut rest = Decimal { out, at: 0 };
+    rest.text(b"/proc/")?;
+    match pid {
+        Some(pid) => rest.number(pid)?,
+        None => rest.text(b"self")?,
+    }
+    rest.text(b"/fd/")?;
+    rest.number(fd)?;
+    rest.text(b"\0")
 }
 
 struct Decimal<'a> {

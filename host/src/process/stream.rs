@@ -44,7 +44,8 @@ pub(super) fn captured(
         None => (Cow::Borrowed(launch), Ok(None)),
     };
     let launch = &*launch;
-    match spec.map(|spec| trace::backend().begin(spec)) {
+    let notes = ear.as_ref().ok().and_then(|ear| Some(ear.as_ref()?.notes()));
+    match spec.map(|spec| trace::backend().begin(spec.noting(notes))) {
         Some(Ok(begun)) => {
             parent_side = Some(begun.parent);
             child_side = Some(begun.child);
@@ -65,7 +66,7 @@ pub(super) fn captured(
             return Err(error);
         }
     };
-    let ward = Ward::arm(child.id() as i32, None);
+    let ward = Ward::arm(child.id() as i32, None, None);
     let _registered = running.enter(Group::Own(child.id()));
     let mut watched = Watched::new(&mut child, parent_side);
     let status = watched.see_through(&mut child, output).map_err(|source| other(launch, source))?;
@@ -98,7 +99,7 @@ pub(super) fn captured(
 
 /// The command with what it takes to overhear its environment, and who listens.
 fn overheard<'a>(launch: &'a Launch, spec: &Spec) -> (Cow<'a, Launch>, io::Result<Option<Ear>>) {
-    let ear = Ear::begin(&spec.left_out);
+    let ear = Ear::begin(spec);
     let Ok(Some(listening)) = &ear else { return (Cow::Borrowed(launch), ear) };
     let mut launch = launch.clone();
     listening.add_to(&mut launch.env);

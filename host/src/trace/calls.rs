@@ -92,6 +92,8 @@ pub struct Call {
     pub flags: i8,
     /// What happens with a link as last component.
     pub follow: Follow,
+    /// Whether programs may note it by themselves: it changes nothing, and its answer says what lies there.
+    pub may_be_noted: bool,
 }
 
 const fn call(
@@ -103,7 +105,31 @@ const fn call(
     flags: i8,
     follow: Follow,
 ) -> Call {
-    Call { name, x86_64: numbers.0, i386: numbers.1, op, at, path, second: (-1, -1), flags, follow }
+    Call {
+        name,
+        x86_64: numbers.0,
+        i386: numbers.1,
+        op,
+        at,
+        path,
+        second: (-1, -1),
+        flags,
+        follow,
+        may_be_noted: false,
+    }
+}
+
+/// A call that only looks.
+const fn look(
+    name: &'static str,
+    numbers: (i16, i16),
+    op: Op,
+    at: i8,
+    path: i8,
+    flags: i8,
+    follow: Follow,
+) -> Call {
+    Call { may_be_noted: true, ..call(name, numbers, op, at, path, flags, follow) }
 }
 
 const fn pair(
@@ -124,6 +150,7 @@ const fn pair(
         second,
         flags,
         follow: Follow::IfFlag,
+        may_be_noted: false,
     }
 }
 
@@ -141,23 +168,23 @@ use Follow::{IfFlag, No, UnlessFlag, Yes};
 #[rustfmt::skip]
 pub static CALLS: &[Call] = &[
     //   name                   x86_64 i386  what            at path flags follow
-    call("openat",              (257, 295), Op::Open,         0,  1,  2, Yes),
-    call("open",                (2, 5),     Op::Open,        -1,  0,  1, Yes),
+    look("openat",              (257, 295), Op::Open,         0,  1,  2, Yes),
+    look("open",                (2, 5),     Op::Open,        -1,  0,  1, Yes),
     call("creat",               (85, 8),    Op::Open,        -1,  0, -1, Yes),
     call("openat2",             (437, 437), Op::OpenHow,      0,  1,  2, Yes),
-    call("newfstatat",          (262, 300), Op::Stat,         0,  1,  3, UnlessFlag),
-    call("statx",               (332, 383), Op::Stat,         0,  1,  2, UnlessFlag),
-    call("stat",                (4, 106),   Op::Stat,        -1,  0, -1, Yes),
-    call("lstat",               (6, 107),   Op::Stat,        -1,  0, -1, No),
+    look("newfstatat",          (262, 300), Op::Stat,         0,  1,  3, UnlessFlag),
+    look("statx",               (332, 383), Op::Stat,         0,  1,  2, UnlessFlag),
+    look("stat",                (4, 106),   Op::Stat,        -1,  0, -1, Yes),
+    look("lstat",               (6, 107),   Op::Stat,        -1,  0, -1, No),
     call("stat64",              (-1, 195),  Op::Stat,        -1,  0, -1, Yes),
     call("lstat64",             (-1, 196),  Op::Stat,        -1,  0, -1, No),
     call("oldstat",             (-1, 18),   Op::Stat,        -1,  0, -1, Yes),
     call("oldlstat",            (-1, 84),   Op::Stat,        -1,  0, -1, No),
-    call("access",              (21, 33),   Op::Access,      -1,  0, -1, Yes),
-    call("faccessat",           (269, 307), Op::Access,       0,  1, -1, Yes),
-    call("faccessat2",          (439, 439), Op::Access,       0,  1,  3, UnlessFlag),
-    call("readlink",            (89, 85),   Op::ReadLink,    -1,  0, -1, No),
-    call("readlinkat",          (267, 305), Op::ReadLink,     0,  1, -1, No),
+    look("access",              (21, 33),   Op::Access,      -1,  0, -1, Yes),
+    look("faccessat",           (269, 307), Op::Access,       0,  1, -1, Yes),
+    look("faccessat2",          (439, 439), Op::Access,       0,  1,  3, UnlessFlag),
+    look("readlink",            (89, 85),   Op::ReadLink,    -1,  0, -1, No),
+    look("readlinkat",          (267, 305), Op::ReadLink,     0,  1, -1, No),
     call("execve",              (59, 11),   Op::Exec,        -1,  0, -1, Yes),
     call("execveat",            (322, 358), Op::Exec,         0,  1,  4, UnlessFlag),
     call("uselib",              (134, 86),  Op::Exec,        -1,  0, -1, Yes),

@@ -1,8 +1,9 @@
-//! What an event source (a seccomp listener; later a shared buffer) tells: [`Event`], one call
+//! What an event source (a seccomp listener, the notes of programs) tells: [`Event`], one call
 //! with its paths, not yet resolved. Sources fill it, `record` turns it into accesses.
 
 use super::calls::Op;
 use super::resolve::Who;
+use crate::stamp::Found;
 
 /// One path as the program gave it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,4 +46,6 @@ pub struct Event<'a> {
     pub flags: u64,
     /// Whether a symlink as last component is followed.
     pub follow: bool,
+    /// What lay there, where the kernel has answered the call already.
+    pub given: Option<&'a Found>,
 }

@@ -10,6 +10,9 @@
 
 #![allow(unsafe_code, reason = "a forked process that may only make system calls")]
 
+use overhear_trace_abi::RING_AT;
+use overhear_trace_abi::notes::Ring;
+use std::mem::offset_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -39,6 +42,9 @@ const KEEP: u32 = 2;
 const DISARM: u32 = 3;
 /// The rest of a step's tree is to be ended.
 const END: u32 = 4;
+
+/// Where a step's memory file says that nobody takes notes in any more.
+const CLOSED_AT: usize = RING_AT + offset_of!(Ring, is_closed);
 
 static GUARD: OnceLock<Option<Guard>> = OnceLock::new();
 /// Whether processes were ever let on.
@@ -88,13 +94,15 @@ pub struct Ward {
 }
 
 impl Ward {
-    /// Puts a session under guard, with its listener if it is traced.
-    pub fn arm(session: i32, listener: Option<BorrowedFd<'_>>) -> Ward {
+    /// Puts a session under guard, with its listener if it is traced, and with the memory file of its
+    /// notes if it notes anything.
+    pub fn arm(session: i32, listener: Option<BorrowedFd<'_>>, notes: Option<BorrowedFd<'_>>) -> Ward {
         start();
         let ward = Ward { id: NEXT.fetch_add(1, Ordering::Relaxed), kept: false };
         ward.taking(0);
-        let fds = listener.map(|listener| listener.as_raw_fd());
-        tell(Order { what: ARM, id: ward.id, session }, fds.as_slice());
+        let fds = [listener, notes].map(|fd| fd.map_or(-1, |fd| fd.as_raw_fd()));
+        let count = fds.iter().take_while(|fd| **fd >= 0).count();
+        tell(Order { what: ARM, id: ward.id, session }, &fds[..count]);
         ward
     }
 
@@ -254,6 +262,8 @@ struct Slot {
     session: i32,
     /// The listener and output pipes, -1 where there is none.
     fds: [RawFd; FDS_MAX],
+    /// The memory file of the step's notes, or -1.
+    notes: RawFd,
 }
 
 /// The guard's whole life.
@@ -271,7 +281,8 @@ unsafe fn serve(socket: RawFd, board: &Board) -> ! {
         libc::dup3(socket, 0, libc::O_CLOEXEC);
         libc::syscall(libc::SYS_close_range, 1, u32::MAX, 0);
         libc::chdir(c"/".as_ptr());
-        let mut slots = [Slot { state: State::Free, id: 0, session: 0, fds: [-1; FDS_MAX] }; WARDS_MAX];
+        let mut slots =
+            [Slot { state: State::Free, id: 0, session: 0, fds: [-1; FDS_MAX], notes: -1 }; WARDS_MAX];
         let mut orphaned = false;
         loop {
             if orphaned && slots.iter().all(|slot| slot.state == State::Free) {
@@ -378,9 +389,13 @@ unsafe fn obey(slots: &mut [Slot; WARDS_MAX], board: &Board) -> bool {
         return true;
     };
     match order.what {
-        ARM => *slot = Slot { state: State::Armed, id: order.id, session: order.session, fds },
+        ARM => {
+            let (id, session, notes) = (order.id, order.session, fds[1]);
+            *slot = Slot { state: State::Armed, id, session, fds: [fds[0], -1, -1], notes };
+        }
         KEEP => {
             // The listener came when the step was armed; what comes now are its pipes.
+            close(&mut slot.notes);
             let spare = slot.fds;
             slot.fds = [spare[0], fds[0], fds[1]];
             slot.state = State::Kept;
@@ -390,11 +405,16 @@ unsafe fn obey(slots: &mut [Slot; WARDS_MAX], board: &Board) -> bool {
         }
         END => doom(slot, board),
         _ => {
+            close(&mut slot.notes);
             close_all(&slot.fds);
             slot.state = State::Free;
         }
     }
     true
+}
+
+fn close(fd: &mut RawFd) {
+    close_all(&[std::mem::replace(fd, -1), -1, -1]);
 }
 
 fn close_all(fds: &[RawFd; FDS_MAX]) {
@@ -411,6 +431,13 @@ fn close_all(fds: &[RawFd; FDS_MAX]) {
 fn doom(slot: &mut Slot, board: &Board) {
     if slot.state != State::Armed {
         return;
+    }
+    // Whoever notes what it asks, instead of being stopped there, is to be stopped from now on.
+    if slot.notes >= 0 {
+        let closed = 1u32.to_ne_bytes();
+        // SAFETY: four bytes of this frame.
+        unsafe { libc::pwrite(slot.notes, closed.as_ptr().cast(), closed.len(), CLOSED_AT as libc::off_t) };
+        close(&mut slot.notes);
     }
     kill_session(slot.session);
     let taken = board[slot.id as usize % WARDS_MAX].load(Ordering::Acquire);

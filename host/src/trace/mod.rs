@@ -5,23 +5,26 @@
 //! leaves the step undisturbed and the trace marked incomplete.
 //!
 //! Read next: `calls` (which system calls), `record` (what each counts as), `seccomp` (where they
-//! come from on Linux), `preload` (the environment), `guard` (what happens when overhear is killed).
+//! come from on Linux), `notes` (what programs log by themselves), `preload` (the
+//! library that does it, and the environment), `guard` (what happens when overhear is killed).
 
 mod calls;
 mod event;
 mod exec;
 pub mod guard;
 mod none;
+mod notes;
 pub mod preload;
 mod record;
 mod resolve;
 mod seccomp;
+mod sites;
 mod sockets;
 mod tracee;
 mod tree;
 
 pub use exec::{missing_interpreter, search};
-pub use preload::LeftOut;
+pub use preload::{LeftOut, Level};
 pub use tree::may_execute;
 
 use crate::access::Observed;
@@ -29,6 +32,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Turns tracing off when set to `off`: steps run, and their traces are incomplete.
 pub const SWITCH: &str = "OVERHEAR_TRACE";
@@ -43,6 +47,10 @@ pub struct Spec {
     pub ignore: Vec<PathBuf>,
     /// Variables that are left out of the step's environment block, to be overheard.
     pub left_out: LeftOut,
+    /// How much is done inside its programs.
+    pub level: Level,
+    /// What its programs note by themselves, where they do.
+    notes: Option<Arc<notes::Notes>>,
     /// Whether the step runs without the means to gain rights (set by the backend).
     no_new_privileges: bool,
 }
@@ -52,7 +60,18 @@ impl Spec {
     pub fn new(path: impl Into<OsString>, ignore: Vec<PathBuf>) -> Spec {
         let ignore = ignore.into_iter().map(|path| path.canonicalize().unwrap_or(path));
         let ignore = ignore.chain(preload::library().map(PathBuf::from)).collect();
-        Spec { path: path.into(), ignore, left_out: LeftOut::default(), no_new_privileges: false }
+        Spec { path: path.into(), ignore, level: Level::chosen(), ..Spec::default() }
+    }
+
+    /// The same, with another level than the one that was chosen for all.
+    #[must_use]
+    pub fn at_level(self, level: Level) -> Spec {
+        Spec { level, ..self }
+    }
+
+    /// The same, with programs that note by themselves what they ask.
+    pub(crate) fn noting(self, notes: Option<Arc<notes::Notes>>) -> Spec {
+        Spec { notes, ..self }
     }
 
     /// The same, with variables to be overheard.

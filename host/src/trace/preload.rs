@@ -8,12 +8,14 @@
 
 #![allow(unsafe_code, reason = "makes a memory file")]
 
+use super::Spec;
+use super::notes::{self, Notes};
 use crate::access::Observed;
 use crate::shipped::{self, Shipped};
 use overhear_trace_abi::handle::{Handle, TEXT_BYTES_MAX};
 use overhear_trace_abi::table::{Entry, Head, fill_index, index_len};
 use overhear_trace_abi::{
-    ENV_HANDLE, ENV_LOADER, ENV_MARK, LOG_BYTES, Log, NAMES_BYTES, PROBE_LOST, SLOTS, Slot, VARIABLES_MAX,
+    ENV_HANDLE, ENV_LOADER, ENV_MARK, Log, NAMES_BYTES, PROBE_LOST, SLOTS, Slot, TABLE_AT, VARIABLES_MAX,
     hash,
 };
 use std::ffi::{OsStr, OsString};
@@ -25,10 +27,33 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-/// How much is done inside the programs of a step: `0` for nothing.
+/// Chooses a [`Level`]: `0`, `1` or `2`.
 pub const SWITCH: &str = "OVERHEAR_ACCEL";
+
+/// How much is done inside the programs of a step. Each level sees the same accesses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nothing: the kernel tells of every call, and the environment is not overheard.
+    Nothing,
+    /// What goes through the C library is noted by the programs themselves.
+    Functions,
+    /// So are system calls that other libraries make by themselves.
+    #[default]
+    Everything,
+}
+
+impl Level {
+    /// What [`SWITCH`] says.
+    pub fn chosen() -> Level {
+        match std::env::var_os(SWITCH) {
+            Some(level) if level == "0" => Level::Nothing,
+            Some(level) if level == "1" => Level::Functions,
+            _ => Level::Everything,
+        }
+    }
+}
 
 /// The address sanitizer of gcc refuses to start behind any other library, and knows its own by this
 /// part of the path. Behind this one it works: what is called here goes on to it.
@@ -75,11 +100,10 @@ fn place() -> Result<PathBuf, String> {
     if LIBRARY.bytes.is_empty() {
         return Err("there is no library to preload for this system yet".to_owned());
     }
-    let is = |name: &str, value: &str| std::env::var_os(name).is_some_and(|own| own == value);
-    if is(SWITCH, "0") {
+    if Level::chosen() == Level::Nothing {
         return Err(format!("turned off by {SWITCH}"));
     }
-    if is(super::SWITCH, "off") {
+    if std::env::var_os(super::SWITCH).is_some_and(|value| value == "off") {
         return Err("tracing is turned off by OVERHEAR_TRACE".to_owned());
     }
     if std::env::var_os(ENV_MARK).is_some() && is_overheard_itself() {
@@ -157,12 +181,14 @@ pub(crate) struct Ear {
     /// The variables of the table, and whether the value is text.
     variables: Vec<(String, bool)>,
     is_strict: bool,
+    notes: Arc<Notes>,
 }
 
 impl Ear {
     /// Gets ready for one step. `None` where the environment is not overheard.
-    pub(crate) fn begin(left_out: &LeftOut) -> io::Result<Option<Ear>> {
-        let Some(library) = library() else { return Ok(None) };
+    pub(crate) fn begin(spec: &Spec) -> io::Result<Option<Ear>> {
+        let left_out = &spec.left_out;
+        let Some(library) = library().filter(|_| spec.level > Level::Nothing) else { return Ok(None) };
         let named: Vec<(&str, &OsStr)> = left_out
             .variables
             .iter()
@@ -171,17 +197,24 @@ impl Ear {
         if named.len() > VARIABLES_MAX {
             return Err(io::Error::other(format!("there are more than {VARIABLES_MAX} variables")));
         }
-        let token = token();
+        let token = notes::random();
         let table = table(&named, token, left_out.is_strict);
         let memory = memory_file()?;
-        memory.set_len((LOG_BYTES + table.len()) as u64)?;
-        memory.write_all_at(&table, LOG_BYTES as u64)?;
+        memory.set_len((TABLE_AT + table.len()) as u64)?;
+        memory.write_all_at(&table, TABLE_AT as u64)?;
+        let notes = Arc::new(Notes::begin(&memory, spec.level == Level::Everything)?);
         let table_bytes =
             u32::try_from(table.len()).map_err(|_| io::Error::other("the variables are too large"))?;
-        let handle = Handle { pid: std::process::id(), fd: memory.as_raw_fd() as u32, token, table_bytes };
+        let (pid, fd) = (std::process::id(), memory.as_raw_fd() as u32);
+        let handle = Handle { pid, fd, token, table_bytes, gate: notes.gate() };
         let variables =
             named.iter().map(|(name, value)| ((*name).to_owned(), value.to_str().is_some())).collect();
-        Ok(Some(Ear { memory, handle, library, variables, is_strict: left_out.is_strict }))
+        Ok(Some(Ear { memory, handle, library, variables, is_strict: left_out.is_strict, notes }))
+    }
+
+    /// What the programs of the step note, for its tracer.
+    pub(crate) fn notes(&self) -> Arc<Notes> {
+        Arc::clone(&self.notes)
     }
 
     /// Puts what the library needs into the environment of the step's first program.
@@ -255,12 +288,6 @@ impl Ear {
         }
         Ok(())
     }
-}
-
-/// A number that no other run has.
-fn token() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(std::process::id())
 }
 
 fn memory_file() -> io::Result<File> {

@@ -43,6 +43,8 @@ pub struct Recorder {
     /// Buffers that are used again.
     absolute: Vec<u8>,
     followed: Vec<super::resolve::Followed>,
+    /// What the last event was about.
+    last: Option<Target>,
     /// Connections, so that each is told once.
     connections: FxHashSet<(String, String)>,
     /// What was to be made in a folder that was not there, with who asked.
@@ -52,7 +54,7 @@ pub struct Recorder {
 }
 
 /// A resolved path and what lies there.
-type Target = (PathBuf, Found);
+pub(super) type Target = (PathBuf, Found);
 
 impl Recorder {
     /// Nothing seen yet.
@@ -65,6 +67,7 @@ impl Recorder {
             searches: FxHashMap::default(),
             absolute: Vec::new(),
             followed: Vec::new(),
+            last: None,
             connections: FxHashSet::default(),
             unlikely: Vec::new(),
             execs: 0,
@@ -73,6 +76,7 @@ impl Recorder {
 
     /// Takes in one call, before it goes on.
     pub fn event(&mut self, event: &Event<'_>) {
+        self.last = None;
         if self.is_repetition(event) {
             return;
         }
@@ -124,6 +128,24 @@ impl Recorder {
         }
     }
 
+    /// What the last event was about, if anything.
+    pub fn take_last_target(&mut self) -> Option<Target> {
+        self.last.take()
+    }
+
+    /// The kernel has answered a question that we could only look at from outside, and what lay there was
+    /// not what we saw. Unless the step itself changed it, somebody else did.
+    pub fn correct(&mut self, path: &Path, before: &Found, now: &Found) {
+        let Some(seen) = self.observed.paths.get_mut(path).filter(|_| before != now) else { return };
+        if seen.change.is_some() {
+            return;
+        }
+        let firsts = [&mut seen.read, &mut seen.stat, &mut seen.kind, &mut seen.link, &mut seen.exec];
+        for first in firsts.into_iter().flatten().filter(|first| first.found == *before) {
+            first.found = now.clone();
+        }
+    }
+
     fn is_repetition(&mut self, event: &Event<'_>) -> bool {
         let bit = match event.op {
             Op::Open | Op::OpenHow => match event.flags as i32 {
@@ -172,6 +194,9 @@ impl Recorder {
     fn names_change(&mut self, path: &Path) {
         self.resolver.forget(path.as_os_str().as_bytes());
         self.known.clear();
+        if let Some(notes) = &self.spec.notes {
+            notes.names_change();
+        }
     }
 
     /// Resolves, records the links on the way, and drops what is none of a step's business.
@@ -183,8 +208,8 @@ impl Recorder {
         let mut absolute = std::mem::take(&mut self.absolute);
         place.absolute(&mut absolute);
         self.followed.clear();
-        let resolved = self.resolver.resolve(&absolute, follow, event.who, &mut self.followed);
-        let place_text = to_path(&absolute);
+        let is_given = event.given.is_some();
+        let resolved = self.resolver.resolve(&absolute, follow, is_given, event.who, &mut self.followed);
         self.absolute = absolute;
         for (path, text) in std::mem::take(&mut self.followed) {
             if !self.is_ignored(&path) {
@@ -192,14 +217,21 @@ impl Recorder {
                 self.observed.add(Access { path, kind: AccessKind::Link, found, pid: event.who.pid });
             }
         }
-        match resolved {
-            Resolved::Path { path, found } if !self.is_ignored(&path) => Some((path, found)),
-            Resolved::Path { .. } | Resolved::Elsewhere => None,
-            Resolved::Loop => {
-                let found = look(place_text.as_os_str().as_bytes());
-                Some((place_text, found))
+        let target = match resolved {
+            Resolved::Path { path, found } if !self.is_ignored(&path) => {
+                Some((path, event.given.cloned().unwrap_or(found)))
             }
+            Resolved::Path { .. } | Resolved::Elsewhere => None,
+            Resolved::Lost => {
+                self.observed.poison("it followed a link by which each process sees something else");
+                None
+            }
+            Resolved::Loop => Some((to_path(&self.absolute), look(&self.absolute))),
+        };
+        if event.given.is_none() {
+            self.last.clone_from(&target);
         }
+        target
     }
 
     fn is_ignored(&self, path: &Path) -> bool {

@@ -24,6 +24,8 @@ pub enum Resolved {
     },
     /// To a pipe, a socket, a memory file, or to `/proc` of some process: no lasting place.
     Elsewhere,
+    /// Nobody knows any more: it went by a link of `/proc`, and who asked has gone on since.
+    Lost,
     /// Nowhere: links in a circle.
     Loop,
 }
@@ -48,20 +50,23 @@ pub struct Resolver {
 pub struct Who {
     /// Its process, for messages: a number that was used again may name the former owner.
     pub pid: u32,
-    /// The thread, which waits for our answer; what is looked up in `/proc` is looked up for it.
+    /// The thread, which waits for our answer; what is looked up in `/proc` is looked up for it. 0 where it
+    /// has gone on.
     pub tid: u32,
 }
 
 impl Resolver {
-    /// Resolves an absolute path. Links that were followed are handed to `followed`.
+    /// Resolves an absolute path. Links that were followed are handed to `followed`. Where `is_given`, what
+    /// lies there is known already, and is looked at only if it must be to find the place.
     pub fn resolve(
         &mut self,
         path: &[u8],
         follow_last: bool,
+        is_given: bool,
         who: Who,
         followed: &mut Vec<Followed>,
     ) -> Resolved {
-        if let Some(resolved) = self.resolve_plain(path, follow_last, followed) {
+        if let Some(resolved) = self.resolve_plain(path, follow_last, is_given, followed) {
             return resolved;
         }
         self.walk(path.to_vec(), follow_last, who, followed)
@@ -72,6 +77,7 @@ impl Resolver {
         &mut self,
         path: &[u8],
         follow_last: bool,
+        is_given: bool,
         followed: &mut Vec<Followed>,
     ) -> Option<Resolved> {
         let slash = path.iter().rposition(|byte| *byte == b'/')?;
@@ -83,6 +89,9 @@ impl Resolver {
             return None;
         }
         debug_assert!(followed.is_empty());
+        if is_given && !follow_last {
+            return Some(Resolved::Path { path: to_path(path), found: Found::Other });
+        }
         let found = look(path);
         match found {
             Found::Link(_) if follow_last => None,
@@ -114,9 +123,10 @@ impl Resolver {
             let parent = here.len();
             here.push(b'/');
             here.extend_from_slice(name);
-            if let Some(step) = magic(&here, who, is_last && !follow_last && after.is_empty()) {
+            if let Some(step) = magic(&here, after, who, is_last && !follow_last && after.is_empty()) {
                 match step {
                     Magic::Elsewhere => return Resolved::Elsewhere,
+                    Magic::Lost => return Resolved::Lost,
                     Magic::Jump(to) => {
                         hops += 1;
                         if hops > LINKS_MAX {
@@ -210,17 +220,26 @@ enum Magic {
     /// Go on from this absolute path.
     Jump(Vec<u8>),
     Elsewhere,
+    Lost,
 }
 
 /// Links of `/proc` whose meaning depends on who asks, or which lead to what has no name.
-fn magic(here: &[u8], who: Who, link_itself: bool) -> Option<Magic> {
+fn magic(here: &[u8], after: &[u8], who: Who, link_itself: bool) -> Option<Magic> {
     let inside = here.strip_prefix(b"/proc/")?;
     // A thread has an entry of its own, with the same descriptors as its process.
     if inside == b"self" || inside == b"thread-self" {
-        return Some(Magic::Jump(format!("/proc/{}", who.tid).into_bytes()));
+        let has_links = |name: &[u8]| matches!(name, b"fd" | b"cwd" | b"root" | b"exe" | b"task");
+        return Some(match who.tid {
+            0 if after.split(|byte| *byte == b'/').any(has_links) => Magic::Lost,
+            0 => Magic::Elsewhere,
+            tid => Magic::Jump(format!("/proc/{tid}").into_bytes()),
+        });
     }
     if !inside.first()?.is_ascii_digit() {
         return None;
+    }
+    if who.tid == 0 && !link_itself {
+        return Some(Magic::Lost);
     }
     let mut parts = inside.split(|byte| *byte == b'/').skip(1);
     let mut part = parts.next();
@@ -325,7 +344,7 @@ mod tests {
 
     fn resolve(resolver: &mut Resolver, path: &std::path::Path, follow: bool) -> (PathBuf, u8, usize) {
         let mut followed = Vec::new();
-        match resolver.resolve(path.as_os_str().as_bytes(), follow, WHO, &mut followed) {
+        match resolver.resolve(path.as_os_str().as_bytes(), follow, false, WHO, &mut followed) {
             Resolved::Path { path, found } => (path, found.letter(), followed.len()),
             other => panic!("{other:?}"),
         }
@@ -354,7 +373,8 @@ mod tests {
         symlink("y", tmp.path().join("x")).unwrap();
         symlink("x", tmp.path().join("y")).unwrap();
         let path = tmp.path().canonicalize().unwrap().join("x");
-        let resolved = Resolver::default().resolve(path.as_os_str().as_bytes(), true, WHO, &mut Vec::new());
+        let resolved =
+            Resolver::default().resolve(path.as_os_str().as_bytes(), true, false, WHO, &mut Vec::new());
         assert_eq!(resolved, Resolved::Loop);
     }
 
@@ -376,7 +396,7 @@ mod tests {
     fn descriptors_without_a_place_lead_elsewhere() {
         let who = Who { pid: std::process::id(), tid: std::process::id() };
         let mut followed = Vec::new();
-        let resolved = Resolver::default().resolve(b"/proc/self/status", true, who, &mut followed);
+        let resolved = Resolver::default().resolve(b"/proc/self/status", true, false, who, &mut followed);
         assert_eq!(resolved, Resolved::Elsewhere);
     }
 }

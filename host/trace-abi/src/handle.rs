@@ -1,13 +1,18 @@
 //! The value of [`crate::ENV_HANDLE`]: where the memory is, and which variables the process that
 //! handed it on had set or unset itself.
 //!
-//! `<pid>.<fd>.<token>.<table bytes>.<hidden>`, all numbers in hexadecimal; what is hidden in words of
+//! `<pid>.<fd>.<token>.<table bytes>.<gate>.<hidden>`, all numbers in hexadecimal; what is hidden in words of
 //! sixteen digits, or nothing.
 
 /// Words of a [`Hidden`].
 const WORDS: usize = crate::VARIABLES_MAX / 64;
 /// Characters of the longest text.
-pub const TEXT_BYTES_MAX: usize = 8 + 8 + 16 + 8 + WORDS * 16 + 4;
+pub const TEXT_BYTES_MAX: usize = 8 + 8 + 16 + 8 + 16 + WORDS * 16 + 5;
+
+/// Bytes from the beginning of the gate's page to where the library itself opens the memory.
+pub const OWN_ENTRY: usize = 16;
+/// Bytes from an entry of the gate to the instruction behind its system call, which is what a filter sees.
+pub const BEHIND_CALL: usize = 2;
 
 /// Where the memory is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +25,9 @@ pub struct Handle {
     pub token: u64,
     /// Length of the table.
     pub table_bytes: u32,
+    /// Where the page is from which calls need not be told to the tracer, because they were noted; 0 where
+    /// nothing is noted.
+    pub gate: u64,
 }
 
 /// Variables of the table that are not served, by position.
@@ -33,6 +41,7 @@ impl Handle {
         let fd = reader.number(b'.')? as u32;
         let token = reader.number(b'.')?;
         let table_bytes = reader.number(b'.')? as u32;
+        let gate = reader.number(b'.')?;
         for word in hidden.iter_mut() {
             *word = 0;
         }
@@ -42,13 +51,15 @@ impl Handle {
             }
             *word = reader.digits(16)?;
         }
-        reader.peek().is_none().then_some(Handle { pid, fd, token, table_bytes })
+        reader.peek().is_none().then_some(Handle { pid, fd, token, table_bytes, gate })
     }
 
     /// Writes the text; the bytes written, if there was room.
     pub fn write(&self, hidden: &[u64], out: &mut [u8]) -> Option<usize> {
         let mut writer = Writer { out, at: 0 };
-        for number in [u64::from(self.pid), u64::from(self.fd), self.token, u64::from(self.table_bytes)] {
+        for number in
+            [u64::from(self.pid), u64::from(self.fd), self.token, u64::from(self.table_bytes), self.gate]
+        {
             writer.number(number, 1)?;
             writer.byte(b'.')?;
         }
@@ -134,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_handle_is_read_as_it_was_written() {
-        let handle = Handle { pid: 7, fd: 4_000_000_000, token: 0, table_bytes: 0x1234 };
+        let handle = Handle { pid: 7, fd: 4_000_000_000, token: 0, table_bytes: 0x1234, gate: 1 << 46 };
         let mut hidden: Hidden = [0; WORDS];
         hidden[0] = 1;
         hidden[2] = u64::MAX;
@@ -150,7 +161,9 @@ mod tests {
     #[test]
     fn what_is_no_handle_is_refused() {
         let mut hidden: Hidden = [0; WORDS];
-        for text in ["", "1", "1.2.3.4", "1.2.3.4.5", "g.2.3.4.", "1..3.4.", "11111111111111111.2.3.4."] {
+        for text in
+            ["", "1", "1.2.3.4.5", "1.2.3.4.5.6", "g.2.3.4.5.", "1..3.4.5.", "11111111111111111.2.3.4.5."]
+        {
             assert_eq!(Handle::parse(text.as_bytes(), &mut hidden), None, "{text}");
         }
     }

@@ -1,18 +1,22 @@
 //! What overhear and the library that it preloads agree on: the names of variables, and the layout of
 //! the memory that both see. Plain data and arithmetic: no system calls, no allocation.
 //!
-//! One memory file per step. The log comes first and is shared; the table of variables comes after it,
-//! and each process has its own view of that, so that a program that writes into a value it was given
+//! One memory file per step. Log and ring come first and are shared; the table of variables comes after
+//! them, and each process has its own view of that, so that a program that writes into a value it was given
 //! writes into its own copy.
 //!
 //! ```text
-//! 0          Log: what was asked for
-//! LOG_BYTES  Table: which variables are left out of the environment block, with their values
+//! 0         Log: which variables were asked for
+//! RING_AT   Ring: what is asked of the file system
+//! SITES_AT  Sites: system calls of libraries that may be redirected
+//! TABLE_AT  Table: which variables are left out of the environment block, with their values
 //! ```
 #![no_std]
 #![allow(unsafe_code, reason = "reads a layout through addresses")]
 
 pub mod handle;
+pub mod notes;
+pub mod sites;
 pub mod table;
 
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
@@ -36,10 +40,16 @@ pub const SLOTS: usize = 4096;
 pub const NAMES_BYTES: usize = 192 * 1024;
 /// Longer names are not noted: no variable is called so.
 pub const NAME_BYTES_MAX: usize = 255;
-/// Where the table begins: whole pages, whatever their size.
-pub const LOG_BYTES: usize = 512 * 1024;
+/// Where the ring begins: whole pages, whatever their size.
+pub const RING_AT: usize = 512 * 1024;
+/// Where the places of system calls begin.
+pub const SITES_AT: usize = RING_AT + notes::RING_SPACE;
+/// Where the table begins.
+pub const TABLE_AT: usize = SITES_AT + 64 * 1024;
 
-const _: () = assert!(size_of::<Log>() <= LOG_BYTES);
+const _: () = assert!(sites::SITES_BYTES <= TABLE_AT - SITES_AT);
+
+const _: () = assert!(size_of::<Log>() <= RING_AT);
 
 /// What was asked for. All zero at first; whatever is set stays.
 #[repr(C)]

@@ -4,10 +4,12 @@
 use crate::access::{Connection, Observed, Reach};
 use crate::trace::calls::{Arch, Call, Follow, Op, Table};
 use crate::trace::event::{Event, Place};
+use crate::trace::notes::Reader;
 use crate::trace::record::Recorder;
 use crate::trace::resolve::{Who, is_deleted};
 use crate::trace::sockets::{Address, Sockets};
 use crate::trace::tracee::{self, Unread};
+use overhear_trace_abi::sites::PROBE_SITES;
 use rustc_hash::FxHashMap;
 
 /// The size of the largest address (`struct sockaddr_un`), and a little more.
@@ -19,6 +21,8 @@ const CWD: i32 = libc::AT_FDCWD;
 pub struct Decoder {
     table: Table,
     recorder: Recorder,
+    /// What programs note by themselves.
+    notes: Option<Reader>,
     sockets: Sockets,
     /// The process of each thread.
     threads: FxHashMap<u32, u32>,
@@ -59,7 +63,9 @@ impl From<Unread> for Skip {
 impl Decoder {
     /// Feeds this recorder.
     pub fn new(recorder: Recorder) -> Decoder {
+        let notes = recorder.spec.notes.clone().map(Reader::new);
         Decoder {
+            notes,
             table: Table::new(),
             recorder,
             sockets: Sockets::default(),
@@ -72,9 +78,11 @@ impl Decoder {
     /// Takes in one notification. `still_there` is asked after the thread has been looked into:
     /// its number may meanwhile belong to another.
     pub fn notice(&mut self, notice: &libc::seccomp_notif, still_there: impl Fn() -> bool) {
+        self.take_notes();
+        self.recorder.observed.told += 1;
         let data = &notice.data;
         let Some(call) = self.table.find(data.arch, data.nr) else { return };
-        let who = self.who(notice.pid);
+        let who = who(&mut self.threads, &mut self.recorder, notice.pid);
         let asked = Asked { call, who, arguments: data.args, narrow: data.arch == Arch::I386.audit() };
         let outcome = match call.op {
             Op::Poison => Err(Skip::Poison(format!("used {}", call.name))),
@@ -91,8 +99,17 @@ impl Decoder {
     }
 
     /// All that was recorded.
-    pub fn finish(self) -> Observed {
+    pub fn finish(mut self) -> Observed {
+        self.take_notes();
         self.recorder.finish()
+    }
+
+    /// Everything that was noted was asked before what is told now.
+    fn take_notes(&mut self) {
+        let (threads, recorder) = (&mut self.threads, &mut self.recorder);
+        if let Some(notes) = &mut self.notes {
+            notes.take(&self.table, recorder, &mut |recorder, pid| who(threads, recorder, pid));
+        }
     }
 
     /// The processes seen so far.
@@ -103,16 +120,6 @@ impl Decoder {
     /// What a process is called.
     pub fn name(&self, pid: u32) -> &str {
         self.recorder.observed.process(pid)
-    }
-
-    fn who(&mut self, tid: u32) -> Who {
-        if let Some(pid) = self.threads.get(&tid) {
-            return Who { pid: *pid, tid };
-        }
-        let (pid, name) = tracee::process_of(tid).unwrap_or((tid, "a process".into()));
-        self.threads.insert(tid, pid);
-        self.recorder.observed.processes.entry(pid).or_insert(name);
-        Who { pid, tid }
     }
 
     fn paths(&mut self, asked: &Asked, still_there: &impl Fn() -> bool) -> Result<(), Skip> {
@@ -138,6 +145,14 @@ impl Decoder {
         if !still_there() {
             return Ok(());
         }
+        if op == Op::Access
+            && let Some(library) = self.first.path.strip_prefix(PROBE_SITES.as_bytes())
+        {
+            if let Some(notes) = &self.recorder.spec.notes {
+                notes.add_sites(library);
+            }
+            return Ok(());
+        }
         let follow = match call.follow {
             Follow::Yes => true,
             Follow::No => false,
@@ -145,7 +160,7 @@ impl Decoder {
             Follow::IfFlag => flags & libc::AT_SYMLINK_FOLLOW as u64 != 0,
         };
         let (place, second) = (self.first.place(), self.second.place());
-        self.recorder.event(&Event { who: asked.who, op, place, second, flags, follow });
+        self.recorder.event(&Event { who: asked.who, op, place, second, flags, follow, given: None });
         Ok(())
     }
 
@@ -237,9 +252,28 @@ impl Decoder {
     }
 }
 
+/// The process of a thread, by the numbers that we know them by.
+fn who(threads: &mut FxHashMap<u32, u32>, recorder: &mut Recorder, tid: u32) -> Who {
+    if let Some(pid) = threads.get(&tid) {
+        return Who { pid: *pid, tid };
+    }
+    let (pid, name) = tracee::process_of(tid).unwrap_or((tid, "a process".into()));
+    threads.insert(tid, pid);
+    recorder.observed.processes.entry(pid).or_insert(name);
+    Who { pid, tid }
+}
+
 impl Text {
     fn event<'a>(&'a self, asked: &Asked, op: Op, follow: bool) -> Event<'a> {
-        Event { who: asked.who, op, place: self.place(), second: Place::default(), flags: 0, follow }
+        Event {
+            who: asked.who,
+            op,
+            place: self.place(),
+            second: Place::default(),
+            flags: 0,
+            follow,
+            given: None,
+        }
     }
 }
 

@@ -40,6 +40,7 @@ impl Backend for Seccomp {
             release: AtomicBool::new(false),
             end: AtomicBool::new(false),
         });
+        let gate = spec.notes.as_ref().map(|notes| notes.gate());
         let thread = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -47,7 +48,7 @@ impl Backend for Seccomp {
                 .spawn(move || supervisor::run(&ours, &shared, spec))?
         };
         Ok(Begun {
-            child: Box::new(Child { socket: theirs.as_raw_fd(), filter: filter::program() }),
+            child: Box::new(Child { socket: theirs.as_raw_fd(), filter: filter::program(gate) }),
             parent: Box::new(Parent { theirs: Some(theirs), shared, thread }),
         })
     }
@@ -212,7 +213,7 @@ fn trouble(errno: i32) -> String {
 /// Installs the filter in a short-lived child, to see whether it can be done.
 fn trial() -> Result<(), String> {
     let (ours, theirs) = socket_pair().map_err(|error| error.to_string())?;
-    let child = Child { socket: theirs.as_raw_fd(), filter: filter::program() };
+    let child = Child { socket: theirs.as_raw_fd(), filter: filter::program(None) };
     // SAFETY: the child only makes system calls and ends.
     let pid = unsafe { libc::fork() };
     if pid == 0 {

@@ -10,10 +10,14 @@ use crate::trace::{Spec, tracee};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// How often zombies are looked for after the leader ended, in milliseconds. Before Linux 6.11 an
 /// orphan that nobody waited for still has its filter, and the end never comes.
 const REAP_EVERY_MS: i32 = 5;
+/// How often, and with what pause, processes are waited for that are about to end.
+const REAP_TRIES: usize = 100;
+const REAP_PAUSE: Duration = Duration::from_micros(200);
 
 /// Waits for the child's word and its listener; `None` if it died before.
 pub(super) fn hello(socket: &OwnedFd) -> Option<(Hello, Option<OwnedFd>)> {
@@ -45,7 +49,8 @@ pub(super) fn run(socket: &OwnedFd, shared: &Shared, mut spec: Spec) -> Observed
 }
 
 fn serve(listener: &OwnedFd, hello: &Hello, shared: &Shared, spec: Spec) -> Observed {
-    let ward = Ward::arm(hello.pid, Some(listener.as_fd()));
+    let notes = spec.notes.clone();
+    let ward = Ward::arm(hello.pid, Some(listener.as_fd()), notes.as_ref().map(|notes| notes.memory()));
     set_fast_wake_up(listener);
     let mut decoder = Decoder::new(Recorder::new(spec));
     let mut failed = false;
@@ -66,14 +71,24 @@ fn serve(listener: &OwnedFd, hello: &Hello, shared: &Shared, spec: Spec) -> Obse
             Wake::Gone => break Ending::Gone,
             Wake::Told if shared.release.load(Ordering::Acquire) => break Ending::Released,
             Wake::Told => {}
-            Wake::Time => reap(&decoder, hello.pid),
+            Wake::Time => drop(reap(&decoder, hello.pid)),
         }
     };
     let survivor = match ending {
         Ending::Gone => None,
         Ending::Released => Some(survivor(&decoder, hello.pid)),
     };
-    reap(&decoder, hello.pid);
+    match survivor {
+        None => {
+            // Orphans come to us when the leader is waited for, which the parent does meanwhile.
+            signal(&shared.gone);
+            while !shared.release.load(Ordering::Acquire) {
+                wait_for_word(shared);
+            }
+            reap_all(&decoder, hello.pid);
+        }
+        Some(_) => drop(reap(&decoder, hello.pid)),
+    }
     let mut observed = decoder.finish();
     if failed {
         observed.poison("the tracer failed on one of the accesses");
@@ -117,12 +132,24 @@ fn wait(listener: &OwnedFd, shared: &Shared) -> Wake {
         return Wake::Gone;
     }
     if polled[1].revents != 0 {
-        let mut count = [0u8; 8];
-        // SAFETY: eight bytes, as an event descriptor gives them.
-        unsafe { libc::read(shared.wake.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        take_word(shared);
         return Wake::Told;
     }
     if ready == 0 { Wake::Time } else { Wake::Told }
+}
+
+/// Waits until the parent says something.
+fn wait_for_word(shared: &Shared) {
+    let mut polled = libc::pollfd { fd: shared.wake.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, as said.
+    unsafe { libc::poll(&raw mut polled, 1, -1) };
+    take_word(shared);
+}
+
+fn take_word(shared: &Shared) {
+    let mut count = [0u8; 8];
+    // SAFETY: eight bytes, as an event descriptor gives them.
+    unsafe { libc::read(shared.wake.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
 }
 
 /// Lets every call go on until nobody has the filter.
@@ -168,12 +195,41 @@ fn set_fast_wake_up(listener: &OwnedFd) {
 
 /// Waits for orphans of this step that have ended and came to us as their nearest subreaper. Only
 /// processes known to be of this step: others of ours wait for theirs themselves.
-fn reap(decoder: &Decoder, leader: i32) {
-    for pid in decoder.processes() {
-        let pid = pid as i32;
-        if pid != leader {
-            // SAFETY: no pointer; a process that is not our child is an error that changes nothing.
-            unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+/// Says whether one was there to be waited for, and whether one is still about to end.
+fn reap(decoder: &Decoder, leader: i32) -> Reaped {
+    let mut reaped = Reaped::default();
+    for pid in decoder.processes().map(|pid| pid as i32).filter(|pid| *pid != leader) {
+        // SAFETY: no pointer; a process that is not our child is an error that changes nothing.
+        match unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) } {
+            0 => reaped.is_one_left = true,
+            waited => reaped.was_one_there |= waited == pid,
+        }
+    }
+    reaped
+}
+
+#[derive(Default)]
+struct Reaped {
+    was_one_there: bool,
+    is_one_left: bool,
+}
+
+/// The same when nobody has the filter any more. A process gives it up a moment before it can be waited
+/// for, and its children come to us only when it was.
+fn reap_all(decoder: &Decoder, leader: i32) {
+    for _ in 0..REAP_TRIES {
+        let mut reaped = reap(decoder, leader);
+        // Those that had not asked for anything yet are still of the leader's group.
+        // SAFETY: no pointer.
+        match unsafe { libc::waitpid(-leader, std::ptr::null_mut(), libc::WNOHANG) } {
+            0 => reaped.is_one_left = true,
+            waited => reaped.was_one_there |= waited > 0,
+        }
+        if !reaped.was_one_there && !reaped.is_one_left {
+            return;
+        }
+        if reaped.is_one_left {
+            std::thread::sleep(REAP_PAUSE);
         }
     }
 }
