@@ -109,13 +109,36 @@ pub struct CacheDefaults {
     pub tasks: bool,
     /// Size that the cache is kept below, in bytes.
     pub max_size: u64,
+    /// Pathsets and entries kept for each CacheKey.
+    pub bounds: Bounds,
     /// Folder for the entries, if not `.overhear` at the root.
     pub dir: Option<String>,
 }
 
+/// How much is kept of one CacheKey. The least recently used go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Pathsets per CacheKey.
+    pub pathsets: u32,
+    /// Entries per CacheKey.
+    pub entries: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { pathsets: 64, entries: 256 }
+    }
+}
+
 impl Default for CacheDefaults {
     fn default() -> CacheDefaults {
-        CacheDefaults { scripts: ScriptCaching::Known, tasks: true, max_size: 10_000_000_000, dir: None }
+        CacheDefaults {
+            scripts: ScriptCaching::Known,
+            tasks: true,
+            max_size: 10_000_000_000,
+            bounds: Bounds::default(),
+            dir: None,
+        }
     }
 }
 

@@ -71,9 +71,18 @@ impl Fields {
     /// Adds a list: its length, then each member.
     pub fn list<T: AsRef<[u8]>>(&mut self, members: impl ExactSizeIterator<Item = T>) -> &mut Fields {
         self.number(members.len() as u64);
+        // The same bytes as one field after the other, in pieces that are worth a call.
+        let mut piece = Vec::new();
         for member in members {
-            self.bytes(member.as_ref());
+            let member = member.as_ref();
+            piece.extend_from_slice(&(member.len() as u64).to_le_bytes());
+            piece.extend_from_slice(member);
+            if piece.len() >= 1 << 16 {
+                self.0.update(&piece);
+                piece.clear();
+            }
         }
+        self.0.update(&piece);
         self
     }
 
@@ -92,6 +101,18 @@ mod tests {
         let one = Fields::new("t").bytes(b"ab").bytes(b"c").digest();
         let two = Fields::new("t").bytes(b"a").bytes(b"bc").digest();
         assert_ne!(one, two);
+    }
+
+    #[test]
+    fn a_list_is_its_length_and_its_members() {
+        let member = [7u8; 1000];
+        let list = Fields::new("t").list(std::iter::repeat_n(member, 100)).digest();
+        let mut fields = Fields::new("t");
+        fields.number(100);
+        for _ in 0..100 {
+            fields.bytes(&member);
+        }
+        assert_eq!(list, fields.digest());
     }
 
     #[test]

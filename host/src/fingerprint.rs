@@ -5,6 +5,7 @@
 //! nor keeps anything (`store`).
 
 use crate::access::Listing;
+use crate::beneath::{self, Beneath, Stop};
 use crate::digest::{Digest, Fields};
 use crate::environment::Environment;
 use crate::git_index;
@@ -251,7 +252,15 @@ pub fn without(matched: Matched, except: &[PortablePath]) -> Vec<(PortablePath, 
 
 /// What was found when the members of a Pathset were last looked at in this checkout: for each path,
 /// then for each program, the stamp (where there was a file or folder) and the value with it.
-pub type Remembered = Vec<(Option<Stamp>, Value)>;
+pub type Remembered = Vec<Member>;
+
+/// What was found of one member: its stamp, where there was a file or folder and later changes are
+/// certain to show in it, and its value.
+pub type Member = (Option<Stamp>, Value);
+
+/// From so many paths on, several threads look.
+const THREADED_ABOVE: usize = 2048;
+const THREADS_MAX: usize = 8;
 
 /// The disk and the environment as they are now, with what the session already knows of them.
 pub struct Disk<'a> {
@@ -282,19 +291,12 @@ impl Disk<'_> {
         let members = pathset.paths.len() + pathset.programs.len();
         // What is remembered of another set of members says nothing of these.
         let known: &[_] = if known.len() == members { known } else { &[] };
-        let mut folders = FolderCheck::new(self.places);
-        let mut remembered = Vec::with_capacity(members);
         let now = stamp::now_ns();
-        for (index, (path, query)) in pathset.paths.iter().enumerate() {
-            remembered.push(match folders.parent_of(path) {
-                Parent::Folder => self.look_at(path, query, known.get(index), now, &mut folders),
-                Parent::Missing => (None, absent(query)),
-                Parent::Other => (None, Value::OTHER),
-            });
-        }
+        let mut remembered = self.look_at_all(&pathset.paths, known, now);
         for (index, name) in pathset.programs.iter().enumerate() {
             remembered.push(self.program(name, known.get(pathset.paths.len() + index), now));
         }
+        debug_assert_eq!(remembered.len(), members);
         let value = |(_, value): &(Option<Stamp>, Value)| *value;
         let (paths, programs) = remembered.split_at(pathset.paths.len());
         let values = Values {
@@ -308,18 +310,63 @@ impl Disk<'_> {
         Looked { values, remembered, is_news }
     }
 
+    /// Looks at all paths, many of them on several threads: a look is a wait for the kernel.
+    fn look_at_all(&self, paths: &[(PortablePath, Query)], known: &[Member], now: i64) -> Remembered {
+        let threads = match paths.len() {
+            0..THREADED_ABOVE => 1,
+            _ => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX)),
+        };
+        let part = paths.len().div_ceil(threads).max(1);
+        if threads == 1 {
+            return self.look_at_some(paths, known, now);
+        }
+        std::thread::scope(|scope| {
+            let parts: Vec<_> = paths
+                .chunks(part)
+                .enumerate()
+                .map(|(nth, paths)| {
+                    let known = known.get(nth * part..nth * part + paths.len()).unwrap_or_default();
+                    scope.spawn(move || self.look_at_some(paths, known, now))
+                })
+                .collect();
+            let mut remembered = Vec::with_capacity(paths.len());
+            for found in parts {
+                remembered.extend(found.join().expect("looking at files does not panic"));
+            }
+            remembered
+        })
+    }
+
+    fn look_at_some(&self, paths: &[(PortablePath, Query)], known: &[Member], now: i64) -> Remembered {
+        let mut beneath = Beneath::open(&self.places.root).ok();
+        let look = |(index, (path, query)): (usize, &(PortablePath, Query))| {
+            self.look_at(path, query, known.get(index), now, beneath.as_mut())
+        };
+        paths.iter().enumerate().map(look).collect()
+    }
+
+    /// Stored paths have no symlink on the way. A folder that has become one leads elsewhere, even if
+    /// the same files are there; and what lies in a missing folder needs no look.
     fn look_at(
         &self,
         path: &PortablePath,
         query: &Query,
-        known: Option<&(Option<Stamp>, Value)>,
+        known: Option<&Member>,
         now: i64,
-        folders: &mut FolderCheck,
-    ) -> (Option<Stamp>, Value) {
-        let portable = path;
-        let path = &self.places.absolute(path);
-        let Ok(found) = Found::at(path) else { return (None, Value::OTHER) };
-        folders.note(portable, found.letter());
+        beneath: Option<&mut Beneath>,
+    ) -> Member {
+        let found = match beneath.filter(|_| path.is_inside()) {
+            None => Found::at(&self.places.absolute(path)),
+            Some(beneath) => {
+                let (folder, name) = beneath::split(path.as_bytes());
+                match beneath.enter(folder) {
+                    Ok(folder) => beneath::found_in(folder, name),
+                    Err(Stop::Missing | Stop::File) => return (None, absent(query)),
+                    Err(Stop::Other) => return (None, Value::OTHER),
+                }
+            }
+        };
+        let Ok(found) = found else { return (None, Value::OTHER) };
         let unchanged =
             |stamp: &Stamp| known.filter(|(old, _)| old.as_ref() == Some(stamp)).map(|(_, value)| *value);
         // A stamp that may still hide a change is not handed on, so it is looked at again next time.
@@ -327,14 +374,14 @@ impl Disk<'_> {
         match (query, found) {
             (Query::Content, Found::File(stamp)) => match unchanged(&stamp) {
                 Some(value) => (Some(stamp), value),
-                None => match self.digests.of_file(path, stamp) {
+                None => match self.digests.of_file(&self.places.absolute(path), stamp) {
                     Ok((stamp, digest)) => (settled(stamp), Value::content(digest, stamp.is_executable())),
                     Err(_) => (None, Value::OTHER),
                 },
             },
             (Query::Listing(except), Found::Folder(stamp)) => match unchanged(&stamp) {
                 Some(value) => (Some(stamp), value),
-                None => match list(path) {
+                None => match list(&self.places.absolute(path)) {
                     Ok(names) => (settled(stamp), Value::listing(&names, except)),
                     Err(_) => (None, Value::OTHER),
                 },
@@ -383,12 +430,7 @@ impl Disk<'_> {
     }
 
     /// A program found by searching counts by its content, wherever it lies.
-    fn program(
-        &self,
-        name: &str,
-        known: Option<&(Option<Stamp>, Value)>,
-        now: i64,
-    ) -> (Option<Stamp>, Value) {
+    fn program(&self, name: &str, known: Option<&Member>, now: i64) -> Member {
         let Some((path, stamp)) = self.digests.search(self.search, name, &self.places.root) else {
             return (None, Value::ABSENT);
         };
@@ -436,62 +478,6 @@ pub fn list(path: &Path) -> io::Result<Listing> {
     Ok(names)
 }
 
-enum Parent {
-    Folder,
-    Missing,
-    Other,
-}
-
-/// Stored paths have no symlink on the way. A folder that has become one leads elsewhere, even if
-/// the same files are there; and what lies in a missing folder needs no look. Each folder is looked
-/// at once per walk.
-struct FolderCheck<'a> {
-    places: &'a Places,
-    seen: FxHashMap<PathBuf, u8>,
-}
-
-impl<'a> FolderCheck<'a> {
-    fn new(places: &'a Places) -> FolderCheck<'a> {
-        FolderCheck { places, seen: FxHashMap::default() }
-    }
-
-    fn parent_of(&mut self, path: &PortablePath) -> Parent {
-        if !path.is_inside() {
-            return Parent::Folder;
-        }
-        let bytes = path.as_bytes();
-        let Some(slash) = bytes.iter().rposition(|byte| *byte == b'/') else { return Parent::Folder };
-        match self.folder(&bytes[..slash]) {
-            b'd' => Parent::Folder,
-            b'-' | b'f' => Parent::Missing,
-            _ => Parent::Other,
-        }
-    }
-
-    /// Members are sorted, so a folder that is one is looked at before what lies in it.
-    fn note(&mut self, path: &PortablePath, letter: u8) {
-        if letter == b'd' && path.is_inside() {
-            self.seen.insert(Path::new(OsStr::from_bytes(path.as_bytes())).to_path_buf(), letter);
-        }
-    }
-
-    fn folder(&mut self, inside: &[u8]) -> u8 {
-        let relative = Path::new(OsStr::from_bytes(inside));
-        if let Some(letter) = self.seen.get(relative) {
-            return *letter;
-        }
-        let above =
-            inside.iter().rposition(|byte| *byte == b'/').map_or(b'd', |slash| self.folder(&inside[..slash]));
-        let letter = match above {
-            b'd' => Found::at(&self.places.root.join(relative)).map_or(b'o', |found| found.letter()),
-            b'f' => b'-',
-            other => other,
-        };
-        self.seen.insert(relative.to_path_buf(), letter);
-        letter
-    }
-}
-
 fn executable_at(path: &Path) -> Option<Stamp> {
     let meta = path.metadata().ok()?;
     let stamp = Stamp::of(&meta);
@@ -515,8 +501,11 @@ impl Digests {
         if let Some(known) = self.known(path, &stamp) {
             return Ok((stamp, known));
         }
+        // From before the reading: a change while it is read, in the same tick as the one before, shows
+        // in no stamp.
+        let began = stamp::now_ns();
         let (stamp, digest) = digest_file(path)?;
-        if stamp.is_settled(stamp::now_ns()) {
+        if stamp.is_settled(began) {
             self.lock().insert(path.to_path_buf(), (stamp, digest));
         }
         Ok((stamp, digest))

@@ -29,6 +29,7 @@ pub mod workspace;
 
 // Ground floor: plain types.
 pub mod access;
+pub mod beneath;
 pub mod config;
 pub mod declaration;
 pub mod digest;

@@ -18,6 +18,11 @@ impl PortablePath {
         PortablePath(bytes.into())
     }
 
+    /// The same, of bytes that are given away.
+    pub fn from_vec(bytes: Vec<u8>) -> PortablePath {
+        PortablePath(bytes.into_boxed_slice())
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -47,6 +47,21 @@ impl Stamp {
         }
     }
 
+    /// The stamp of a `stat` that was made relative to a folder.
+    pub fn of_stat(stat: &rustix::fs::Stat) -> Stamp {
+        let ns = |seconds: i64, rest: u64| seconds.saturating_mul(1_000_000_000).saturating_add(rest as i64);
+        // The types of the fields differ from one architecture to the next.
+        #[allow(clippy::unnecessary_cast, trivial_numeric_casts, reason = "a cast on some architectures")]
+        Stamp {
+            dev: stat.st_dev as u64,
+            ino: stat.st_ino as u64,
+            size: stat.st_size as u64,
+            mtime_ns: ns(stat.st_mtime as i64, stat.st_mtime_nsec as u64),
+            ctime_ns: ns(stat.st_ctime as i64, stat.st_ctime_nsec as u64),
+            mode: stat.st_mode as u32,
+        }
+    }
+
     /// Whether a later change would be certain to show in the stamp, given that the file was
     /// looked at, at `now_ns`.
     pub fn is_settled(&self, now_ns: i64) -> bool {
@@ -124,4 +139,18 @@ impl Found {
 pub fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
         || error.raw_os_error() == Some(libc::ENAMETOOLONG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_of_looking_give_the_same_stamp() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("f");
+        std::fs::write(&path, "text").expect("a file");
+        let stat = rustix::fs::stat(&path).expect("is there");
+        assert_eq!(Found::at(&path).expect("looks"), Found::File(Stamp::of_stat(&stat)));
+    }
 }

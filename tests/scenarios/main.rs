@@ -1,11 +1,13 @@
 //! The program from outside, as its users have it: real workspaces, real tools from npm, and what is
-//! left on disk, on the terminal and in the exit code. Of the library only the names of reasons are used.
+//! left on disk, on the terminal and in the exit code. Nothing of the library is used here but names: of
+//! reasons, and of the points at which it can be stopped.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod bad_input;
 mod cache_faults;
 mod crash;
+mod durable;
 mod installed;
 mod interrupt;
 mod left_alone;

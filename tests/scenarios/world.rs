@@ -378,14 +378,6 @@ impl Done {
         self
     }
 
-    /// Ends as one of these.
-    #[track_caller]
-    pub fn is_one_of(&self, statuses: &[&str]) -> &Done {
-        assert!(statuses.contains(&self.statuses()[0]), "{self:?}");
-        assert!(self.steps[0].get("not_stored").is_none(), "{self:?}");
-        self
-    }
-
     /// Of each step.
     pub fn statuses(&self) -> Vec<&str> {
         self.steps.iter().map(|step| step["status"].as_str().unwrap()).collect()

@@ -3,9 +3,10 @@
 use super::{WhereArgs, setup};
 use crate::problem::{Problem, Problems};
 use crate::report;
-use crate::store::{Store, StoreError};
+use crate::store::{Stat, Store, StoreError};
 use crate::workspace::Workspace;
 use clap::{Args, Subcommand};
+use std::time::Duration;
 
 #[derive(Args)]
 pub struct CacheArgs {
@@ -35,6 +36,9 @@ enum What {
         /// e.g. 500MB; by default what the config says
         #[arg(long, value_name = "SIZE")]
         max_size: Option<String>,
+        /// e.g. 30d or 12h: also what was not used for longer
+        #[arg(long, value_name = "AGE")]
+        max_age: Option<String>,
     },
     /// Check every entry and archive; exit code 1 where one is damaged
     Verify,
@@ -87,14 +91,13 @@ fn carry_out(store: &Store, what: &What, size_max: u64) -> Result<i32, Problems>
                         .as_ref()
                         .is_none_or(|package| name.rsplit_once('#').is_some_and(|(of, _)| of == package))
             };
-            let removed = store.clean(&is_meant).map_err(problem)?;
-            report::print(&format!(
-                "removed {} archives, {}\n",
-                removed.archives,
-                size(removed.archive_bytes)
-            ));
+            let removed = match (task, package) {
+                (None, None) => store.clean_all(),
+                _ => store.clean(&is_meant),
+            };
+            tell_removed(&removed.map_err(problem)?);
         }
-        What::Gc { max_size } => {
+        What::Gc { max_size, max_age } => {
             let size_max = match max_size {
                 Some(text) => crate::workspace::size_in_bytes(text).ok_or_else(|| {
                     Problem::new(format!("`{text}` is no size"))
@@ -102,12 +105,14 @@ fn carry_out(store: &Store, what: &What, size_max: u64) -> Result<i32, Problems>
                 })?,
                 None => size_max,
             };
-            let removed = store.shrink(size_max).map_err(problem)?;
-            report::print(&format!(
-                "removed {} archives, {}\n",
-                removed.archives,
-                size(removed.archive_bytes)
-            ));
+            let age_max = match max_age {
+                Some(text) => Some(age(text).ok_or_else(|| {
+                    Problem::new(format!("`{text}` is no age"))
+                        .help("write a number and a unit: s, m, h, d or w, e.g. 30d")
+                })?),
+                None => None,
+            };
+            tell_removed(&store.collect(size_max, age_max).map_err(problem)?);
         }
         What::Verify => {
             let verified = store.verify().map_err(problem)?;
@@ -122,6 +127,25 @@ fn carry_out(store: &Store, what: &What, size_max: u64) -> Result<i32, Problems>
         What::Path => {}
     }
     Ok(0)
+}
+
+fn tell_removed(removed: &Stat) {
+    let Stat { entries, archives, archive_bytes } = removed;
+    report::print(&format!("removed {entries} entries, {archives} archives, {}\n", size(*archive_bytes)));
+}
+
+/// `90s`, `15m`, `12h`, `30d`, `4w`.
+fn age(text: &str) -> Option<Duration> {
+    let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let seconds = match &text[number.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(seconds).map(Duration::from_secs)
 }
 
 fn problem(error: StoreError) -> Problems {

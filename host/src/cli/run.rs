@@ -333,11 +333,7 @@ fn last_run_file(workspace: &Workspace) -> PathBuf {
 
 /// Without it `--last-details` has nothing newer to show: no reason to fail a run.
 fn keep_for_details(workspace: &Workspace, summary: &Value) {
-    let file = last_run_file(workspace);
-    let beside = file.with_extension(format!("json.{}", std::process::id()));
-    if std::fs::write(&beside, summary.to_string()).is_ok() {
-        let _ = std::fs::rename(&beside, &file);
-    }
+    let _ = crate::store::write_private(&last_run_file(workspace), summary.to_string().as_bytes());
 }
 
 /// `overhear run --last-details`.

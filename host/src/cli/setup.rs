@@ -36,7 +36,9 @@ impl<'a> Setup<'a> {
             return (Setup::new(workspace, from_dir, Err(String::new())), Vec::new());
         }
         match Store::open(&workspace.root, cache_dir(workspace, &cache).as_deref()) {
-            Ok((store, notices)) => (Setup::new(workspace, from_dir, Ok(store)), notices),
+            Ok((store, notices)) => {
+                (Setup::new(workspace, from_dir, Ok(store.bounded(cache.bounds))), notices)
+            }
             Err(error) => (Setup::new(workspace, from_dir, Err(error.to_string())), Vec::new()),
         }
     }

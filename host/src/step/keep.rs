@@ -133,13 +133,11 @@ fn note_left(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHas
         match found {
             Found::Absent => gone.push(places.portable(path)),
             Found::File(stamp) => {
+                // From before the reading: what changes meanwhile may show in no stamp.
+                let began = stamp::now_ns();
                 if let Ok((stamp, digest)) = shared.digests.of_file(path, *stamp) {
                     let value = Value::content(digest, stamp.is_executable());
-                    left.push((
-                        places.portable(path),
-                        value,
-                        stamp.is_settled(stamp::now_ns()).then_some(stamp),
-                    ));
+                    left.push((places.portable(path), value, stamp.is_settled(began).then_some(stamp)));
                 }
             }
             Found::Link(text) => left.push((places.portable(path), Value::link(text), None)),

@@ -31,7 +31,15 @@ pub struct Against<'a> {
 pub fn look_up(shared: &Shared, cached: &Cached, against: &Against) -> Result<Lookup, StoreError> {
     let mut closest: Option<Vec<MissReason>> = None;
     let mut blocked = None;
-    for (digest, pathset) in cached.store.pathsets(cached.key_digest)? {
+    for found in cached.store.pathsets(cached.key_digest)? {
+        let (digest, pathset) = match found {
+            Ok(found) => found,
+            // The run that follows stores it anew.
+            Err(fault) => {
+                blocked = Some(MissReason::EntryDamaged(fault.to_string()));
+                continue;
+            }
+        };
         let values = values_now(shared, cached, against, digest, &pathset)?;
         let fingerprint = values.fingerprint(cached.key_digest, digest);
         if let Some(mut entry) = cached.store.entry(fingerprint)? {
@@ -98,7 +106,7 @@ fn key_miss(shared: &Shared, cached: &Cached, against: &Against) -> Result<Miss,
     if reasons.is_empty() {
         return Ok(MissReason::NotFound.into());
     }
-    if let Some((digest, pathset)) = cached.store.pathsets(then.digest())?.into_iter().next() {
+    if let Some((digest, pathset)) = cached.store.pathsets(then.digest())?.next().transpose()? {
         let against = Against { remembers: false, ..*against };
         let now = values_now(shared, cached, &against, digest, &pathset)?;
         let entries = cached.store.values(then.digest(), digest)?;

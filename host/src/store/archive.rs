@@ -1,22 +1,21 @@
 //! Archives of outputs: deterministic `tar.zst` files, named by the digest of their bytes.
 //!
-//! Names in an archive are paths relative to the workspace root. Reading trusts nothing: only files
-//! that the manifest names are unpacked, to names of our own, and each must have its digest.
+//! Names in an archive are paths relative to the workspace root. `unpack.rs` reads them.
 
 use super::format::{Output, OutputKind};
+use super::private::new_private;
+use super::scratch::Scratch;
+use super::tier::Pin;
 use super::{Point, Store, StoreError};
 use crate::digest::Digest;
 use crate::path::{Places, PortablePath};
-use crate::stamp::{Found, Stamp};
+use crate::stamp::{self, Found, Stamp};
 use memchr::memmem::Finder;
-use rustc_hash::FxHashMap;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 /// Above this many bytes of content, compression uses a second thread.
 const THREADED_ABOVE_BYTES: u64 = 8 << 20;
@@ -47,67 +46,19 @@ pub struct Packed {
     pub outputs: Vec<Output>,
     /// Digest and size of the archive; `None` where no output is a file.
     pub archive: Option<(Digest, u64)>,
-    /// The stamp of each output while it was read.
+    /// The stamp of each output while it was read, where a later change is certain to show in it.
     pub stamps: Vec<Option<Stamp>>,
     /// Whether some output names the folder of the checkout, or the home folder.
     pub names_place: bool,
-}
-
-/// A folder for temporary files of this process; what other processes left behind when they died
-/// is removed at the first use.
-pub(super) struct Scratch {
-    folder: PathBuf,
-}
-
-impl Scratch {
-    /// Makes a new one in `parent`, on the same file system as what it is for.
-    pub(super) fn new(parent: &Path) -> Result<Scratch, StoreError> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let own = std::process::id();
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let failed = |path: &Path| {
-            let path = path.to_path_buf();
-            |source| StoreError::Io { what: "create a temporary folder in", path, source }
-        };
-        let make = |path: &Path| fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-        make(parent).map_err(failed(parent))?;
-        if number == 0 {
-            remove_leftovers(parent, own);
-        }
-        let folder = parent.join(format!("{own}-{number}"));
-        make(&folder).map_err(failed(&folder))?;
-        Ok(Scratch { folder })
-    }
-
-    pub(super) fn file(&self, number: usize) -> PathBuf {
-        self.folder.join(number.to_string())
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed now is removed by the next process that makes one.
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn remove_leftovers(parent: &Path, own: u32) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.split('-').next()?.parse::<u32>().ok());
-        let is_dead = pid.is_some_and(|pid| pid == own || !Path::new("/proc").join(pid.to_string()).exists());
-        if is_dead {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
+    /// The archive is not collected before this is dropped: its entry is stored by then.
+    pub(super) _pin: Pin,
 }
 
 /// Passes bytes on to a file, and takes their digest and number.
-struct DigestWriter<W> {
-    inner: W,
-    hasher: blake3::Hasher,
-    bytes: u64,
+pub(super) struct DigestWriter<W> {
+    pub(super) inner: W,
+    pub(super) hasher: blake3::Hasher,
+    pub(super) bytes: u64,
 }
 
 impl<W: Write> Write for DigestWriter<W> {
@@ -140,20 +91,15 @@ impl Store {
         let total: u64 =
             found.iter().map(|(_, there)| if let Found::File(stamp) = there { stamp.size } else { 0 }).sum();
         if !found.iter().any(|(_, there)| matches!(there, Found::File(_))) {
-            return pack_without_files(&found);
+            return pack_without_files(&found, places);
         }
-        let scratch = Scratch::new(&self.archives.with_file_name("tmp"))?;
+        let scratch = Scratch::new(&self.local.archives.with_file_name("tmp"))?;
         let temporary = scratch.file(0);
         let failed = |what| {
             let path = temporary.clone();
             move |source| StoreError::Io { what, path, source }
         };
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(failed("create"))?;
+        let file = new_private(&temporary).map_err(failed("create"))?;
         let sink = DigestWriter {
             inner: BufWriter::with_capacity(1 << 17, file),
             hasher: blake3::Hasher::new(),
@@ -166,6 +112,7 @@ impl Store {
         let mut packing = Packing::new(encoder, places);
         for (path, there) in &found {
             packing.add(path, there, places)?;
+            Point::ArchiveBegun.reached();
         }
         let Packing { tar, outputs, stamps, places } = packing;
         let encoder = tar.into_inner().map_err(failed("write"))?;
@@ -174,90 +121,35 @@ impl Store {
         sink.inner.get_ref().sync_all().map_err(failed("write to disk"))?;
         Point::ArchiveWritten.reached();
         let digest = Digest(*sink.hasher.finalize().as_bytes());
-        self.name_archive(&temporary, digest)?;
+        let pin = self.tier().put_blob(digest, &temporary)?;
         Point::ArchiveNamed.reached();
-        Ok(Packed { outputs, archive: Some((digest, sink.bytes)), stamps, names_place: places.found })
-    }
-
-    /// Where an archive lies.
-    pub fn archive_path(&self, archive: Digest) -> PathBuf {
-        let hex = archive.to_string();
-        self.archives.join(&hex[..2]).join(format!("{hex}.tar.zst"))
-    }
-
-    fn name_archive(&self, temporary: &Path, digest: Digest) -> Result<(), StoreError> {
-        let path = self.archive_path(digest);
-        let folder = path.parent().expect("an archive lies in a folder").to_path_buf();
-        let failed = |source| StoreError::Io { what: "write", path: path.clone(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
-        fs::rename(temporary, &path).map_err(failed)?;
-        // The entry that names this archive is committed next, and must not outlive it.
-        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed)
-    }
-
-    /// Unpacks the wanted files of an archive: each to its temporary path, with its mode, after its
-    /// digest was seen to be right.
-    pub(super) fn unpack(
-        &self,
-        archive: Digest,
-        wanted: &FxHashMap<&PortablePath, (&OutputKind, PathBuf)>,
-    ) -> Result<(), ArchiveError> {
-        let damaged = |why: String| ArchiveError::Damaged { archive, why };
-        let file = File::open(self.archive_path(archive)).map_err(|error| damaged(error.to_string()))?;
-        let decoder = zstd::Decoder::new(file).map_err(|error| damaged(error.to_string()))?;
-        let mut tar = tar::Archive::new(decoder);
-        let mut missing = wanted.len();
-        for entry in tar.entries().map_err(|error| damaged(error.to_string()))? {
-            let mut entry = entry.map_err(|error| damaged(error.to_string()))?;
-            let path = PortablePath::from_bytes(&entry.path_bytes());
-            let Some((OutputKind::File { digest, executable, .. }, target)) = wanted.get(&path) else {
-                continue;
-            };
-            let mode = if *executable { 0o777 } else { 0o666 };
-            let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(target);
-            let file =
-                created.map_err(|source| StoreError::Io { what: "create", path: target.clone(), source })?;
-            let mut sink = DigestWriter { inner: file, hasher: blake3::Hasher::new(), bytes: 0 };
-            copy(&mut entry, &mut sink, target, &damaged)?;
-            if sink.hasher.finalize().as_bytes() != digest.as_bytes() {
-                return Err(damaged(format!("`{path}` has another content than when it was stored")));
-            }
-            missing -= 1;
-        }
-        if missing > 0 { Err(damaged(format!("{missing} files are missing in it"))) } else { Ok(()) }
+        Ok(Packed {
+            outputs,
+            archive: Some((digest, sink.bytes)),
+            stamps,
+            names_place: places.found,
+            _pin: pin,
+        })
     }
 }
 
-/// Copies, telling a fault of the archive from a fault of the disk.
-fn copy(
-    from: &mut impl Read,
-    to: &mut impl Write,
-    target: &Path,
-    damaged: &impl Fn(String) -> ArchiveError,
-) -> Result<(), ArchiveError> {
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let count = from.read(&mut buffer).map_err(|error| damaged(error.to_string()))?;
-        if count == 0 {
-            return Ok(());
-        }
-        let written = to.write_all(&buffer[..count]);
-        written.map_err(|source| StoreError::Io { what: "write", path: target.to_path_buf(), source })?;
-    }
-}
-
-fn pack_without_files(found: &[(&PortablePath, Found)]) -> Result<Packed, ArchiveError> {
+fn pack_without_files(found: &[(&PortablePath, Found)], places: &Places) -> Result<Packed, ArchiveError> {
     let mut outputs = Vec::new();
+    let mut names = PlaceFinder::new(places);
     for (path, there) in found {
         let kind = match there {
-            Found::Link(text) => OutputKind::Link(text.as_bytes().to_vec()),
+            Found::Link(text) => {
+                names.feed(text.as_bytes());
+                names.cut();
+                OutputKind::Link(text.as_bytes().to_vec())
+            }
             Found::Folder(_) => OutputKind::Folder,
             _ => return Err(ArchiveError::Unsteady((*path).clone())),
         };
         outputs.push(Output { path: (*path).clone(), kind });
     }
     let stamps = vec![None; outputs.len()];
-    Ok(Packed { outputs, archive: None, stamps, names_place: false })
+    Ok(Packed { outputs, archive: None, stamps, names_place: names.found, _pin: Pin::default() })
 }
 
 /// Outputs being archived.
@@ -303,6 +195,8 @@ impl<W: Write> Packing<W> {
         stamp: &Stamp,
     ) -> Result<(OutputKind, Option<Stamp>), ArchiveError> {
         let failed = |source| StoreError::Io { what: "read", path: absolute.to_path_buf(), source };
+        // A change within the clock's grain of the last one shows in no stamp.
+        let is_settled = stamp.is_settled(stamp::now_ns());
         let mut file = File::open(absolute).map_err(failed)?;
         let mode = if stamp.is_executable() { 0o755 } else { 0o644 };
         let mut header = header(tar::EntryType::Regular, stamp.size, mode);
@@ -323,7 +217,7 @@ impl<W: Write> Packing<W> {
         }
         let digest = Digest(*hasher.finalize().as_bytes());
         let executable = stamp.is_executable();
-        Ok((OutputKind::File { digest, bytes: stamp.size, executable }, Some(*stamp)))
+        Ok((OutputKind::File { digest, bytes: stamp.size, executable }, is_settled.then_some(*stamp)))
     }
 
     fn header(

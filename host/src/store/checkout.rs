@@ -2,6 +2,7 @@
 //! last looked at, what runs left, which paths a step rewrites, how steps last ended, and what
 //! adapters answered. All of it can be lost without harm: it saves work, or costs a run.
 
+use super::database::{is_malformed, readable};
 use super::format;
 use super::{Store, StoreError};
 use crate::digest::Digest;
@@ -9,7 +10,8 @@ use crate::fingerprint::{Matched, Remembered, Value};
 use crate::key::CacheKey;
 use crate::path::PortablePath;
 use crate::stamp::Stamp;
-use rusqlite::{OptionalExtension, Params, Row, params};
+use rusqlite::{OptionalExtension, Params, Row, Transaction, TransactionBehavior, params};
+use rustc_hash::FxHashSet;
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS remembered (pathset BLOB PRIMARY KEY, rows BLOB NOT NULL);
@@ -55,17 +57,22 @@ impl Store {
         params: impl Params,
         read: impl FnOnce(&Row) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
-        let checkout = self.checkout();
+        let checkout = self.checkout.read();
         let row = checkout
             .prepare_cached(sql)
             .and_then(|mut statement| statement.query_row(params, read).optional());
-        row.map_err(|source| self.checkout_failed(source))
+        drop(checkout);
+        match row {
+            // What has another form than was stored is not known; it is overwritten in time.
+            Err(error) if is_malformed(&error) => Ok(None),
+            other => other.map_err(|source| self.checkout.failed(source)),
+        }
     }
 
     fn checkout_write(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
-        let checkout = self.checkout_to_write();
+        let checkout = self.checkout.write();
         let written = checkout.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
-        written.map(drop).map_err(|source| self.checkout_failed(source))
+        written.map(drop).map_err(|source| self.checkout.failed(source))
     }
 
     /// What was found when the members of a pathset were last looked at.
@@ -75,13 +82,15 @@ impl Store {
         Ok(rows.map_or_else(Vec::new, |bytes| format::decode_remembered(&bytes)))
     }
 
-    /// Keeps what was found when the members of a pathset were looked at.
+    /// Keeps what was found when the members of a pathset were looked at. Where that fails (a full disk, a
+    /// folder that may not be written), they are looked at again: that is no reason to give up a hit.
     pub fn remember(&self, pathset: Digest, remembered: &Remembered) -> Result<(), StoreError> {
         let rows = format::encode_remembered(remembered);
-        self.checkout_write(
+        let _ = self.checkout_write(
             "INSERT OR REPLACE INTO remembered VALUES (?1, ?2)",
             params![pathset.as_bytes(), rows],
-        )
+        );
+        Ok(())
     }
 
     /// The files that the patterns of a pathset matched when they were last looked at.
@@ -91,13 +100,15 @@ impl Store {
         Ok(rows.map_or_else(Matched::new, |bytes| format::decode_matched(&bytes)))
     }
 
-    /// Keeps the files that the patterns of a pathset matched.
+    /// Keeps the files that the patterns of a pathset matched. A failure costs as little as one of
+    /// [`Store::remember`].
     pub fn remember_matched(&self, pathset: Digest, matched: &Matched) -> Result<(), StoreError> {
         let rows = format::encode_matched(matched);
-        self.checkout_write(
+        let _ = self.checkout_write(
             "INSERT OR REPLACE INTO matched VALUES (?1, ?2)",
             params![pathset.as_bytes(), rows],
-        )
+        );
+        Ok(())
     }
 
     /// Stamps of the outputs of an entry when they were last seen in place, in the manifest's order.
@@ -107,13 +118,15 @@ impl Store {
         Ok(stamps.map_or_else(Vec::new, |bytes| format::decode_stamps(&bytes)))
     }
 
-    /// Keeps stamps of the outputs of an entry that are in place.
+    /// Keeps stamps of the outputs of an entry that are in place. A failure costs as little as one of
+    /// [`Store::remember`].
     pub fn remember_placed(&self, fingerprint: Digest, stamps: &[Option<Stamp>]) -> Result<(), StoreError> {
         let stamps = format::encode_stamps(stamps);
-        self.checkout_write(
+        let _ = self.checkout_write(
             "INSERT OR REPLACE INTO placed VALUES (?1, ?2)",
             params![fingerprint.as_bytes(), stamps],
-        )
+        );
+        Ok(())
     }
 
     /// What a run is known to have left at a path.
@@ -165,24 +178,19 @@ impl Store {
         left: &[(PortablePath, Value, Option<Stamp>)],
         gone: &[PortablePath],
     ) -> Result<(), StoreError> {
-        let mut checkout = self.checkout_to_write();
-        let mut write = || -> rusqlite::Result<()> {
-            let transaction = checkout.transaction()?;
-            {
-                let mut put = transaction
-                    .prepare_cached("INSERT OR REPLACE INTO left_files VALUES (?1, ?2, ?3, ?4)")?;
-                for (path, value, stamp) in left {
-                    let stamp = format::encode_stamps(&[*stamp]);
-                    put.execute(params![path.as_bytes(), value.0, stamp, step.as_bytes()])?;
-                }
-                let mut forget = transaction.prepare_cached("DELETE FROM left_files WHERE path = ?1")?;
-                for path in gone {
-                    forget.execute([path.as_bytes()])?;
-                }
+        if left.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        self.checkout_transact(|checkout| {
+            let mut put =
+                checkout.prepare_cached("INSERT OR REPLACE INTO left_files VALUES (?1, ?2, ?3, ?4)")?;
+            for (path, value, stamp) in left {
+                let stamp = format::encode_stamps(&[*stamp]);
+                put.execute(params![path.as_bytes(), value.0, stamp, step.as_bytes()])?;
             }
-            transaction.commit()
-        };
-        write().map_err(|source| self.checkout_failed(source))
+            let mut forget = checkout.prepare_cached("DELETE FROM left_files WHERE path = ?1")?;
+            gone.iter().try_for_each(|path| forget.execute([path.as_bytes()]).map(drop))
+        })
     }
 
     /// Paths at which a step is known to have left something.
@@ -197,24 +205,19 @@ impl Store {
         kept: &[PortablePath],
         gone: &[PortablePath],
     ) -> Result<(), StoreError> {
-        let mut checkout = self.checkout();
-        let mut write = || -> rusqlite::Result<()> {
-            let transaction = checkout.transaction()?;
-            {
-                let mut put =
-                    transaction.prepare_cached("INSERT OR IGNORE INTO tool_files VALUES (?1, ?2)")?;
-                for path in kept {
-                    put.execute(params![keeper.as_bytes(), path.as_bytes()])?;
-                }
-                let mut forget =
-                    transaction.prepare_cached("DELETE FROM tool_files WHERE keeper = ?1 AND path = ?2")?;
-                for path in gone {
-                    forget.execute(params![keeper.as_bytes(), path.as_bytes()])?;
-                }
+        if kept.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        self.checkout_transact(|checkout| {
+            let mut put = checkout.prepare_cached("INSERT OR IGNORE INTO tool_files VALUES (?1, ?2)")?;
+            for path in kept {
+                put.execute(params![keeper.as_bytes(), path.as_bytes()])?;
             }
-            transaction.commit()
-        };
-        write().map_err(|source| self.checkout_failed(source))
+            let mut forget =
+                checkout.prepare_cached("DELETE FROM tool_files WHERE keeper = ?1 AND path = ?2")?;
+            gone.iter()
+                .try_for_each(|path| forget.execute(params![keeper.as_bytes(), path.as_bytes()]).map(drop))
+        })
     }
 
     /// Whether a file is of a tool's own state, made by a run of it. A fault counts as no.
@@ -227,13 +230,13 @@ impl Store {
     }
 
     fn paths_of(&self, sql: &str, step: Digest) -> Result<Vec<PortablePath>, StoreError> {
-        let checkout = self.checkout();
+        let checkout = self.checkout.read();
         let read = || {
             let mut statement = checkout.prepare_cached(sql)?;
             let rows = statement.query_map([step.as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+            readable(rows)
         };
-        let rows = read().map_err(|source| self.checkout_failed(source))?;
+        let rows = read().map_err(|source| self.checkout.failed(source))?;
         Ok(rows.iter().map(|path| PortablePath::from_bytes(path)).collect())
     }
 
@@ -266,13 +269,13 @@ impl Store {
 
     /// Variables that earlier runs of a step were found to have missed, sorted.
     pub fn learned_env(&self, step: Digest) -> Result<Vec<String>, StoreError> {
-        let checkout = self.checkout();
+        let checkout = self.checkout.read();
         let read = || {
             let mut statement = checkout.prepare_cached("SELECT name FROM learned_env WHERE step = ?1")?;
             let rows = statement.query_map([step.as_bytes()], |row| row.get(0))?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+            readable(rows)
         };
-        read().map_err(|source| self.checkout_failed(source))
+        read().map_err(|source| self.checkout.failed(source))
     }
 
     /// Notes a variable that a run of a step was found to have missed.
@@ -324,5 +327,98 @@ impl Store {
     pub fn put_memo(&self, key: Digest, value: &[u8]) {
         let _ = self
             .checkout_write("INSERT OR REPLACE INTO memos VALUES (?1, ?2)", params![key.as_bytes(), value]);
+    }
+
+    /// The one number that a query gives.
+    pub(super) fn checkout_count(&self, sql: &str) -> Result<i64, StoreError> {
+        Ok(self.checkout_row(sql, [], |row| row.get(0))?.unwrap_or(0))
+    }
+
+    /// Forgets all rows of a table but those of these keys.
+    pub(super) fn forget_rows(
+        &self,
+        table: &str,
+        column: &str,
+        kept: &FxHashSet<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        self.checkout_transact(|checkout| {
+            let mut statement = checkout.prepare(&format!("SELECT {column} FROM {table}"))?;
+            let there = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+            for key in readable(there)? {
+                if !kept.contains(&key) {
+                    checkout.execute(&format!("DELETE FROM {table} WHERE {column} = ?1"), [key])?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Forgets what adapters answered, but for the newest.
+    pub(super) fn forget_memos(&self, newest: i64) -> Result<(), StoreError> {
+        if self.checkout_count("SELECT count(*) FROM memos")? <= newest {
+            return Ok(());
+        }
+        self.checkout_write(
+            "DELETE FROM memos WHERE rowid NOT IN (SELECT rowid FROM memos ORDER BY rowid DESC LIMIT ?1)",
+            [newest],
+        )
+    }
+
+    /// Paths at which any step is known to have left something, sorted.
+    pub(super) fn left_paths(&self) -> Result<Vec<PortablePath>, StoreError> {
+        let checkout = self.checkout.read();
+        let read = || {
+            let mut statement = checkout.prepare_cached("SELECT path FROM left_files ORDER BY path")?;
+            let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+            readable(rows)
+        };
+        let rows = read();
+        drop(checkout);
+        let rows = rows.map_err(|source| self.checkout.failed(source))?;
+        Ok(rows.iter().map(|path| PortablePath::from_bytes(path)).collect())
+    }
+
+    /// Forgets what was left at these paths.
+    pub(super) fn forget_left(&self, paths: &[PortablePath]) -> Result<(), StoreError> {
+        self.checkout_transact(|checkout| {
+            let mut forget = checkout.prepare_cached("DELETE FROM left_files WHERE path = ?1")?;
+            paths.iter().try_for_each(|path| forget.execute([path.as_bytes()]).map(drop))
+        })
+    }
+
+    /// Forgets everything.
+    pub(super) fn forget_checkout(&self) -> Result<(), StoreError> {
+        self.checkout_transact(|checkout| {
+            let tables = [
+                "remembered",
+                "matched",
+                "states",
+                "placed",
+                "left_files",
+                "tool_files",
+                "overlaps",
+                "learned_env",
+                "steps",
+                "memos",
+            ];
+            tables
+                .iter()
+                .try_for_each(|table| checkout.execute(&format!("DELETE FROM {table}"), []).map(drop))
+        })
+    }
+
+    fn checkout_transact(
+        &self,
+        what: impl FnOnce(&Transaction) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let mut checkout = self.checkout.write();
+        let run = || {
+            let transaction = checkout.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            what(&transaction)?;
+            transaction.commit()
+        };
+        let done = run();
+        drop(checkout);
+        done.map_err(|source| self.checkout.failed(source))
     }
 }

@@ -2,13 +2,17 @@
 
 use std::sync::OnceLock;
 
-/// Points in storing and restoring between which a crash leaves different things behind.
+/// Points in storing, restoring and collecting between which a crash leaves different things behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
+    /// The archive is half written to a temporary file.
+    ArchiveBegun,
     /// The archive is written to a temporary file.
     ArchiveWritten,
     /// The archive has its name.
     ArchiveNamed,
+    /// The entry is written, in a transaction that is not yet committed.
+    EntryWritten,
     /// The entry is in the index.
     EntryStored,
     /// The archive is unpacked beside its targets.
@@ -21,19 +25,27 @@ pub enum Point {
     AllPlaced,
     /// What was left is remembered.
     LeftRemembered,
+    /// Entries are forgotten, and their archives are still there.
+    EntriesForgotten,
+    /// The first archive that no entry names is removed.
+    ArchiveRemoved,
 }
 
 impl Point {
-    /// Every point.
-    pub const ALL: [Point; 8] = [
+    /// Every point. A test that matches on the enum keeps this list whole.
+    pub const ALL: [Point; 12] = [
+        Point::ArchiveBegun,
         Point::ArchiveWritten,
         Point::ArchiveNamed,
+        Point::EntryWritten,
         Point::EntryStored,
         Point::Unpacked,
         Point::StaleRemoved,
         Point::FirstPlaced,
         Point::AllPlaced,
         Point::LeftRemembered,
+        Point::EntriesForgotten,
+        Point::ArchiveRemoved,
     ];
 
     /// Aborts the process here if `OVERHEAR_ABORT_AT` names this point.

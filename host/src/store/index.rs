@@ -1,272 +1,419 @@
-//! Entries, pathsets and habits: `index.db`. Valid in any checkout.
+//! The tier of this machine: `index.db` and `archives/`. Entries and habits, valid in any checkout.
+//!
+//! It keeps bytes and bounds their number; what they mean is `entries.rs`.
 
-use super::format::{self, Habits, Manifest};
-use super::{Point, Store, StoreError};
+use super::database::{Database, Held, is_malformed, readable};
+use super::private::make_private_folder;
+use super::tier::{EntryRow, Pin, Sealed, Tier};
+use super::{Point, StoreError};
+use crate::config::Bounds;
 use crate::digest::Digest;
-use crate::fingerprint::{Pathset, Values};
-use crate::path::PortablePath;
-use rusqlite::{Connection, OptionalExtension, params};
-use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use rusqlite::{Connection, OptionalExtension, Params, Transaction, TransactionBehavior, params};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS pathsets (
-        key BLOB NOT NULL, digest BLOB NOT NULL, members BLOB NOT NULL, used INTEGER NOT NULL,
-        PRIMARY KEY (key, digest));
+        key BLOB NOT NULL, digest BLOB NOT NULL, members BLOB NOT NULL, seal BLOB NOT NULL,
+        used INTEGER NOT NULL, PRIMARY KEY (key, digest));
     CREATE TABLE IF NOT EXISTS entries (
         fingerprint BLOB PRIMARY KEY, key BLOB NOT NULL, pathset BLOB NOT NULL, vals BLOB NOT NULL,
         manifest BLOB NOT NULL, archive BLOB, archive_bytes INTEGER NOT NULL, logs BLOB NOT NULL,
-        took_ms INTEGER NOT NULL, task TEXT NOT NULL, created INTEGER NOT NULL, used INTEGER NOT NULL);
-    CREATE INDEX IF NOT EXISTS entries_by_key ON entries (key, pathset, used);
-    CREATE INDEX IF NOT EXISTS entries_by_archive ON entries (archive);
-    CREATE TABLE IF NOT EXISTS habits (scope BLOB PRIMARY KEY, habits BLOB NOT NULL) WITHOUT ROWID";
+        took_ms INTEGER NOT NULL, task TEXT NOT NULL, created INTEGER NOT NULL, used INTEGER NOT NULL,
+        row_bytes INTEGER NOT NULL, seal BLOB NOT NULL);
+    CREATE INDEX IF NOT EXISTS entries_by_key ON entries (key, used, pathset);
+    CREATE INDEX IF NOT EXISTS entries_by_archive ON entries (archive, archive_bytes, row_bytes);
+    CREATE TABLE IF NOT EXISTS habits (
+        scope BLOB PRIMARY KEY, habits BLOB NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID";
 
-/// Pathsets kept per CacheKey; the least recently used go.
-const PATHSETS_PER_KEY_MAX: i64 = 64;
-/// Entries kept per CacheKey; the least recently used go.
-const ENTRIES_PER_KEY_MAX: i64 = 256;
-/// How stale the time of last use may be before a hit writes it: a warm run should write nothing.
-const USED_GRAIN_S: i64 = 3600;
+/// How stale the time of last use may be before a hit writes it, although no other entry of its key was
+/// used since: a warm run should write nothing.
+const USED_GRAIN_US: i64 = 3600 * 1_000_000;
+/// Scopes of which habits are kept; those that learned longest ago go.
+const HABITS_MAX: i64 = 20_000;
 
-/// A stored result, as far as a hit needs it.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// What it is found by.
-    pub fingerprint: Digest,
-    /// What to put in place.
-    pub manifest: Manifest,
-    /// The archive with the content of its files.
-    pub archive: Option<Digest>,
-    /// The recording of what was printed.
-    pub logs: Vec<u8>,
-    /// How long the command took.
-    pub took: Duration,
-    /// Number of members of its Pathset.
-    pub inputs: usize,
+/// The folder of the cache.
+pub(super) struct Local {
+    pub(super) database: Database,
+    /// Where archives are.
+    pub(super) archives: PathBuf,
+    pub(super) bounds: Mutex<Bounds>,
+    /// Archives of entries that this session evicted or replaced: most are now without an entry.
+    pub(super) superseded: Mutex<Vec<Digest>>,
 }
 
-/// A result to be stored.
-pub struct NewEntry<'a> {
-    /// Digest of its CacheKey.
-    pub key: Digest,
-    /// What it depended on.
-    pub pathset: &'a Pathset,
-    /// With which values.
-    pub values: &'a Values,
-    /// What it made.
-    pub manifest: &'a Manifest,
-    /// The archive and its size in bytes, if any file was made.
-    pub archive: Option<(Digest, u64)>,
-    /// The recording of what was printed.
-    pub logs: &'a [u8],
-    /// How long the command took.
-    pub took: Duration,
-    /// `package#name`, for `cache list` and `cache clean --task`.
-    pub task: &'a str,
+pub(super) fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }
 
-pub(super) fn salt(index: &Connection) -> rusqlite::Result<[u8; 32]> {
-    let read = || -> rusqlite::Result<Option<[u8; 32]>> {
-        index.query_row("SELECT value FROM meta WHERE name = 'salt'", [], |row| row.get(0)).optional()
-    };
-    if let Some(salt) = read()? {
-        return Ok(salt);
-    }
-    index.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('salt', randomblob(32))", [])?;
-    read()?.ok_or(rusqlite::Error::QueryReturnedNoRows)
-}
-
-pub(super) fn now_s() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
-}
-
-impl Store {
-    /// The pathsets of runs with this key, newest first.
-    pub fn pathsets(&self, key: Digest) -> Result<Vec<(Digest, Pathset)>, StoreError> {
-        let index = self.index();
-        let mut rows = Vec::new();
-        let mut read = || -> rusqlite::Result<()> {
-            let mut statement = index.prepare_cached(
-                "SELECT digest, members FROM pathsets WHERE key = ?1 ORDER BY used DESC, rowid DESC",
-            )?;
-            let mut found = statement.query([key.as_bytes()])?;
-            while let Some(row) = found.next()? {
-                let (digest, members): ([u8; 32], Vec<u8>) = (row.get(0)?, row.get(1)?);
-                rows.push((Digest(digest), members));
-            }
-            Ok(())
-        };
-        read().map_err(|source| self.index_failed(source))?;
-        rows.into_iter().map(|(digest, members)| Ok((digest, format::decode_pathset(&members)?))).collect()
+impl Local {
+    fn read(&self) -> MutexGuard<'_, Held> {
+        self.database.read()
     }
 
-    /// The entry with this fingerprint.
-    pub fn entry(&self, fingerprint: Digest) -> Result<Option<Entry>, StoreError> {
-        let index = self.index();
-        let read = || {
-            let mut statement = index.prepare_cached(
-                "SELECT manifest, archive, logs, took_ms, used FROM entries WHERE fingerprint = ?1",
-            )?;
-            let row = statement.query_row([fingerprint.as_bytes()], |row| {
-                let (manifest, archive): (Vec<u8>, Option<[u8; 32]>) = (row.get(0)?, row.get(1)?);
-                Ok((
-                    manifest,
-                    archive,
-                    row.get::<_, Vec<u8>>(2)?,
-                    row.get::<_, i64>(3)?,
-                    row.get::<_, i64>(4)?,
-                ))
-            });
-            row.optional()
+    fn failed(&self, source: rusqlite::Error) -> StoreError {
+        self.database.failed(source)
+    }
+
+    /// Runs something as one transaction.
+    pub(super) fn transact<T>(
+        &self,
+        what: impl FnOnce(&Transaction) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let mut held = self.database.write();
+        let run = || {
+            let transaction = held.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = what(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
         };
-        let Some((manifest, archive, logs, took_ms, used)) =
-            read().map_err(|source| self.index_failed(source))?
-        else {
-            return Ok(None);
-        };
-        if used < now_s() - USED_GRAIN_S {
-            // Only the order of eviction depends on it: a failure here is no reason for a miss.
-            drop(index);
-            let _ = self.index_to_write().execute(
-                "UPDATE entries SET used = ?2 WHERE fingerprint = ?1",
-                params![fingerprint.as_bytes(), now_s()],
-            );
+        let done = run();
+        drop(held);
+        done.map_err(|source| self.failed(source))
+    }
+
+    /// The salt of this cache, made once.
+    pub(super) fn salt(&self) -> Result<[u8; 32], StoreError> {
+        let sql =
+            "SELECT value FROM meta WHERE name = 'salt' AND typeof(value) = 'blob' AND length(value) = 32";
+        let read = |held: &Connection| held.query_row(sql, [], |row| row.get(0)).optional();
+        // The guard must be gone before the database is used again.
+        let known = read(&self.read());
+        if let Some(salt) = known.map_err(|source| self.failed(source))? {
+            return Ok(salt);
         }
-        Ok(Some(Entry {
-            fingerprint,
-            manifest: format::decode_manifest(&manifest)?,
-            archive: archive.map(Digest),
-            logs,
-            took: Duration::from_millis(u64::try_from(took_ms).unwrap_or(0)),
-            inputs: 0,
-        }))
+        self.transact(|index| {
+            // Another session may have been first; what is no salt is replaced.
+            if let Some(salt) = index.query_row(sql, [], |row| row.get(0)).optional()? {
+                return Ok(salt);
+            }
+            index.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('salt', randomblob(32))", [])?;
+            index.query_row(sql, [], |row| row.get(0))
+        })
     }
 
-    /// The values of the entries of one pathset, newest first: for telling what differs.
-    pub fn values(&self, key: Digest, pathset: Digest) -> Result<Vec<Values>, StoreError> {
-        let index = self.index();
+    /// Where an archive lies.
+    pub(super) fn archive_path(&self, archive: Digest) -> PathBuf {
+        let hex = archive.to_string();
+        self.archives.join(&hex[..2]).join(format!("{hex}.tar.zst"))
+    }
+
+    /// The values of the entries of one pathset, most recently used first.
+    pub(super) fn values(&self, key: Digest, pathset: Digest) -> Result<Vec<Vec<u8>>, StoreError> {
+        let index = self.read();
         let read = || {
             let mut statement = index.prepare_cached(
-                "SELECT vals FROM entries WHERE key = ?1 AND pathset = ?2 ORDER BY created DESC, rowid DESC LIMIT 16")?;
+                "SELECT vals FROM entries WHERE key = ?1 AND pathset = ?2 ORDER BY used DESC LIMIT 16",
+            )?;
             let rows = statement.query_map(params![key.as_bytes(), pathset.as_bytes()], |row| row.get(0))?;
-            rows.collect::<rusqlite::Result<Vec<Vec<u8>>>>()
+            readable(rows)
         };
-        let rows = read().map_err(|source| self.index_failed(source))?;
-        rows.iter().map(|bytes| Ok(format::decode_values(bytes)?)).collect()
+        let rows = read();
+        drop(index);
+        rows.map_err(|source| self.failed(source))
     }
 
-    /// Stores an entry in one transaction. Its archive has been named before.
-    pub fn put_entry(&self, entry: &NewEntry) -> Result<Digest, StoreError> {
-        let pathset_digest = entry.pathset.digest();
-        let fingerprint = entry.values.fingerprint(entry.key, pathset_digest);
-        let mut index = self.index_to_write();
-        let mut write = || -> rusqlite::Result<()> {
-            let transaction = index.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            let now = now_s();
-            transaction.execute(
-                "INSERT INTO pathsets (key, digest, members, used) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (key, digest) DO UPDATE SET used = excluded.used",
-                params![
-                    entry.key.as_bytes(),
-                    pathset_digest.as_bytes(),
-                    format::encode_pathset(entry.pathset),
-                    now
-                ],
-            )?;
-            transaction.execute(
-                "INSERT OR REPLACE INTO entries (fingerprint, key, pathset, vals, manifest, archive, archive_bytes, logs,
-                    took_ms, task, created, used) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
-                params![
-                    fingerprint.as_bytes(),
-                    entry.key.as_bytes(),
-                    pathset_digest.as_bytes(),
-                    format::encode_values(entry.values),
-                    format::encode_manifest(entry.manifest),
-                    entry.archive.map(|(digest, _)| digest.0),
-                    entry.archive.map_or(0, |(_, bytes)| bytes as i64),
-                    entry.logs,
-                    entry.took.as_millis() as i64,
-                    entry.task,
-                    now
-                ],
-            )?;
-            evict(&transaction, entry.key)?;
-            transaction.commit()
-        };
-        write().map_err(|source| self.index_failed(source))?;
-        self.has_stored.store(true, Ordering::Relaxed);
-        Point::EntryStored.reached();
-        Ok(fingerprint)
-    }
-
-    /// Forgets an entry that turned out damaged.
-    pub fn remove_entry(&self, fingerprint: Digest) -> Result<(), StoreError> {
-        let removed = self
-            .index_to_write()
-            .execute("DELETE FROM entries WHERE fingerprint = ?1", [fingerprint.as_bytes()]);
-        removed.map(drop).map_err(|source| self.index_failed(source))
-    }
-
-    /// What runs of a scope (a CacheKey, or a step by task and position) did with what they found.
-    pub fn habits(&self, scope: Digest) -> Result<Option<Habits>, StoreError> {
-        let index = self.index();
+    /// The habits of a scope, as bytes.
+    pub(super) fn habits(&self, scope: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let index = self.read();
         let read = || {
             let mut statement = index.prepare_cached("SELECT habits FROM habits WHERE scope = ?1")?;
             statement.query_row([scope.as_bytes()], |row| row.get::<_, Vec<u8>>(0)).optional()
         };
-        let row = read().map_err(|source| self.index_failed(source))?;
-        row.map(|bytes: Vec<u8>| Ok(format::decode_habits(&bytes)?)).transpose()
+        let row = read();
+        drop(index);
+        match row {
+            Err(error) if is_malformed(&error) => Ok(None),
+            other => other.map_err(|source| self.failed(source)),
+        }
     }
 
-    /// Takes in what a run of these scopes did; the newest knowledge counts.
-    pub fn learn(&self, scopes: &[Digest], learned: &Habits) -> Result<(), StoreError> {
-        for scope in scopes {
-            let mut habits = self.habits(*scope)?.unwrap_or_default();
-            let before = habits.clone();
-            // The newest knowledge counts.
-            habits.replaced.retain(|path| learned.remade.binary_search(path).is_err());
-            habits.remade.retain(|path| learned.replaced.binary_search(path).is_err());
-            add_missing(&mut habits.replaced, &learned.replaced);
-            add_missing(&mut habits.remade, &learned.remade);
-            for (folder, habit) in &learned.folders {
-                habits.folders.retain(|(other, _)| other != folder);
-                habits.folders.push((folder.clone(), *habit));
+    /// Replaces the habits of scopes, in one transaction.
+    pub(super) fn put_habits(&self, habits: &[(Digest, Vec<u8>)]) -> Result<(), StoreError> {
+        self.transact(|index| {
+            for (scope, bytes) in habits {
+                index.execute(
+                    "INSERT OR REPLACE INTO habits (scope, habits, used) VALUES (?1, ?2, ?3)",
+                    params![scope.as_bytes(), bytes, now_us()],
+                )?;
             }
-            habits.folders.sort_by(|a, b| a.0.cmp(&b.0));
-            if habits != before {
-                let bytes = format::encode_habits(&habits);
-                let written = self.index_to_write().execute(
-                    "INSERT OR REPLACE INTO habits (scope, habits) VALUES (?1, ?2)",
-                    params![scope.as_bytes(), bytes],
-                );
-                written.map_err(|source| self.index_failed(source))?;
-            }
-        }
+            Ok(())
+        })
+    }
+}
+
+impl Tier for Local {
+    fn pathsets(&self, key: Digest) -> Result<Vec<Digest>, StoreError> {
+        let index = self.read();
+        let read = || {
+            let mut statement = index.prepare_cached(
+                "SELECT digest FROM pathsets WHERE key = ?1 ORDER BY used DESC, rowid DESC",
+            )?;
+            let rows = statement.query_map([key.as_bytes()], |row| row.get(0).map(Digest))?;
+            readable(rows)
+        };
+        let rows = read();
+        drop(index);
+        rows.map_err(|source| self.failed(source))
+    }
+
+    fn pathset(&self, key: Digest, pathset: Digest) -> Result<Option<Sealed>, StoreError> {
+        let index = self.read();
+        let read = || {
+            let mut statement =
+                index.prepare_cached("SELECT members, seal FROM pathsets WHERE key = ?1 AND digest = ?2")?;
+            let row = statement.query_row(params![key.as_bytes(), pathset.as_bytes()], |row| {
+                Ok(Sealed { bytes: row.get(0)?, seal: Digest(row.get(1)?) })
+            });
+            row.optional()
+        };
+        let row = read();
+        drop(index);
+        row.map_err(|source| self.failed(source))
+    }
+
+    fn entry(&self, fingerprint: Digest) -> Result<Option<EntryRow>, StoreError> {
+        let index = self.read();
+        let read = || {
+            let mut statement = index.prepare_cached(
+                "SELECT key, pathset, manifest, archive, archive_bytes, logs, took_ms, task, seal
+                 FROM entries WHERE fingerprint = ?1",
+            )?;
+            let row = statement.query_row([fingerprint.as_bytes()], |row| {
+                let (archive, bytes): (Option<[u8; 32]>, i64) = (row.get(3)?, row.get(4)?);
+                Ok(EntryRow {
+                    fingerprint,
+                    key: Digest(row.get(0)?),
+                    pathset: Digest(row.get(1)?),
+                    values: Vec::new(),
+                    manifest: row.get(2)?,
+                    archive: archive.map(|digest| (Digest(digest), bytes.max(0) as u64)),
+                    logs: row.get(5)?,
+                    took_ms: row.get::<_, i64>(6)?.max(0) as u64,
+                    task: row.get(7)?,
+                    seal: Digest(row.get(8)?),
+                })
+            });
+            row.optional()
+        };
+        let row = read();
+        drop(index);
+        row.map_err(|source| self.failed(source))
+    }
+
+    fn put(&self, pathset: &Sealed, entry: &EntryRow) -> Result<(), StoreError> {
+        let bounds = *self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
+        let superseded = self.transact(|index| {
+            let now = now_us();
+            let mut superseded = archives(
+                index,
+                "SELECT archive FROM entries WHERE fingerprint = ?1 AND archive IS NOT NULL",
+                params![entry.fingerprint.as_bytes()],
+            )?;
+            let parts = [&pathset.bytes, &entry.values, &entry.manifest, &entry.logs];
+            let row_bytes: usize = parts.iter().map(|part| part.len()).sum();
+            // What is there already may be damaged.
+            index.execute(
+                "INSERT OR REPLACE INTO pathsets (key, digest, members, seal, used) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    entry.key.as_bytes(),
+                    entry.pathset.as_bytes(),
+                    pathset.bytes,
+                    pathset.seal.as_bytes(),
+                    now
+                ],
+            )?;
+            index.execute(
+                "INSERT OR REPLACE INTO entries (fingerprint, key, pathset, vals, manifest, archive, archive_bytes,
+                    logs, took_ms, task, created, used, row_bytes, seal)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13)",
+                params![
+                    entry.fingerprint.as_bytes(),
+                    entry.key.as_bytes(),
+                    entry.pathset.as_bytes(),
+                    entry.values,
+                    entry.manifest,
+                    entry.archive.map(|(digest, _)| digest.0),
+                    entry.archive.map_or(0, |(_, bytes)| bytes as i64),
+                    entry.logs,
+                    entry.took_ms as i64,
+                    entry.task,
+                    now,
+                    row_bytes as i64,
+                    entry.seal.as_bytes(),
+                ],
+            )?;
+            superseded.extend(evict(index, entry.key, bounds)?);
+            Point::EntryWritten.reached();
+            Ok(superseded)
+        })?;
+        Point::EntryStored.reached();
+        self.superseded.lock().unwrap_or_else(PoisonError::into_inner).extend(superseded);
         Ok(())
     }
+
+    fn touch(&self, fingerprint: Digest) {
+        let index = self.read();
+        let read = || {
+            let mut statement = index.prepare_cached(
+                "SELECT used, EXISTS (SELECT 1 FROM entries AS other WHERE other.key = entries.key
+                    AND other.used > entries.used) FROM entries WHERE fingerprint = ?1",
+            )?;
+            statement.query_row([fingerprint.as_bytes()], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
+            })
+        };
+        let found = read();
+        drop(index);
+        let is_newest = |used: i64, others: bool| !others && used > now_us() - USED_GRAIN_US;
+        if !found.is_ok_and(|(used, others)| is_newest(used, others)) && !self.database.is_read_only() {
+            // Only the order of eviction depends on it: a failure here is no reason for a miss.
+            let _ = self.transact(|index| {
+                let now = now_us();
+                index.execute(
+                    "UPDATE entries SET used = ?2 WHERE fingerprint = ?1",
+                    params![fingerprint.as_bytes(), now],
+                )?;
+                index.execute(
+                    "UPDATE pathsets SET used = ?2 WHERE (key, digest) IN
+                        (SELECT key, pathset FROM entries WHERE fingerprint = ?1)",
+                    params![fingerprint.as_bytes(), now],
+                )
+            });
+        }
+    }
+
+    fn forget(&self, fingerprint: Digest) -> Result<(), StoreError> {
+        self.transact(|index| {
+            index.execute("DELETE FROM entries WHERE fingerprint = ?1", [fingerprint.as_bytes()])?;
+            remove_bare_pathsets(index)
+        })
+    }
+
+    fn blob(&self, digest: Digest) -> io::Result<Box<dyn Read + Send>> {
+        // What is no file, a pipe perhaps, would be waited for.
+        let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+        let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(self.archive_path(digest))?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file"));
+        }
+        Ok(Box::new(file))
+    }
+
+    fn put_blob(&self, digest: Digest, file: &Path) -> Result<Pin, StoreError> {
+        let path = self.archive_path(digest);
+        let failed = |source| StoreError::Io { what: "write", path: path.clone(), source };
+        let folder = path.parent().expect("an archive lies in a folder");
+        let is_new = !folder.is_dir();
+        make_private_folder(folder)?;
+        let all = File::open(&self.archives).map_err(failed)?;
+        all.lock_shared().map_err(failed)?;
+        match fs::rename(file, &path) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                // Somebody's tool made a folder of that name. It is of no use here, and in the way.
+                fs::remove_dir_all(&path).map_err(failed)?;
+                fs::rename(file, &path).map_err(failed)?;
+            }
+            other => other.map_err(failed)?,
+        }
+        // The entry that names this archive is committed next, and must not outlive it.
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        if is_new {
+            all.sync_all().map_err(failed)?;
+        }
+        Ok(Pin { _lock: Some(all) })
+    }
 }
 
-fn add_missing(to: &mut Vec<PortablePath>, from: &[PortablePath]) {
-    to.extend_from_slice(from);
-    to.sort();
-    to.dedup();
+fn archives(index: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<Vec<Digest>> {
+    let mut statement = index.prepare_cached(sql)?;
+    readable(statement.query_map(params, |row| row.get(0).map(Digest))?)
 }
 
-fn evict(index: &Connection, key: Digest) -> rusqlite::Result<()> {
+/// Forgets what is too much of a key, and gives the archives of what was forgotten.
+fn evict(index: &Connection, key: Digest, bounds: Bounds) -> rusqlite::Result<Vec<Digest>> {
+    let of_key = |table: &str| -> rusqlite::Result<u32> {
+        let sql = format!("SELECT count(*) FROM {table} WHERE key = ?1");
+        index.prepare_cached(&sql)?.query_row([key.as_bytes()], |row| row.get(0))
+    };
+    if of_key("entries")? <= bounds.entries && of_key("pathsets")? <= bounds.pathsets {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT archive FROM entries WHERE key = ?1 AND archive IS NOT NULL";
+    let before = archives(index, sql, params![key.as_bytes()])?;
     index.execute(
         "DELETE FROM entries WHERE key = ?1 AND rowid NOT IN
             (SELECT rowid FROM entries WHERE key = ?1 ORDER BY used DESC, rowid DESC LIMIT ?2)",
-        params![key.as_bytes(), ENTRIES_PER_KEY_MAX],
+        params![key.as_bytes(), bounds.entries.max(1)],
     )?;
     index.execute(
         "DELETE FROM pathsets WHERE key = ?1 AND rowid NOT IN
             (SELECT rowid FROM pathsets WHERE key = ?1 ORDER BY used DESC, rowid DESC LIMIT ?2)",
-        params![key.as_bytes(), PATHSETS_PER_KEY_MAX],
+        params![key.as_bytes(), bounds.pathsets.max(1)],
     )?;
     index.execute(
         "DELETE FROM entries WHERE key = ?1 AND pathset NOT IN (SELECT digest FROM pathsets WHERE key = ?1)",
         [key.as_bytes()],
+    )?;
+    // A pathset without an entry only costs looking.
+    index.execute(
+        "DELETE FROM pathsets WHERE key = ?1 AND digest NOT IN (SELECT pathset FROM entries WHERE key = ?1)",
+        [key.as_bytes()],
+    )?;
+    Ok(before)
+}
+
+/// Pathsets of which no entry is left.
+pub(super) fn remove_bare_pathsets(index: &Connection) -> rusqlite::Result<()> {
+    index.execute(
+        "DELETE FROM pathsets WHERE NOT EXISTS
+            (SELECT 1 FROM entries WHERE entries.key = pathsets.key AND entries.pathset = pathsets.digest)",
+        [],
+    )?;
+    Ok(())
+}
+
+/// Removes rows of which some value has another form than was stored.
+pub(super) fn remove_malformed(index: &Connection) -> rusqlite::Result<usize> {
+    let is_digest = |column: &str| format!("typeof({column}) = 'blob' AND length({column}) = 32");
+    let is = |kind: &str, columns: &[&str]| {
+        columns.iter().map(|column| format!("typeof({column}) = '{kind}'")).collect::<Vec<_>>().join(" AND ")
+    };
+    let entries = [
+        is_digest("fingerprint"),
+        is_digest("key"),
+        is_digest("pathset"),
+        is_digest("seal"),
+        format!("(archive IS NULL OR {})", is_digest("archive")),
+        is("blob", &["vals", "manifest", "logs"]),
+        is("integer", &["archive_bytes", "took_ms", "created", "used", "row_bytes"]),
+        is("text", &["task"]),
+    ];
+    let pathsets = [
+        is_digest("key"),
+        is_digest("digest"),
+        is_digest("seal"),
+        is("blob", &["members"]),
+        is("integer", &["used"]),
+    ];
+    let mut removed = 0;
+    for (table, is_well_formed) in [("entries", entries.join(" AND ")), ("pathsets", pathsets.join(" AND "))]
+    {
+        removed += index.execute(&format!("DELETE FROM {table} WHERE NOT ({is_well_formed})"), [])?;
+    }
+    Ok(removed)
+}
+
+/// Habits of the scopes that learned longest ago.
+pub(super) fn prune_habits(index: &Connection) -> rusqlite::Result<()> {
+    index.execute(
+        "DELETE FROM habits WHERE scope NOT IN (SELECT scope FROM habits ORDER BY used DESC LIMIT ?1)",
+        [HABITS_MAX],
     )?;
     Ok(())
 }

@@ -2,22 +2,19 @@
 //! `survey` and gathered in the [`VirtualTree`]; by the time anything is touched, every file to come is
 //! unpacked and verified.
 
-use super::archive::{ArchiveError, Scratch};
+use super::archive::ArchiveError;
 use super::format::OutputKind;
+use super::put::Hands;
+use super::scratch::Scratch;
 use super::survey::{Survey, compare};
 use super::virtual_tree::{Planned, VirtualTree};
-use super::{Entry, Point, Store, StoreError};
+use super::{Entry, Point, Store, StoreError, io_error, names};
 use crate::digest::Digest;
 use crate::fingerprint::{Digests, Value};
 use crate::path::{Places, PortablePath};
-use crate::stamp::{self, Found, Stamp};
-use rustc_hash::FxHashMap;
+use crate::stamp::{Found, Stamp};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
-use std::fs;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 /// A hit whose outputs are to be put in place.
 pub struct ToReplay<'a> {
@@ -48,7 +45,7 @@ pub enum ReplayError {
 
 /// What must be done on the disk.
 struct Work<'a> {
-    put: Vec<(&'a PortablePath, &'a OutputKind, usize)>,
+    put: Vec<(&'a PortablePath, &'a OutputKind, usize, &'a Found)>,
     remove: Vec<(&'a PortablePath, &'a Found)>,
 }
 
@@ -88,71 +85,52 @@ impl Store {
                 work.remove.push((path, &planned.over));
             }
             if let Some(kind) = &planned.what {
-                work.put.push((path, kind, planned.hit));
+                work.put.push((path, kind, planned.hit, &planned.over));
             }
         }
         let mut made = BTreeMap::new();
         if !with_work.is_empty() {
             made = self.put(&work, hits, places)?;
         }
-        self.note(tree, hits, &made)?;
+        self.note(tree, hits, &made);
         Ok(with_work)
     }
 
-    /// Touches the disk; gives the folders that were made, by hit. State files go first and come last, so that a restore cut short never looks
-    /// finished.
+    /// Touches the disk; gives the folders that were made, by hit. State files go first and come last,
+    /// so that a restore cut short never looks finished.
     fn put(
         &self,
         work: &Work,
         hits: &[ToReplay],
         places: &Places,
     ) -> Result<BTreeMap<usize, Vec<PortablePath>>, ReplayError> {
-        let scratch = Scratch::new(&self.folder().join("tmp")).map_err(ReplayError::Store)?;
-        for hit in hits {
-            let files = work.put.iter().enumerate();
-            let wanted: FxHashMap<_, _> = files
-                .filter(|(_, (_, kind, by))| *by == hit.index && matches!(kind, OutputKind::File { .. }))
-                .map(|(index, (path, kind, _))| (*path, (*kind, scratch.file(index))))
-                .collect();
-            if wanted.is_empty() {
-                continue;
-            }
-            let damaged =
-                || ArchiveError::Damaged { archive: Digest([0; 32]), why: "the entry names none".to_owned() };
-            let archive = hit.entry.archive.ok_or_else(|| ReplayError::Archive(hit.index, damaged()))?;
-            self.unpack(archive, &wanted).map_err(|fault| ReplayError::Archive(hit.index, fault))?;
-        }
+        let scratch = Scratch::new(&self.folder().join("tmp"))?;
+        self.unpack_all(work, hits, &scratch)?;
         Point::Unpacked.reached();
         let is_state = |path: &PortablePath, by: usize| {
             let hit = hits.iter().find(|hit| hit.index == by);
             hit.is_some_and(|hit| hit.entry.manifest.state_files.binary_search(path).is_ok())
         };
-        for (path, ..) in work.put.iter().filter(|(path, _, by)| is_state(path, *by)) {
-            let path = places.absolute(path);
-            tolerate_absence(fs::remove_file(&path)).map_err(io_error("remove", &path))?;
+        let mut hands = Hands::open(places, &scratch)?;
+        let mut gone: FxHashSet<&PortablePath> = FxHashSet::default();
+        for (path, _, _, over) in work.put.iter().filter(|(path, _, by, _)| is_state(path, *by)) {
+            hands.remove(path, over)?;
+            gone.insert(path);
         }
         // What lies in a folder comes after it, and goes before it.
         for (path, found) in work.remove.iter().rev() {
-            let path = places.absolute(path);
-            let removed = match found {
-                Found::Folder(_) => fs::remove_dir(&path),
-                _ => fs::remove_file(&path),
-            };
-            tolerate_absence(removed).map_err(io_error("remove", &path))?;
+            hands.remove(path, found)?;
+            gone.insert(path);
         }
         Point::StaleRemoved.reached();
+        hands.look_anew();
         let (state, others): (Vec<_>, Vec<_>) =
-            work.put.iter().enumerate().partition(|(_, (path, _, by))| is_state(path, *by));
+            work.put.iter().enumerate().partition(|(_, (path, _, by, _))| is_state(path, *by));
         let mut made = BTreeMap::new();
-        for (count, (index, (path, kind, by))) in others.into_iter().chain(state).enumerate() {
-            let path = places.absolute(path);
-            let missing = path.ancestors().skip(1).take_while(|above| above.symlink_metadata().is_err());
-            let made = made.entry(*by).or_insert_with(Vec::new);
-            made.extend(missing.map(|folder| places.portable(folder)));
-            if **kind == OutputKind::Folder {
-                made.push(places.portable(&path));
-            }
-            put_one(kind, &scratch.file(index), &path)?;
+        for (count, (index, (path, kind, by, over))) in others.into_iter().chain(state).enumerate() {
+            let over = if gone.contains(path) { &Found::Absent } else { *over };
+            let made: &mut Vec<PortablePath> = made.entry(*by).or_default();
+            hands.put(path, kind, &scratch.file(index), over, made)?;
             if count == 0 {
                 Point::FirstPlaced.reached();
             }
@@ -161,13 +139,35 @@ impl Store {
         Ok(made)
     }
 
-    /// Remembers what the hits left, each in its turn, as running them would have left it.
-    fn note(
-        &self,
-        tree: &VirtualTree,
-        hits: &[ToReplay],
-        made: &BTreeMap<usize, Vec<PortablePath>>,
-    ) -> Result<(), StoreError> {
+    /// Unpacks every file to come, and checks it.
+    fn unpack_all(&self, work: &Work, hits: &[ToReplay], scratch: &Scratch) -> Result<(), ReplayError> {
+        for hit in hits {
+            let outputs = &hit.entry.manifest.outputs;
+            // A fault of the disk says nothing of the entry.
+            let failed = |fault: ArchiveError| match fault {
+                ArchiveError::Store(fault) if !matches!(fault, StoreError::Damaged(_)) => fault.into(),
+                damage => ReplayError::Archive(hit.index, damage),
+            };
+            let files = work.put.iter().enumerate();
+            let wanted: FxHashMap<_, _> = files
+                .filter(|(_, (_, kind, by, _))| *by == hit.index && matches!(kind, OutputKind::File { .. }))
+                .map(|(index, (path, ..))| (*path, scratch.file(index)))
+                .collect();
+            names::check_nesting(outputs).map_err(|damage| failed(damage.into()))?;
+            if wanted.is_empty() {
+                continue;
+            }
+            let missing =
+                || ArchiveError::Damaged { archive: Digest([0; 32]), why: "the entry names none".to_owned() };
+            let archive = hit.entry.archive.ok_or_else(|| failed(missing()))?;
+            self.unpack(archive, outputs, &wanted).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Remembers what the hits left, each in its turn, as running them would have left it. Without the notes
+    /// a later hit is blocked, and costs a run; these hits are complete.
+    fn note(&self, tree: &VirtualTree, hits: &[ToReplay], made: &BTreeMap<usize, Vec<PortablePath>>) {
         for hit in hits {
             if hit.survey.is_in_place() && !hit.survey.is_news {
                 continue;
@@ -183,14 +183,13 @@ impl Store {
             let files = outputs.iter().zip(&stamps);
             let files = files.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp));
             let left: Vec<_> = folders.chain(files).collect();
-            self.remember_placed(hit.entry.fingerprint, &stamps)?;
-            self.leave(hit.step, &left, &hit.survey.remove)?;
+            let _ = self.remember_placed(hit.entry.fingerprint, &stamps);
+            let _ = self.leave(hit.step, &left, &hit.survey.remove);
             if !hit.entry.manifest.state_files.is_empty() {
-                self.note_state(hit.step, hit.entry.fingerprint)?;
+                let _ = self.note_state(hit.step, hit.entry.fingerprint);
             }
         }
         Point::LeftRemembered.reached();
-        Ok(())
     }
 }
 
@@ -203,50 +202,4 @@ fn is_done(places: &Places, path: &PortablePath, planned: &Planned, digests: &Di
         Some(kind) => compare(&absolute, &found, kind, None, digests).0,
         None => found == Found::Absent,
     }
-}
-
-fn put_one(kind: &OutputKind, unpacked: &Path, target: &Path) -> Result<(), StoreError> {
-    if let Some(folder) = target.parent() {
-        fs::create_dir_all(folder).map_err(io_error("create", folder))?;
-    }
-    match kind {
-        OutputKind::File { .. } => rename_or_copy(unpacked, target).map_err(io_error("put in place", target)),
-        OutputKind::Folder => fs::create_dir_all(target).map_err(io_error("create", target)),
-        OutputKind::Link(text) => {
-            std::os::unix::fs::symlink(OsStr::from_bytes(text), unpacked)
-                .map_err(io_error("create", unpacked))?;
-            rename_or_copy(unpacked, target).map_err(io_error("put in place", target))
-        }
-    }
-}
-
-/// Renames; where the target is on another file system, through a copy beside it, so that a reader
-/// still sees the old file or the new one.
-fn rename_or_copy(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            let mut beside = to.as_os_str().to_owned();
-            beside.push(format!(".overhear-{}", std::process::id()));
-            let beside = PathBuf::from(beside);
-            if from.is_symlink() {
-                std::os::unix::fs::symlink(fs::read_link(from)?, &beside)?;
-            } else {
-                fs::copy(from, &beside)?;
-            }
-            fs::rename(&beside, to)
-        }
-        other => other,
-    }
-}
-
-fn tolerate_absence(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if stamp::is_absence(&error) => Ok(()),
-        other => other,
-    }
-}
-
-pub(super) fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    let path = path.to_path_buf();
-    move |source| StoreError::Io { what, path, source }
 }

@@ -3,9 +3,8 @@
 //! (`docs/design/what-was-there-before.md`). Decides only; `replay` does.
 
 use super::format::{FolderHabit, Habits, Output, OutputKind};
-use super::replay::io_error;
 use super::virtual_tree::{Lies, VirtualTree};
-use super::{Entry, Store, StoreError};
+use super::{Entry, Store, StoreError, io_error, names};
 use crate::digest::Digest;
 use crate::fingerprint::{Digests, Pathset, Query, Value};
 use crate::globs::Globs;
@@ -88,6 +87,9 @@ impl Store {
             }
         }
         for path in &entry.manifest.removed {
+            if place.is_cut_off(path)? {
+                return Ok(Surveyed::Blocked(path.clone()));
+            }
             if place.at(path)?.is_absent() {
                 continue;
             }
@@ -128,6 +130,9 @@ impl Store {
         survey.stamps.push(stamp);
         if is_right {
             return Ok(None);
+        }
+        if place.zones.of(&path) != Zone::Workspace {
+            return Err(names::no_output(&output.path));
         }
         if place.tool.is_generated(&path) && !lies.is_absent() {
             // Somebody else's version stays: another command of the tool keeps this file as well.
@@ -324,6 +329,20 @@ impl Place<'_> {
         self.tree.at(self.places(), path).map_err(failed)
     }
 
+    /// Whether a link or a file is on the way to a path: then what lies there lies elsewhere.
+    fn is_cut_off(&self, path: &PortablePath) -> Result<bool, StoreError> {
+        for (end, _) in path.as_bytes().iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            let lies = self.at(&PortablePath::from_bytes(&path.as_bytes()[..end]))?;
+            if lies.is_absent() {
+                return Ok(false);
+            }
+            if !lies.is_folder() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn names(&self, folder: &PortablePath) -> Result<Option<Vec<OsString>>, StoreError> {
         let failed = |source| io_error("list", &self.places().absolute(folder))(source);
         self.tree.names(self.places(), folder).map_err(failed)
@@ -371,8 +390,10 @@ pub(super) fn compare(
     match (kind, found) {
         (OutputKind::File { .. }, Found::File(stamp)) if known == Some(*stamp) => (true, Some(*stamp)),
         (OutputKind::File { bytes, .. }, Found::File(stamp)) => {
+            // From before the reading, as in `Digests::of_file`.
+            let began = stamp::now_ns();
             let is_right = *bytes == stamp.size && content(path, stamp, digests) == Some(kind.value());
-            (is_right, stamp.is_settled(stamp::now_ns()).then_some(*stamp).filter(|_| is_right))
+            (is_right, stamp.is_settled(began).then_some(*stamp).filter(|_| is_right))
         }
         (OutputKind::Link(text), Found::Link(there)) => (text.as_slice() == there.as_bytes(), None),
         (OutputKind::Folder, Found::Folder(_)) => (true, None),

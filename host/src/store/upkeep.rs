@@ -1,13 +1,22 @@
-//! Looking after the store: how much there is, whether it is sound, and making it smaller.
+//! Looking after the store: how much there is, and making it smaller, the least recently used first.
 
-use super::archive::ArchiveError;
-use super::{Store, StoreError, format};
+use super::database::readable;
+use super::index::{self, now_us};
+use super::{Point, Store, StoreError, io_error};
 use crate::digest::Digest;
+use crate::stamp::Found;
 use rusqlite::params;
 use rustc_hash::FxHashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// What adapters answered that is kept; what was asked longest ago goes.
+const MEMOS_MAX: i64 = 4096;
+/// So many rows of a checkout may be of entries that are gone before they are removed.
+const STALE_ROWS_MAX: i64 = 256;
 
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,15 +44,6 @@ pub struct Listed {
     pub fingerprint: String,
 }
 
-/// What a check found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
-    /// Entries that are whole.
-    pub sound: u64,
-    /// What is wrong, one line each; such entries are removed.
-    pub damaged: Vec<String>,
-}
-
 impl Store {
     /// How much there is.
     pub fn stat(&self) -> Result<Stat, StoreError> {
@@ -69,154 +69,264 @@ impl Store {
             let rows = statement.query_map([], |row| {
                 Ok(Listed {
                     task: row.get(0)?,
-                    created_s: row.get(1)?,
+                    created_s: row.get::<_, i64>(1)? / 1_000_000,
                     bytes: row.get::<_, i64>(2)?.max(0) as u64,
                     took_ms: row.get::<_, i64>(3)?.max(0) as u64,
                     fingerprint: Digest(row.get(4)?).to_string(),
                 })
             })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+            readable(rows)
         };
-        read().map_err(|source| self.index_failed(source))
+        let rows = read();
+        drop(index);
+        rows.map_err(|source| self.index_failed(source))
     }
 
-    /// Forgets the entries of tasks that are meant, then the archives that no entry names.
+    /// Forgets the entries of the tasks that are meant, and the archives that no entry names then.
     pub fn clean(&self, is_meant: &dyn Fn(&str) -> bool) -> Result<Stat, StoreError> {
+        self.remove_malformed()?;
         let tasks: FxHashSet<String> =
             self.list()?.into_iter().map(|listed| listed.task).filter(|task| is_meant(task)).collect();
-        for task in tasks {
-            let removed = self.index_to_write().execute("DELETE FROM entries WHERE task = ?1", [task]);
-            removed.map_err(|source| self.index_failed(source))?;
-        }
-        self.remove_orphans()
+        let entries = self.local.transact(|index| {
+            let mut entries = 0;
+            for task in tasks {
+                entries += index.execute("DELETE FROM entries WHERE task = ?1", [task])?;
+            }
+            index::remove_bare_pathsets(index)?;
+            Ok(entries)
+        })?;
+        let removed = self.after_forgetting()?;
+        Ok(Stat { entries: entries as u64, ..removed })
     }
 
-    /// Removes least recently used entries until the archives take no more than `bytes_max`, and
-    /// archives that no entry names. Gives what was removed.
-    pub fn shrink(&self, bytes_max: u64) -> Result<Stat, StoreError> {
-        let mut removed = self.remove_orphans()?;
-        loop {
-            let stat = self.stat()?;
-            if stat.archive_bytes <= bytes_max {
-                return Ok(removed);
-            }
-            let sql =
-                "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries WHERE archive IS NOT NULL
-                ORDER BY used, rowid LIMIT max(1, (SELECT count(*) FROM entries) / 16))";
-            let gone = self.index_to_write().execute(sql, []).map_err(|source| self.index_failed(source))?;
-            let orphans = self.remove_orphans()?;
-            removed.entries += gone as u64;
-            removed.archives += orphans.archives;
-            removed.archive_bytes += orphans.archive_bytes;
-            if gone == 0 {
-                return Ok(removed);
-            }
+    /// Forgets everything, also what is known of this checkout: what is left are two empty databases.
+    pub fn clean_all(&self) -> Result<Stat, StoreError> {
+        let entries = self.local.transact(|index| {
+            let entries = index.execute("DELETE FROM entries", [])?;
+            index.execute("DELETE FROM pathsets", [])?;
+            index.execute("DELETE FROM habits", [])?;
+            Ok(entries)
+        })?;
+        self.forget_checkout()?;
+        let removed = self.after_forgetting()?;
+        self.remove_set_aside()?;
+        self.remove_locks();
+        for file in ["last-run.json"] {
+            let path = self.folder().join(file);
+            tolerate_absence(fs::remove_file(&path)).map_err(io_error("remove", &path))?;
         }
+        for folder in fs::read_dir(&self.local.archives).into_iter().flatten().flatten() {
+            // One in which another process has just put an archive stays.
+            let _ = fs::remove_dir(folder.path());
+        }
+        self.local.database.compact()?;
+        self.checkout.compact()?;
+        Ok(Stat { entries: entries as u64, ..removed })
     }
 
-    /// To be called after something was stored: keeps archives below a size. Cheap while they are.
+    /// Removes entries that were not used for longer than `age_max`, the least recently used ones until
+    /// the rest takes no more than `bytes_max`, and everything that nothing needs. Gives what was removed.
+    pub fn shrink(&self, bytes_max: u64, age_max: Option<Duration>) -> Result<Stat, StoreError> {
+        let entries = self.local.transact(|index| {
+            let oldest = age_max.map_or(i64::MIN, |age| {
+                now_us().saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX))
+            });
+            let mut gone = index::remove_malformed(index)?;
+            gone += index.execute("DELETE FROM entries WHERE used < ?1", [oldest])?;
+            for rowid in beyond(index, bytes_max)? {
+                gone += index.execute("DELETE FROM entries WHERE rowid = ?1", [rowid])?;
+            }
+            index::remove_bare_pathsets(index)?;
+            index::prune_habits(index)?;
+            Ok(gone)
+        })?;
+        let removed = self.after_forgetting()?;
+        Ok(Stat { entries: entries as u64, ..removed })
+    }
+
+    /// What `overhear cache gc` does beyond [`Store::shrink`]: also frees the room in the databases.
+    pub fn collect(&self, bytes_max: u64, age_max: Option<Duration>) -> Result<Stat, StoreError> {
+        let removed = self.shrink(bytes_max, age_max)?;
+        self.remove_set_aside()?;
+        self.forget_missing_files()?;
+        self.local.database.compact()?;
+        self.checkout.compact()?;
+        Ok(removed)
+    }
+
+    /// To be called after something was stored: keeps the cache below a size, and removes archives that
+    /// this session superseded. Cheap where there is nothing to do.
     pub fn keep_below(&self, bytes_max: u64) -> Result<(), StoreError> {
-        let sql = "SELECT coalesce(sum(archive_bytes), 0) FROM (SELECT DISTINCT archive, archive_bytes FROM entries)";
+        let sql = "SELECT (SELECT coalesce(sum(archive_bytes), 0) FROM
+                (SELECT DISTINCT archive, archive_bytes FROM entries WHERE archive IS NOT NULL))
+            + (SELECT coalesce(sum(row_bytes), 0) FROM entries)";
         let bytes = self.index().query_row(sql, [], |row| row.get::<_, i64>(0));
         let bytes = bytes.map_err(|source| self.index_failed(source))?;
-        if bytes.max(0) as u64 > bytes_max { self.shrink(bytes_max).map(drop) } else { Ok(()) }
+        if bytes.max(0) as u64 > bytes_max || self.has_strays {
+            return self.shrink(bytes_max, None).map(drop);
+        }
+        let superseded =
+            std::mem::take(&mut *self.local.superseded.lock().unwrap_or_else(PoisonError::into_inner));
+        if !superseded.is_empty() {
+            let files: FxHashSet<Digest> = superseded.into_iter().collect();
+            let files = files.into_iter().filter_map(|digest| {
+                let path = self.local.archive_path(digest);
+                let bytes = fs::metadata(&path).ok()?.len();
+                Some((path, bytes, Some(digest)))
+            });
+            self.remove_unnamed(files.collect())?;
+        }
+        self.prune_checkout(STALE_ROWS_MAX)
     }
 
-    /// Checks each entry and its archive; damaged ones are removed.
-    pub fn verify(&self) -> Result<Verified, StoreError> {
-        let mut verified = Verified::default();
-        let mut seen: FxHashSet<Digest> = FxHashSet::default();
-        for (fingerprint, task, manifest, archive) in self.entry_rows()? {
-            let wrong = match format::decode_manifest(&manifest) {
-                Err(damaged) => Some(damaged.to_string()),
-                Ok(_) => archive
-                    .filter(|archive| seen.insert(*archive))
-                    .and_then(|archive| self.check_archive(archive).err())
-                    .map(|error| error.to_string()),
-            };
-            match wrong {
-                None => verified.sound += 1,
-                Some(wrong) => {
-                    verified.damaged.push(format!("{task}: {wrong}"));
-                    self.remove_entry(fingerprint)?;
+    /// Removes rows that have another form than was stored. Gives how many.
+    pub(super) fn remove_malformed(&self) -> Result<usize, StoreError> {
+        self.local.transact(|index| index::remove_malformed(index))
+    }
+
+    /// After entries were forgotten: what they alone needed goes.
+    fn after_forgetting(&self) -> Result<Stat, StoreError> {
+        Point::EntriesForgotten.reached();
+        let removed = self.remove_unnamed(self.archive_files()?)?;
+        self.prune_checkout(0)?;
+        Ok(removed)
+    }
+
+    /// Removes the databases that were set aside.
+    fn remove_set_aside(&self) -> Result<(), StoreError> {
+        for folder in [self.folder().to_path_buf(), self.local.archives.with_file_name("")] {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                if name.to_str().is_some_and(|name| name.contains(".db.aside")) {
+                    let path = entry.path();
+                    tolerate_absence(fs::remove_file(&path)).map_err(io_error("remove", &path))?;
                 }
             }
         }
-        Ok(verified)
+        Ok(())
     }
 
-    fn entry_rows(&self) -> Result<Vec<(Digest, String, Vec<u8>, Option<Digest>)>, StoreError> {
-        let index = self.index();
-        let read = || {
-            let mut statement =
-                index.prepare_cached("SELECT fingerprint, task, manifest, archive FROM entries")?;
-            let rows = statement.query_map([], |row| {
-                let archive: Option<[u8; 32]> = row.get(3)?;
-                Ok((Digest(row.get(0)?), row.get(1)?, row.get(2)?, archive.map(Digest)))
-            })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(|source| self.index_failed(source))
-    }
-
-    fn check_archive(&self, archive: Digest) -> Result<(), ArchiveError> {
-        let damaged = |why: String| ArchiveError::Damaged { archive, why };
-        let mut file = File::open(self.archive_path(archive)).map_err(|error| damaged(error.to_string()))?;
-        let mut hasher = blake3::Hasher::new();
-        io::copy(&mut file, &mut hasher).map_err(|error| damaged(error.to_string()))?;
-        if hasher.finalize().as_bytes() == archive.as_bytes() {
-            Ok(())
-        } else {
-            Err(damaged("its bytes are not those that were stored".to_owned()))
-        }
-    }
-
-    /// Archives on disk: path, bytes, digest.
+    /// Archives on disk: path, bytes, digest; `None` for what is no archive.
     fn archive_files(&self) -> Result<Vec<(PathBuf, u64, Option<Digest>)>, StoreError> {
-        let failed = |source| StoreError::Io { what: "list", path: self.archives.clone(), source };
         let mut files = Vec::new();
-        for folder in fs::read_dir(&self.archives).map_err(failed)? {
-            let Ok(names) = fs::read_dir(folder.map_err(failed)?.path()) else { continue };
+        let folders = match fs::read_dir(&self.local.archives) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
+            other => other.map_err(io_error("list", &self.local.archives))?,
+        };
+        for folder in folders {
+            let folder = folder.map_err(io_error("list", &self.local.archives))?.path();
+            let Ok(names) = fs::read_dir(&folder) else {
+                files.push((folder, 0, None));
+                continue;
+            };
             for file in names.flatten() {
                 let name = file.file_name();
                 let digest = name.to_str().and_then(|name| Digest::from_hex(name.strip_suffix(".tar.zst")?));
+                let digest = digest.filter(|digest| self.local.archive_path(*digest) == file.path());
                 files.push((file.path(), file.metadata().map_or(0, |meta| meta.len()), digest));
             }
         }
         Ok(files)
     }
 
-    /// Removes archives that no entry names. The index is locked meanwhile: an archive that another
-    /// process has just named, and is about to put into an entry, is younger than a minute and kept.
-    fn remove_orphans(&self) -> Result<Stat, StoreError> {
+    /// Removes those archives that no entry names. Who has named one and not yet stored its entry holds a
+    /// lock, and is waited for.
+    fn remove_unnamed(&self, files: Vec<(PathBuf, u64, Option<Digest>)>) -> Result<Stat, StoreError> {
         let mut removed = Stat::default();
-        for (path, bytes, digest) in self.archive_files()? {
-            let named = match digest {
+        let Ok(all) = File::open(&self.local.archives) else { return Ok(removed) };
+        all.lock().map_err(io_error("lock", &self.local.archives))?;
+        self.local.database.see_news();
+        for (path, bytes, digest) in files {
+            let is_named = match digest {
                 None => false,
                 Some(digest) => {
-                    let index = self.index();
                     let sql = "SELECT EXISTS (SELECT 1 FROM entries WHERE archive = ?1)";
-                    let named = index.query_row(sql, params![digest.as_bytes()], |row| row.get(0));
-                    named.map_err(|source| self.index_failed(source))?
+                    let found = self.index().query_row(sql, params![digest.as_bytes()], |row| row.get(0));
+                    found.map_err(|source| self.index_failed(source))?
                 }
             };
-            let is_young = || {
-                let age = fs::metadata(&path).and_then(|meta| meta.modified()).map(|time| time.elapsed());
-                matches!(age, Ok(Ok(age)) if age.as_secs() < 60) && self.someone_else_is_here()
-            };
-            if !named && !is_young() {
-                let failed = |source| StoreError::Io { what: "remove", path: path.clone(), source };
-                fs::remove_file(&path).map_err(failed)?;
-                removed.archives += 1;
-                removed.archive_bytes += bytes;
+            if is_named {
+                continue;
             }
+            let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            tolerate_absence(gone).map_err(io_error("remove", &path))?;
+            removed.archives += 1;
+            removed.archive_bytes += bytes;
+            Point::ArchiveRemoved.reached();
         }
         Ok(removed)
     }
 
-    /// Whether another process holds a step: it may have named an archive and not yet its entry.
-    fn someone_else_is_here(&self) -> bool {
-        let Ok(locks) = fs::read_dir(self.folder.join("locks")) else { return false };
-        locks.flatten().any(|lock| File::open(lock.path()).is_ok_and(|file| file.try_lock_shared().is_err()))
+    /// Forgets what is remembered of this checkout for entries and pathsets that are gone, if there are
+    /// more than so many.
+    fn prune_checkout(&self, stale_max: i64) -> Result<(), StoreError> {
+        let known = |sql: &str| -> Result<FxHashSet<Vec<u8>>, StoreError> {
+            let index = self.index();
+            let read = || {
+                let mut statement = index.prepare_cached(sql)?;
+                let rows = statement.query_map([], |row| row.get(0))?;
+                Ok(readable(rows)?.into_iter().collect::<FxHashSet<Vec<u8>>>())
+            };
+            let rows = read();
+            drop(index);
+            rows.map_err(|source| self.index_failed(source))
+        };
+        for (table, column, of) in [
+            ("remembered", "pathset", "pathsets"),
+            ("matched", "pathset", "pathsets"),
+            ("placed", "fingerprint", "entries"),
+        ] {
+            let count = |table: &str| format!("SELECT count(*) FROM {table}");
+            let rows = self.checkout_count(&count(table))?;
+            let needed = self.index().query_row(&count(of), [], |row| row.get::<_, i64>(0));
+            if rows <= needed.map_err(|source| self.index_failed(source))? + stale_max {
+                continue;
+            }
+            let kept = known(match of {
+                "pathsets" => "SELECT digest FROM pathsets",
+                _ => "SELECT fingerprint FROM entries",
+            })?;
+            self.forget_rows(table, column, &kept)?;
+        }
+        self.forget_memos(MEMOS_MAX)
+    }
+
+    /// Forgets what was left at paths where nothing lies any more.
+    fn forget_missing_files(&self) -> Result<(), StoreError> {
+        let Some(root) = self.folder().parent() else { return Ok(()) };
+        let Ok(mut beneath) = crate::beneath::Beneath::open(root) else { return Ok(()) };
+        let missing = self
+            .left_paths()?
+            .into_iter()
+            .filter(|path| path.is_inside() && matches!(beneath.look(path.as_bytes()), Ok(Found::Absent)));
+        self.forget_left(&missing.collect::<Vec<_>>())
+    }
+}
+
+/// The entries, by row, that are too much: the least recently used, where all that were used since take
+/// so many bytes.
+fn beyond(index: &rusqlite::Connection, bytes_max: u64) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = index.prepare(
+        "SELECT rowid, archive, archive_bytes, row_bytes FROM entries ORDER BY used DESC, rowid DESC",
+    )?;
+    let mut rows = statement.query([])?;
+    let (mut seen, mut bytes, mut beyond) = (FxHashSet::default(), 0u64, Vec::new());
+    while let Some(row) = rows.next()? {
+        let archive: Option<[u8; 32]> = row.get(1)?;
+        if archive.is_some_and(|archive| seen.insert(archive)) {
+            bytes = bytes.saturating_add(row.get::<_, i64>(2)?.max(0) as u64);
+        }
+        bytes = bytes.saturating_add(row.get::<_, i64>(3)?.max(0) as u64);
+        if bytes > bytes_max {
+            beyond.push(row.get(0)?);
+        }
+    }
+    Ok(beyond)
+}
+
+fn tolerate_absence(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }

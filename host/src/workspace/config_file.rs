@@ -154,12 +154,32 @@ fn cache_defaults(values: &mut Values<'_>, value: &Value<'_>) -> CacheDefaults {
                 ),
             },
             ("maxSize", other) => values.wrong_type(other, "maxSize", "a string", "\"maxSize\": \"10GB\""),
+            ("pathsetsPerKey", other) => {
+                cache.bounds.pathsets = count(values, other, "pathsetsPerKey", cache.bounds.pathsets)
+            }
+            ("entriesPerKey", other) => {
+                cache.bounds.entries = count(values, other, "entriesPerKey", cache.bounds.entries)
+            }
             ("dir", other) => cache.dir = values.string(other, "dir", "\".cache/overhear\""),
             ("remote", _) => remote_is_reserved(values, property.name.start()..property.name.end()),
-            _ => values.unknown_key(property, &["scripts", "tasks", "maxSize", "dir", "remote"]),
+            _ => values.unknown_key(
+                property,
+                &["scripts", "tasks", "maxSize", "pathsetsPerKey", "entriesPerKey", "dir", "remote"],
+            ),
         }
     }
     cache
+}
+
+fn count(values: &mut Values<'_>, value: &Value<'_>, key: &str, default: u32) -> u32 {
+    let known = match value {
+        Value::NumberLit(number) => number.value.parse().ok().filter(|count| *count > 0),
+        _ => None,
+    };
+    known.unwrap_or_else(|| {
+        values.wrong_type(value, key, "a number from 1", &format!("\"{key}\": {default}"));
+        default
+    })
 }
 
 fn remote_is_reserved(values: &mut Values<'_>, range: std::ops::Range<usize>) {

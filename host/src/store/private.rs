@@ -1,0 +1,54 @@
+//! Files and folders of the cache are for their owner only, whatever the umask.
+
+use super::StoreError;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+const FILE: u32 = 0o600;
+const FOLDER: u32 = 0o700;
+
+/// Makes a folder with those above it, where it is missing.
+pub(super) fn make_private_folder(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let failed =
+        |source| StoreError::Io { what: "create the cache folder", path: path.to_path_buf(), source };
+    if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+        make_private_folder(above)?;
+    }
+    match DirBuilder::new().mode(FOLDER).create(path) {
+        // The umask may have taken away more than others' rights.
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(FOLDER)).map_err(failed),
+        Err(_) if path.is_dir() => Ok(()),
+        Err(source) => Err(failed(source)),
+    }
+}
+
+/// Makes a file where there is none.
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(FILE).open(path) {
+        Ok(file) => file.set_permissions(Permissions::from_mode(FILE)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a new file, to be written.
+pub(super) fn new_private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(FILE).open(path)?;
+    file.set_permissions(Permissions::from_mode(FILE))?;
+    Ok(file)
+}
+
+/// Replaces a file of the cache as one: a reader sees the old or the new.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let beside = Path::new(&beside);
+    let _ = fs::remove_file(beside);
+    let written = new_private(beside).and_then(|mut file| file.write_all(bytes));
+    written.and_then(|()| fs::rename(beside, path)).inspect_err(|_| drop(fs::remove_file(beside)))
+}
