@@ -325,7 +325,10 @@ function disableCache() {
 
 function getEnv(name, options) {
   if (typeof name !== 'string') return undefined;
-  const own = process.env[name];
+  // overhear hears who asks for a name that was not passed, and takes it for a dependency: so what is
+  // no dependency is looked for in a list.
+  const isOwn = !untracked(options) || Object.keys(process.env).includes(name);
+  const own = isOwn ? process.env[name] : undefined;
   if (own === undefined) return load()?.getEnv(name, options);
   load()?.noteEnv(name, options);
   return own;

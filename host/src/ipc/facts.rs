@@ -4,10 +4,11 @@
 use super::ServerSpec;
 use crate::hint::{EnvSelect, Hint};
 use crate::path::{from_bytes, join_lexically};
-use crate::protocol::{Message, Reply, Select, VERSION};
+use overhear_client::protocol::{self, Message, Reply, Select, VERSION};
 use rustc_hash::FxHashSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,11 +21,17 @@ const MAX_PATH: usize = 4096;
 /// So many links in a row the kernel follows.
 const MAX_LINKS: usize = 40;
 
+/// One thing that was said, and the path as it was said, if it is of one.
+struct Said {
+    hint: Hint,
+    path: Option<Box<[u8]>>,
+}
+
 /// What was said.
 pub(super) struct Facts {
     env: Arc<BTreeMap<String, String>>,
     all: Option<Arc<BTreeMap<String, String>>>,
-    hints: Vec<Hint>,
+    said: Vec<Said>,
     seen: FxHashSet<Box<[u8]>>,
     bytes: usize,
     fault: Option<String>,
@@ -36,7 +43,7 @@ impl Facts {
         Facts {
             env: spec.env,
             all: spec.all,
-            hints: Vec::new(),
+            said: Vec::new(),
             seen: FxHashSet::default(),
             bytes: 0,
             fault: None,
@@ -61,7 +68,7 @@ impl Facts {
             Err(error) if *greeted => {
                 self.fail(error.to_string());
                 // The frames are still in step; a client that waits must get its answer.
-                if body.get(1).is_some_and(|flags| flags & crate::protocol::REPLY != 0) {
+                if body.get(1).is_some_and(|flags| flags & protocol::REPLY != 0) {
                     Reply::NotKnown.encode(replies);
                 }
                 return Ok(());
@@ -83,14 +90,18 @@ impl Facts {
     fn answer(&mut self, message: &Message<'_>, body: &[u8], replies: &mut Vec<u8>) {
         match *message {
             Message::GetEnv { name, reply: true, .. } => {
-                self.env.get(name).map_or(Reply::Absent, |value| Reply::Value(value)).encode(replies);
+                let value = self.env.get(name);
+                value.map_or(Reply::Absent, |value| Reply::Value(value)).encode(replies);
+                let values: Vec<_> = value.map(|value| (name, &**value)).into_iter().collect();
+                self.fault = self.fault.take().or_else(|| not_text(&values));
             }
             Message::GetEnvs { select, reply: true, .. } => {
-                let select = EnvSelect::from(select);
-                let asks_for_all = select == EnvSelect::Prefix(String::new());
+                let asks_for_all = select == Select::Prefix("");
                 let source = self.all.as_ref().filter(|_| asks_for_all).unwrap_or(&self.env);
                 let meant = source.iter().filter(|(name, _)| select.matches(name));
-                Reply::Values(meant.map(|(name, value)| (&**name, &**value)).collect()).encode(replies);
+                let values: Vec<_> = meant.map(|(name, value)| (&**name, &**value)).collect();
+                self.fault = self.fault.take().or_else(|| not_text(&values));
+                Reply::Values(values).encode(replies);
             }
             Message::Unknown { kind, ignorable, reply } => {
                 if reply {
@@ -117,33 +128,58 @@ impl Facts {
         }
         self.bytes += body.len();
         self.seen.insert(body.into());
+        let mut say = |hint| self.said.push(Said { hint, path: None });
         match *message {
-            Message::IgnoreInput { path } => {
-                self.hints.extend(places(path).into_iter().map(Hint::IgnoreInput))
-            }
-            Message::IgnoreOutput { path } => {
-                self.hints.extend(places(path).into_iter().map(Hint::IgnoreOutput))
-            }
-            Message::DisableCache => self.hints.push(Hint::DisableCache),
-            Message::GetEnv { name, tracked, .. } => {
-                self.hints.push(Hint::GetEnv { name: name.to_owned(), tracked })
-            }
+            Message::IgnoreInput { path } => self.note_path(path, Hint::IgnoreInput),
+            Message::IgnoreOutput { path } => self.note_path(path, Hint::IgnoreOutput),
+            Message::DisableCache => say(Hint::DisableCache),
+            Message::GetEnv { name, tracked, .. } => say(Hint::GetEnv { name: name.to_owned(), tracked }),
             Message::GetEnvs { select, tracked, .. } => {
-                self.hints.push(Hint::GetEnvs { select: select.into(), tracked });
+                say(Hint::GetEnvs { select: select.into(), tracked });
             }
             Message::Hello { .. } | Message::Unknown { .. } => {}
         }
     }
 
+    fn note_path(&mut self, path: &[u8], hint: fn(PathBuf) -> Hint) {
+        let said = places(path).into_iter().map(|place| Said { hint: hint(place), path: Some(path.into()) });
+        self.said.extend(said);
+    }
+
     /// What was said, each thing once, in the order in which it was said first; or why something may
-    /// be missing.
+    /// be missing. To be called when the tools have ended.
     pub(super) fn into_hints(self) -> Result<Vec<Hint>, String> {
         if let Some(cause) = self.fault {
             return Err(cause);
         }
         let mut once = BTreeSet::new();
-        Ok(self.hints.into_iter().filter(|hint| once.insert(hint.clone())).collect())
+        let hints = self.said.into_iter().filter(Said::still_holds).map(|said| said.hint);
+        Ok(hints.filter(|hint| once.insert(hint.clone())).collect())
     }
+}
+
+impl Said {
+    /// A message is heard a moment after it was sent. A link on the path may have been led elsewhere in
+    /// between, and then what was found is not what was meant. It is known by that the path leads elsewhere
+    /// now; without the hint more counts, which makes no hit wrong.
+    fn still_holds(&self) -> bool {
+        let (Some(path), Hint::IgnoreInput(place) | Hint::IgnoreOutput(place)) = (&self.path, &self.hint)
+        else {
+            return true;
+        };
+        let path = from_bytes(path.to_vec());
+        path.as_os_str().len() > MAX_PATH
+            // As most do: there is no link in it.
+            || path == *place
+            || fs::symlink_metadata(&path).is_err()
+            || places(path.as_os_str().as_bytes()).contains(place)
+    }
+}
+
+/// A value that is not UTF-8 comes with replacement characters: it is not what the tool would have found.
+fn not_text(values: &[(&str, &str)]) -> Option<String> {
+    let (name, _) = values.iter().find(|(_, value)| value.contains(char::REPLACEMENT_CHARACTER))?;
+    Some(format!("the value of {name} is not UTF-8"))
 }
 
 impl From<Select<'_>> for EnvSelect {
@@ -197,7 +233,7 @@ fn resolve(path: &Path) -> PathBuf {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::protocol::REPLY;
+    use overhear_client::protocol::REPLY;
     use std::os::unix::fs::symlink;
 
     fn facts() -> Facts {

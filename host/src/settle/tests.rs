@@ -353,6 +353,7 @@ fn a_tool_may_ignore_either_side_of_an_overlap() {
     read.check(&["+ c/a"]);
     let mut write = overlap();
     write.hints.push(Hint::IgnoreOutput(at("c")));
+    assert_eq!(write.refused().kind(), "read_write_overlap");
     write.hashed_before("c/a").check(&["content c/a"]);
 }
 

@@ -142,7 +142,9 @@ pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> 
     emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others: Vec::new() });
     let failed =
         |exit_code, error: Option<String>, took| Outcome::Failed { why: why.clone(), exit_code, error, took };
-    let (command, env) = super::environment::whole(shared, step);
+    let (command, mut env) = super::environment::whole(shared, step);
+    // Inside a task that another overhear overhears, tools speak to that one.
+    env.extend(crate::ipc::outer(shared.env));
     let launch = match command.launch(&env) {
         Ok(launch) => launch,
         Err((exit_code, error)) => return failed(exit_code, Some(error), Duration::ZERO),
