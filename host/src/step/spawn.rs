@@ -18,7 +18,7 @@ use crate::trace::Spec;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +76,11 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
     };
     let hints = server.map_err(|error| error.to_string()).and_then(Server::finish);
     let mut observed = ended.observed.unwrap_or_default();
+    // A client that may not even say so in its server's folder can be seen.
+    let hints = match observed.paths.remove(Path::new(overhear_client::PROBE_LOST)) {
+        Some(_) => hints.and(Err("a client could not deliver what it was told".to_owned())),
+        None => hints,
+    };
     environment::keep_what_counts(cached, &mut observed);
     for name in &observed.hidden {
         let text = format!("{} asked for {name}, which is hidden; add it to \"env\"", cached.step.id.task);

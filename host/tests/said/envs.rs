@@ -72,15 +72,14 @@ fn tracked_once_is_tracked() {
 
 #[test]
 fn what_the_process_has_itself_wins_and_is_tracked_all_the_same() {
-    each(
-        "API_URL=own say get-env API_URL > out.txt\nAPI_URL=own say get-envs 'API_U*' >> out.txt",
-        |world| {
-            run(world, &[("API_URL", "one")]).is("ran");
-            assert_eq!(world.read("out.txt"), "own\nAPI_URL=own\n");
-            run(world, &[("API_URL", "two")]).missed("env_changed", "API_URL");
-            assert_eq!(world.read("out.txt"), "own\nAPI_URL=own\n");
-        },
-    );
+    // Spelled so that no file names it but for who asks.
+    let own = "export \"API_U\"\"RL=own\"";
+    each(&format!("{own}\nsay get-env API_URL > out.txt\nsay get-envs 'API_U*' >> out.txt"), |world| {
+        run(world, &[("API_URL", "one")]).is("ran");
+        assert_eq!(world.read("out.txt"), "own\nAPI_URL=own\n");
+        run(world, &[("API_URL", "two")]).missed("env_changed", "API_URL");
+        assert_eq!(world.read("out.txt"), "own\nAPI_URL=own\n");
+    });
 }
 
 #[test]
@@ -221,5 +220,21 @@ fn a_glob_means_the_same_whoever_asks() {
             run(&world, &plain).is("ran");
             assert_eq!(world.read("out.txt"), expected, "{driver:?} {glob}");
         }
+    }
+}
+
+#[test]
+fn a_program_that_reads_a_copy_of_the_environment_does_not_miss_what_another_one_asked_for() {
+    for asked in ["say get-env API_URL > one.txt", "say get-envs --prefix API_ > one.txt"] {
+        each(&format!("{asked}\nsh other.sh"), |world| {
+            world.write("other.sh", "echo \"$API_URL\" > out.txt\n");
+            // It has not seen it, and it is said; from then on it does.
+            run(world, &[("API_URL", "one")]).refused("hidden_env");
+            run(world, &[("API_URL", "one")]).is("ran");
+            assert_eq!(world.read("out.txt"), "one\n");
+            run(world, &[("API_URL", "one")]).is("fresh");
+            run(world, &[("API_URL", "two")]).missed("env_changed", "API_URL");
+            assert_eq!(world.read("out.txt"), "two\n");
+        });
     }
 }

@@ -75,6 +75,33 @@ fn a_channel_whose_parts_are_removed_loses_what_is_said_to_them() {
 }
 
 #[test]
+fn what_another_user_may_not_say_is_not_lost() {
+    // Only a superuser can become somebody else, and everybody must be able to reach what is run.
+    let is_root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0;
+    let reached = |driver: Driver| {
+        let program = match driver {
+            Driver::Rust => crate::drivers::rust_program().to_path_buf(),
+            _ => env!("CARGO_BIN_EXE_overhear").into(),
+        };
+        let mut other = std::process::Command::new("setpriv");
+        other.args(["--reuid=65534", "--regid=65534", "--clear-groups", "test", "-x"]).arg(program);
+        other.status().is_ok_and(|status| status.success())
+    };
+    for driver in DRIVERS {
+        if !crate::world::has("root, setpriv, and programs that all may read", is_root && reached(driver)) {
+            return;
+        }
+        let world = driver
+            .world("cat src.txt > out.txt\nsetpriv --reuid=65534 --regid=65534 --clear-groups sh say.sh");
+        let say: String = world.read("work.sh").lines().take(3).map(|line| format!("{line}\n")).collect();
+        world.write("say.sh", &format!("{say}say disable-cache\n"));
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(world.beside(""), open).unwrap();
+        is_lost(&world, "could not deliver");
+    }
+}
+
+#[test]
 fn a_link_that_leads_elsewhere_at_the_end_hides_nothing_there() {
     let work = "ln -sfn a link\nsay ignore-input link\nrm link\nln -s b link\ncat b/x > out.txt\nrm link\nln -s b link";
     each(work, |_, world| {

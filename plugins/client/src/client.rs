@@ -12,6 +12,9 @@ use thiserror::Error;
 /// The variable that tells clients the folder of their server.
 pub const ENV_FOLDER: &str = "OVERHEAR_IPC";
 
+/// What a client looks for when it could not deliver something: it cannot exist, and overhear sees who looks.
+pub const PROBE_LOST: &str = "/dev/null/overhear/not-delivered";
+
 /// A connection to the server of the task that this process belongs to. A process that was forked off
 /// connects anew when it speaks: of two that share a connection, neither would be understood.
 #[derive(Debug)]
@@ -161,10 +164,12 @@ fn open(folder: &Path) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
-/// Tells the server, if it lives, that something was not delivered. Removing a file works where
-/// nothing else does: it takes no descriptor and no room on the disk.
+/// Tells the server, if it lives, that something was not delivered. Removing a file works where nothing else
+/// does: it takes no descriptor and no room on the disk. What has become of another user may not do that,
+/// but what it looks for is seen.
 fn tell_loss(folder: &Path) {
     let _ = std::fs::remove_file(folder.join("sound"));
+    let _ = std::fs::symlink_metadata(PROBE_LOST);
 }
 
 fn lost(folder: &Path, source: io::Error) -> ClientError {

@@ -11,7 +11,7 @@
 mod client;
 pub mod protocol;
 
-pub use client::{Client, ClientError, ENV_FOLDER};
+pub use client::{Client, ClientError, ENV_FOLDER, PROBE_LOST};
 pub use protocol::Select;
 
 use std::collections::BTreeMap;
