@@ -21,9 +21,10 @@ const MAX_PATH: usize = 4096;
 /// So many links in a row the kernel follows.
 const MAX_LINKS: usize = 40;
 
-/// One thing that was said, and the path as it was said, if it is of one.
+/// One thing that was said.
 struct Said {
     hint: Hint,
+    /// The path as it was said, where that is not yet the place that it leads to.
     path: Option<Box<[u8]>>,
 }
 
@@ -142,7 +143,10 @@ impl Facts {
     }
 
     fn note_path(&mut self, path: &[u8], hint: fn(PathBuf) -> Hint) {
-        let said = places(path).into_iter().map(|place| Said { hint: hint(place), path: Some(path.into()) });
+        let said = places(path).into_iter().map(|place| {
+            let over_link = place.as_os_str().as_bytes() != path;
+            Said { hint: hint(place), path: over_link.then(|| path.into()) }
+        });
         self.said.extend(said);
     }
 
@@ -161,18 +165,14 @@ impl Facts {
 impl Said {
     /// A message is heard a moment after it was sent. A link on the path may have been led elsewhere in
     /// between, and then what was found is not what was meant. It is known by that the path leads elsewhere
-    /// now; without the hint more counts, which makes no hit wrong.
+    /// now; without the hint more counts, which makes no hit wrong. A link that is gone leads nowhere else.
     fn still_holds(&self) -> bool {
         let (Some(path), Hint::IgnoreInput(place) | Hint::IgnoreOutput(place)) = (&self.path, &self.hint)
         else {
             return true;
         };
-        let path = from_bytes(path.to_vec());
-        path.as_os_str().len() > MAX_PATH
-            // As most do: there is no link in it.
-            || path == *place
-            || fs::symlink_metadata(&path).is_err()
-            || places(path.as_os_str().as_bytes()).contains(place)
+        let now = places(path);
+        now.contains(place) || now == [join_lexically(Path::new("/"), &from_bytes(path.to_vec()))]
     }
 }
 
@@ -333,12 +333,59 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_is_no_text_fails_the_run_that_asks_for_it() {
+        let facts = || Facts::new(ServerSpec { env: map(&[("A", "1"), ("ODD", "\u{fffd}")]), all: None });
+        for (message, fine) in [
+            (Message::GetEnv { name: "A", tracked: true, reply: true }, true),
+            (Message::GetEnv { name: "ODD", tracked: true, reply: true }, false),
+            (Message::GetEnvs { select: Select::Prefix("O"), tracked: false, reply: true }, false),
+        ] {
+            let mut facts = facts();
+            say(&mut facts, message);
+            assert_eq!(facts.into_hints().is_ok(), fine, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_elsewhere_at_the_end_is_named_in_vain() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        for name in ["a", "b"] {
+            fs::create_dir(root.join(name)).unwrap();
+        }
+        let link = root.join("link");
+        symlink("a", &link).unwrap();
+        let mut facts = facts();
+        for path in [link.clone(), link.join("below"), root.join("b/../link"), root.join("b")] {
+            say(&mut facts, Message::IgnoreInput { path: path.as_os_str().as_encoded_bytes() });
+        }
+        fs::remove_file(&link).unwrap();
+        symlink("b", &link).unwrap();
+        // The link itself is where it was.
+        let place = |name: &str| Hint::IgnoreInput(root.join(name));
+        assert_eq!(facts.into_hints().unwrap(), [place("link"), place("b")]);
+    }
+
+    #[test]
+    fn a_link_that_is_gone_at_the_end_was_meant_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        fs::create_dir(root.join("a")).unwrap();
+        symlink("a", root.join("link")).unwrap();
+        let mut facts = facts();
+        let path = root.join("link/below");
+        say(&mut facts, Message::IgnoreOutput { path: path.as_os_str().as_encoded_bytes() });
+        fs::remove_file(root.join("link")).unwrap();
+        assert_eq!(facts.into_hints().unwrap(), [Hint::IgnoreOutput(root.join("a/below"))]);
+    }
+
+    #[test]
     fn different_things_are_bounded() {
         let mut facts = facts();
         for n in 0..=MAX_DIFFERENT {
             say(&mut facts, Message::GetEnv { name: &n.to_string(), tracked: true, reply: false });
         }
-        assert_eq!(facts.hints.len(), MAX_DIFFERENT);
+        assert_eq!(facts.said.len(), MAX_DIFFERENT);
         assert!(facts.into_hints().unwrap_err().contains("different things"));
     }
 
