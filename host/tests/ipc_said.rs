@@ -11,6 +11,8 @@ mod envs;
 mod installed;
 #[path = "said/lost.rs"]
 mod lost;
+#[path = "said/packed.rs"]
+mod packed;
 #[path = "said/paths.rs"]
 mod paths;
 #[path = "said/steps.rs"]

@@ -307,3 +307,36 @@ module.exports.load = () => new Proxy({{}}, {{ get: (_, name) => (...what) => (s
     assert_eq!(direct.code, 0, "{direct:?}");
     assert!(std::fs::read_to_string(&log).unwrap().contains("getEnvs {\"prefix\":\"VITE_\"}"));
 }
+
+#[test]
+fn the_npm_package_has_types_for_both_kinds_of_module() {
+    let world = World::of(BUILD.fixture);
+    let package = crate::installed::fixture("sdk-js");
+    std::fs::create_dir(world.path("node_modules/overhear-client")).unwrap();
+    for name in ["package.json", "index.cjs", "index.mjs", "index.d.cts", "index.d.mts"] {
+        std::fs::copy(package.join(name), world.path("node_modules/overhear-client").join(name)).unwrap();
+    }
+    let used = "const value: string | undefined = getEnv('A', { tracked: false });
+const values: Record<string, string> = getEnvs({ prefix: 'A_' });
+const query: EnvQuery = '*';
+const nothing: void = ignoreInput(new URL('file:///a')) ?? ignoreOutput(new Uint8Array()) ?? disableCache();
+// @ts-expect-error
+getEnv(1);
+// @ts-expect-error
+getEnvs({ glob: '*' });
+// @ts-expect-error
+getEnv('A', { track: true });
+export default [value, values, getEnvs(query), nothing];
+";
+    let names = "disableCache, getEnv, getEnvs, ignoreInput, ignoreOutput, type EnvQuery";
+    for file in ["types/a.mts", "types/b.cts"] {
+        world.write(file, &format!("import {{ {names} }} from 'overhear-client';\n{used}"));
+    }
+    world.write(
+        "types/tsconfig.json",
+        r#"{"compilerOptions": {"strict": true, "noEmit": true, "module": "nodenext", "target": "es2022",
+            "lib": ["es2022", "dom"], "types": [], "exactOptionalPropertyTypes": true}, "files": ["a.mts", "b.cts"]}"#,
+    );
+    let done = world.direct("node_modules/.bin/tsc", &["-p", "types"]).done();
+    assert_eq!(done.code, 0, "{done:?}");
+}

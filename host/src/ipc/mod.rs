@@ -142,3 +142,21 @@ impl Drop for Server {
         self.end();
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_ended_by_itself_fails_the_run() {
+        let mut server = Server::start(ServerSpec::default()).unwrap();
+        let folder = server.own_paths().remove(0);
+        // As it is when what serves has panicked: nobody is left to say that all was heard.
+        let (gone, stopped) = oneshot::channel();
+        drop(gone);
+        server.stopped = Some(stopped);
+        assert_eq!(server.finish(), Err("the server had an internal fault".to_owned()));
+        assert!(!folder.exists());
+    }
+}

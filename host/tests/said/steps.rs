@@ -57,6 +57,35 @@ fn what_was_said_by_a_process_that_was_killed_afterwards_counts() {
 }
 
 #[test]
+fn saying_something_adds_nothing_but_what_was_said() {
+    each("cat src.txt > out.txt\n$SAY", |driver, world| {
+        let facts = |said: &str| {
+            driver.set_work(world, &format!("cat src.txt > out.txt\n{said}"));
+            world.run("build").is("ran");
+            let done = world.overhear(&["inspect", "--json", "build"]).done();
+            let document: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+            let names = |list: &str, field: &str| -> Vec<String> {
+                let facts = document["steps"][0][list].as_array().unwrap_or_else(|| panic!("{document:#}"));
+                facts.iter().map(|fact| fact[field].as_str().unwrap().to_owned()).collect()
+            };
+            (names("inputs", "path"), names("envs", "name"))
+        };
+        // What starting the client takes is no matter of what it says.
+        let (inputs, envs) = facts("say get-env ONE || true");
+        let (more_inputs, more_envs) =
+            facts("say get-env ONE || true\nsay get-env TWO --untracked || true\nsay ignore-input nothing");
+        assert_eq!(more_inputs, inputs, "{driver:?}");
+        assert_eq!(more_envs, envs, "{driver:?}");
+        assert!(envs.contains(&"ONE".to_owned()), "{driver:?} {envs:?}");
+        // overhear itself reads nothing that a person set for something else.
+        if driver == Driver::Tell {
+            let own = ["LANG", "ONE", "npm_lifecycle_event", "npm_package_name", "npm_package_version"];
+            assert_eq!(envs.iter().filter(|env| !own.contains(&env.as_str())).collect::<Vec<_>>(), [&""; 0]);
+        }
+    });
+}
+
+#[test]
 fn a_failing_command_ends_as_it_would_whatever_it_said() {
     each("say disable-cache\nsay get-env NOTHING || true\nexit 3", |_, world| {
         let done = world.task(&["build"]).done();
@@ -76,6 +105,8 @@ fn a_step_with_inputs_of_its_own_is_listened_to() {
         world.write("unnamed.txt", "2");
         world.run("build").is("fresh");
         world.run_with("build", &[("API_URL", "1")]).missed("env_added", "API_URL");
+        world.write("src.txt", "other\n");
+        world.run("build").missed("input_modified", "src.txt");
     });
 }
 
