@@ -10,7 +10,7 @@
  */
 
 // Taken now: tools and tests replace functions of these modules later.
-const { closeSync, constants, openSync, readSync, readdirSync, readlinkSync, renameSync, unlinkSync, writeSync } =
+const { closeSync, constants, openSync, readSync, readdirSync, readlinkSync, renameSync, statSync, unlinkSync, writeSync } =
   require('node:fs');
 const { threadId } = require('node:worker_threads');
 
@@ -31,6 +31,7 @@ const VALUES = 0x83;
 const HEAD = 6; // length, kind, flags
 const MAX_MESSAGE = 1 << 20;
 const MAX_REPLY = 1 << 24;
+const PROBE_LOST = '/dev/null/overhear/not-delivered';
 const TRIES = 5000; // of one millisecond each, for a pair to come free
 
 /** The conversation of one thread with its runner. */
@@ -115,11 +116,12 @@ class Runner {
   }
 
   /**
-   * Removing a file needs neither a descriptor nor room on the disk. If it is not there, neither is the
-   * runner, or it knows already.
+   * Removing a file needs neither a descriptor nor room on the disk. What has become of another user may not
+   * do that, but what it looks for is seen.
    */
   #tellLoss() {
     attempt(() => unlinkSync(this.#folder + '/sound'));
+    attempt(() => statSync(PROBE_LOST));
   }
 
   #connect() {
@@ -325,7 +327,10 @@ function disableCache() {
 
 function getEnv(name, options) {
   if (typeof name !== 'string') return undefined;
-  const own = process.env[name];
+  // overhear hears who asks for a name that was not passed, and takes it for a dependency: so what is
+  // no dependency is looked for in a list.
+  const isOwn = !untracked(options) || Object.keys(process.env).includes(name);
+  const own = isOwn ? process.env[name] : undefined;
   if (own === undefined) return load()?.getEnv(name, options);
   load()?.noteEnv(name, options);
   return own;

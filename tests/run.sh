@@ -9,7 +9,7 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 # Programs that tests need, by the package of Debian and Ubuntu that has them.
 missing=
-for need in strace:strace python3:python3 perl:perl make:make unshare:util-linux setpriv:util-linux; do
+for need in strace:strace python3:python3 perl:perl make:make go:golang-go unshare:util-linux setpriv:util-linux; do
     command -v "${need%%:*}" >/dev/null || missing="$missing ${need##*:}"
 done
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

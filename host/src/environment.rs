@@ -4,7 +4,7 @@
 use crate::digest::Fields;
 use crate::fingerprint::Value;
 use crate::hint::EnvSelect;
-use crate::wildcard;
+use overhear_client::Select;
 use std::collections::BTreeMap;
 
 /// Variables by name, with the salt under which their values are digested.
@@ -54,7 +54,7 @@ impl EnvSelect {
         match self {
             EnvSelect::Name(exact) => exact == name,
             EnvSelect::Prefix(prefix) => name.starts_with(prefix.as_str()),
-            EnvSelect::Glob(glob) => wildcard::matches(glob, name),
+            EnvSelect::Glob(glob) => Select::Glob(glob).matches(name),
         }
     }
 }

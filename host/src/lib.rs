@@ -39,7 +39,6 @@ pub mod hint;
 pub mod outcome;
 pub mod path;
 pub mod problem;
-pub mod protocol;
 pub mod shipped;
 pub mod stamp;
 pub mod wildcard;

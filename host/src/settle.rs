@@ -373,7 +373,8 @@ fn settle_change(
         matches!(read.found, Found::File(_)) && !known && !hidden()
     });
     if let Some(rule) = rules.ignores_write(path) {
-        if overlaps && rule.is_declared() {
+        // What was read counts all the same, and nobody knows what it was.
+        if overlaps {
             return Err(overlap());
         }
         settled.ignored.push(rule.ignored(path, false));

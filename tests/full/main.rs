@@ -7,6 +7,7 @@
 mod frameworks;
 #[path = "../scenarios/installed.rs"]
 mod installed;
+mod ipc_tools;
 #[path = "../scenarios/tree.rs"]
 mod tree;
 #[path = "../scenarios/world.rs"]

@@ -242,6 +242,8 @@ pub const TOOLS: &[Tool] = &[
         generated: &[".react-router"],
         env: &["NODE_ENV", "VITE_*"],
         starts_inner_server: true,
+        // For `.env` files, which it puts before what the environment has.
+        asks_for_all: true,
         ..PLAIN
     },
     Tool {

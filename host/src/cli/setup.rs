@@ -14,6 +14,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+/// Why nothing is cached inside a task that another overhear overhears: a hit would hide from that one what
+/// the command depends on.
+const INSIDE: &str = "it runs inside a task that another overhear listens to, and is part of that task";
+
 /// All of it.
 pub(super) struct Setup<'a> {
     from_dir: &'a Path,
@@ -34,6 +38,9 @@ impl<'a> Setup<'a> {
         let cache = workspace.settings().cache;
         if mode == Mode::Off {
             return (Setup::new(workspace, from_dir, Err(String::new())), Vec::new());
+        }
+        if crate::ipc::is_overheard() {
+            return (Setup::new(workspace, from_dir, Err(INSIDE.to_owned())), Vec::new());
         }
         match Store::open(&workspace.root, cache_dir(workspace, &cache).as_deref()) {
             Ok((store, notices)) => {

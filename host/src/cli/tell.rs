@@ -1,10 +1,9 @@
 //! `overhear tell`: from inside a task, in any language, what a trace cannot know.
 
-use crate::ipc::client::{Client, ClientError};
 use crate::problem::Problems;
-use crate::protocol::Select;
 use crate::report;
 use clap::{Args, Subcommand};
+use overhear_client::{self as client, Select};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -50,62 +49,27 @@ enum What {
     },
 }
 
-/// `overhear tell`.
+/// `overhear tell`. A fact that cannot be told makes the run unfit to be kept, and the server knows of it:
+/// the script that wants to tell it goes on as if nobody listened.
 pub fn tell(args: &TellArgs) -> Result<i32, Problems> {
-    // A fact that cannot be told makes the run unfit to be kept, and the server knows of it: the
-    // script that wants to tell it goes on as if nobody listened.
-    let told = Client::from_env().and_then(|mut client| inside(&mut client, &args.what).ok());
-    Ok(told.unwrap_or_else(|| outside(&args.what)))
-}
-
-fn inside(client: &mut Client, what: &What) -> Result<i32, ClientError> {
-    match what {
-        What::IgnoreInput { path } => client.ignore_input(path)?,
-        What::IgnoreOutput { path } => client.ignore_output(path)?,
-        What::DisableCache => client.disable_cache()?,
-        What::GetEnv { name, untracked } => return Ok(print_value(client.get_env(name, !untracked)?)),
+    match &args.what {
+        What::IgnoreInput { path } => client::ignore_input(path),
+        What::IgnoreOutput { path } => client::ignore_output(path),
+        What::DisableCache => client::disable_cache(),
+        What::GetEnv { name, untracked } => {
+            let value = if *untracked { client::get_env_untracked(name) } else { client::get_env(name) };
+            let Some(value) = value else { return Ok(1) };
+            report::print(&format!("{value}\n"));
+        }
         What::GetEnvs { glob, prefix, untracked } => {
-            let found = client.get_envs(select(glob.as_deref(), prefix.as_deref()), !untracked)?;
+            let select = match prefix {
+                Some(prefix) => Select::Prefix(prefix),
+                None => Select::Glob(glob.as_deref().unwrap_or_default()),
+            };
+            let found =
+                if *untracked { client::get_envs_untracked(select) } else { client::get_envs(select) };
             found.iter().for_each(|(name, value)| report::print(&format!("{name}={value}\n")));
         }
     }
     Ok(0)
-}
-
-fn outside(what: &What) -> i32 {
-    match what {
-        What::IgnoreInput { .. } | What::IgnoreOutput { .. } | What::DisableCache => 0,
-        What::GetEnv { name, .. } => print_value(std::env::var(name).ok()),
-        What::GetEnvs { glob, prefix, .. } => {
-            use crate::hint::EnvSelect;
-            let meant = match prefix {
-                Some(prefix) => EnvSelect::Prefix(prefix.clone()),
-                None => EnvSelect::Glob(glob.clone().unwrap_or_default()),
-            };
-            let mut found: Vec<_> = std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-                .filter(|(name, _)| meant.matches(name))
-                .collect();
-            found.sort();
-            found.iter().for_each(|(name, value)| report::print(&format!("{name}={value}\n")));
-            0
-        }
-    }
-}
-
-fn select<'a>(glob: Option<&'a str>, prefix: Option<&'a str>) -> Select<'a> {
-    match prefix {
-        Some(prefix) => Select::Prefix(prefix),
-        None => Select::Glob(glob.unwrap_or_default()),
-    }
-}
-
-fn print_value(value: Option<String>) -> i32 {
-    match value {
-        Some(value) => {
-            report::print(&format!("{value}\n"));
-            0
-        }
-        None => 1,
-    }
 }

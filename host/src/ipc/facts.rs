@@ -4,10 +4,11 @@
 use super::ServerSpec;
 use crate::hint::{EnvSelect, Hint};
 use crate::path::{from_bytes, join_lexically};
-use crate::protocol::{Message, Reply, Select, VERSION};
+use overhear_client::protocol::{self, Message, Reply, Select, VERSION};
 use rustc_hash::FxHashSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,11 +21,18 @@ const MAX_PATH: usize = 4096;
 /// So many links in a row the kernel follows.
 const MAX_LINKS: usize = 40;
 
+/// One thing that was said.
+struct Said {
+    hint: Hint,
+    /// The path as it was said, where that is not yet the place that it leads to.
+    path: Option<Box<[u8]>>,
+}
+
 /// What was said.
 pub(super) struct Facts {
     env: Arc<BTreeMap<String, String>>,
     all: Option<Arc<BTreeMap<String, String>>>,
-    hints: Vec<Hint>,
+    said: Vec<Said>,
     seen: FxHashSet<Box<[u8]>>,
     bytes: usize,
     fault: Option<String>,
@@ -36,7 +44,7 @@ impl Facts {
         Facts {
             env: spec.env,
             all: spec.all,
-            hints: Vec::new(),
+            said: Vec::new(),
             seen: FxHashSet::default(),
             bytes: 0,
             fault: None,
@@ -61,7 +69,7 @@ impl Facts {
             Err(error) if *greeted => {
                 self.fail(error.to_string());
                 // The frames are still in step; a client that waits must get its answer.
-                if body.get(1).is_some_and(|flags| flags & crate::protocol::REPLY != 0) {
+                if body.get(1).is_some_and(|flags| flags & protocol::REPLY != 0) {
                     Reply::NotKnown.encode(replies);
                 }
                 return Ok(());
@@ -83,14 +91,18 @@ impl Facts {
     fn answer(&mut self, message: &Message<'_>, body: &[u8], replies: &mut Vec<u8>) {
         match *message {
             Message::GetEnv { name, reply: true, .. } => {
-                self.env.get(name).map_or(Reply::Absent, |value| Reply::Value(value)).encode(replies);
+                let value = self.env.get(name);
+                value.map_or(Reply::Absent, |value| Reply::Value(value)).encode(replies);
+                let values: Vec<_> = value.map(|value| (name, &**value)).into_iter().collect();
+                self.fault = self.fault.take().or_else(|| not_text(&values));
             }
             Message::GetEnvs { select, reply: true, .. } => {
-                let select = EnvSelect::from(select);
-                let asks_for_all = select == EnvSelect::Prefix(String::new());
+                let asks_for_all = select == Select::Prefix("");
                 let source = self.all.as_ref().filter(|_| asks_for_all).unwrap_or(&self.env);
                 let meant = source.iter().filter(|(name, _)| select.matches(name));
-                Reply::Values(meant.map(|(name, value)| (&**name, &**value)).collect()).encode(replies);
+                let values: Vec<_> = meant.map(|(name, value)| (&**name, &**value)).collect();
+                self.fault = self.fault.take().or_else(|| not_text(&values));
+                Reply::Values(values).encode(replies);
             }
             Message::Unknown { kind, ignorable, reply } => {
                 if reply {
@@ -117,33 +129,57 @@ impl Facts {
         }
         self.bytes += body.len();
         self.seen.insert(body.into());
+        let mut say = |hint| self.said.push(Said { hint, path: None });
         match *message {
-            Message::IgnoreInput { path } => {
-                self.hints.extend(places(path).into_iter().map(Hint::IgnoreInput))
-            }
-            Message::IgnoreOutput { path } => {
-                self.hints.extend(places(path).into_iter().map(Hint::IgnoreOutput))
-            }
-            Message::DisableCache => self.hints.push(Hint::DisableCache),
-            Message::GetEnv { name, tracked, .. } => {
-                self.hints.push(Hint::GetEnv { name: name.to_owned(), tracked })
-            }
+            Message::IgnoreInput { path } => self.note_path(path, Hint::IgnoreInput),
+            Message::IgnoreOutput { path } => self.note_path(path, Hint::IgnoreOutput),
+            Message::DisableCache => say(Hint::DisableCache),
+            Message::GetEnv { name, tracked, .. } => say(Hint::GetEnv { name: name.to_owned(), tracked }),
             Message::GetEnvs { select, tracked, .. } => {
-                self.hints.push(Hint::GetEnvs { select: select.into(), tracked });
+                say(Hint::GetEnvs { select: select.into(), tracked });
             }
             Message::Hello { .. } | Message::Unknown { .. } => {}
         }
     }
 
+    fn note_path(&mut self, path: &[u8], hint: fn(PathBuf) -> Hint) {
+        let said = places(path).into_iter().map(|place| {
+            let over_link = place.as_os_str().as_bytes() != path;
+            Said { hint: hint(place), path: over_link.then(|| path.into()) }
+        });
+        self.said.extend(said);
+    }
+
     /// What was said, each thing once, in the order in which it was said first; or why something may
-    /// be missing.
+    /// be missing. To be called when the tools have ended.
     pub(super) fn into_hints(self) -> Result<Vec<Hint>, String> {
         if let Some(cause) = self.fault {
             return Err(cause);
         }
         let mut once = BTreeSet::new();
-        Ok(self.hints.into_iter().filter(|hint| once.insert(hint.clone())).collect())
+        let hints = self.said.into_iter().filter(Said::still_holds).map(|said| said.hint);
+        Ok(hints.filter(|hint| once.insert(hint.clone())).collect())
     }
+}
+
+impl Said {
+    /// A message is heard a moment after it was sent. A link on the path may have been led elsewhere in
+    /// between, and then what was found is not what was meant. It is known by that the path leads elsewhere
+    /// now; without the hint more counts, which makes no hit wrong. A link that is gone leads nowhere else.
+    fn still_holds(&self) -> bool {
+        let (Some(path), Hint::IgnoreInput(place) | Hint::IgnoreOutput(place)) = (&self.path, &self.hint)
+        else {
+            return true;
+        };
+        let now = places(path);
+        now.contains(place) || now == [join_lexically(Path::new("/"), &from_bytes(path.to_vec()))]
+    }
+}
+
+/// A value that is not UTF-8 comes with replacement characters: it is not what the tool would have found.
+fn not_text(values: &[(&str, &str)]) -> Option<String> {
+    let (name, _) = values.iter().find(|(_, value)| value.contains(char::REPLACEMENT_CHARACTER))?;
+    Some(format!("the value of {name} is not UTF-8"))
 }
 
 impl From<Select<'_>> for EnvSelect {
@@ -197,7 +233,7 @@ fn resolve(path: &Path) -> PathBuf {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::protocol::REPLY;
+    use overhear_client::protocol::REPLY;
     use std::os::unix::fs::symlink;
 
     fn facts() -> Facts {
@@ -297,12 +333,59 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_is_no_text_fails_the_run_that_asks_for_it() {
+        let facts = || Facts::new(ServerSpec { env: map(&[("A", "1"), ("ODD", "\u{fffd}")]), all: None });
+        for (message, fine) in [
+            (Message::GetEnv { name: "A", tracked: true, reply: true }, true),
+            (Message::GetEnv { name: "ODD", tracked: true, reply: true }, false),
+            (Message::GetEnvs { select: Select::Prefix("O"), tracked: false, reply: true }, false),
+        ] {
+            let mut facts = facts();
+            say(&mut facts, message);
+            assert_eq!(facts.into_hints().is_ok(), fine, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_elsewhere_at_the_end_is_named_in_vain() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        for name in ["a", "b"] {
+            fs::create_dir(root.join(name)).unwrap();
+        }
+        let link = root.join("link");
+        symlink("a", &link).unwrap();
+        let mut facts = facts();
+        for path in [link.clone(), link.join("below"), root.join("b/../link"), root.join("b")] {
+            say(&mut facts, Message::IgnoreInput { path: path.as_os_str().as_encoded_bytes() });
+        }
+        fs::remove_file(&link).unwrap();
+        symlink("b", &link).unwrap();
+        // The link itself is where it was.
+        let place = |name: &str| Hint::IgnoreInput(root.join(name));
+        assert_eq!(facts.into_hints().unwrap(), [place("link"), place("b")]);
+    }
+
+    #[test]
+    fn a_link_that_is_gone_at_the_end_was_meant_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        fs::create_dir(root.join("a")).unwrap();
+        symlink("a", root.join("link")).unwrap();
+        let mut facts = facts();
+        let path = root.join("link/below");
+        say(&mut facts, Message::IgnoreOutput { path: path.as_os_str().as_encoded_bytes() });
+        fs::remove_file(root.join("link")).unwrap();
+        assert_eq!(facts.into_hints().unwrap(), [Hint::IgnoreOutput(root.join("a/below"))]);
+    }
+
+    #[test]
     fn different_things_are_bounded() {
         let mut facts = facts();
         for n in 0..=MAX_DIFFERENT {
             say(&mut facts, Message::GetEnv { name: &n.to_string(), tracked: true, reply: false });
         }
-        assert_eq!(facts.hints.len(), MAX_DIFFERENT);
+        assert_eq!(facts.said.len(), MAX_DIFFERENT);
         assert!(facts.into_hints().unwrap_err().contains("different things"));
     }
 

@@ -12,7 +12,8 @@
 //! ```
 
 use crate::shipped::{self, Shipped};
-use std::fs::{self, File, Permissions};
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -104,6 +105,25 @@ fn sweep(place: &Path) {
     }
 }
 
+/// The channel of an overhear that overhears this very process, as variables to be handed on; nothing
+/// where there is none, or where what the environment names has ended. `env` is what this process was
+/// given.
+pub fn outer(env: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+    let Some((_, folder)) = env.iter().find(|(name, _)| name == super::ENV_FOLDER) else { return Vec::new() };
+    let alive = File::open(Path::new(folder).join("alive"));
+    if !alive.is_ok_and(|alive| matches!(alive.try_lock(), Err(TryLockError::WouldBlock))) {
+        return Vec::new();
+    }
+    let of_channel = |name: &OsString| name == super::ENV_FOLDER || name == super::ENV_NODE_CLIENT;
+    env.iter().filter(|(name, _)| of_channel(name)).cloned().collect()
+}
+
+/// Whether another overhear overhears this process.
+pub fn is_overheard() -> bool {
+    let folder = std::env::var_os(super::ENV_FOLDER).map(|folder| (super::ENV_FOLDER.into(), folder));
+    !outer(folder.as_slice()).is_empty()
+}
+
 /// Puts the file that node tools load where they can load it, and says where.
 pub(super) fn materialise(private: &Path) -> io::Result<PathBuf> {
     let file = Shipped { name: "node-client", extension: "cjs", bytes: NODE_CLIENT.as_bytes() };
@@ -122,6 +142,21 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         drop(folder);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_channel_is_handed_on_while_somebody_listens() {
+        let folder = Folder::create().unwrap();
+        let pair = |name: &str, value: &Path| (OsString::from(name), OsString::from(value));
+        let channel = [
+            pair(super::super::ENV_FOLDER, folder.path()),
+            pair(super::super::ENV_NODE_CLIENT, Path::new("/c")),
+        ];
+        let env = [&channel[..], &[pair("OVERHEAR_TASK", Path::new("a#b"))]].concat();
+        assert_eq!(outer(&env), channel);
+        drop(folder);
+        assert_eq!(outer(&env), []);
+        assert_eq!(outer(&[]), []);
     }
 
     #[test]

@@ -5,10 +5,11 @@
 //! There are two ways in, to the same ears. A local socket, for any language. And a pool of FIFO pairs,
 //! for node, which can wait for a reply on a file and not on a socket. See `docs/protocol.md`.
 
-pub mod client;
 mod facts;
 mod folder;
 mod serve;
+
+pub use folder::{is_overheard, outer};
 
 use crate::hint::Hint;
 use facts::Facts;
@@ -23,7 +24,7 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 /// The variable that tells clients the folder of their server.
-pub const ENV_FOLDER: &str = client::ENV_FOLDER;
+pub const ENV_FOLDER: &str = overhear_client::ENV_FOLDER;
 /// The variable that names the file which node tools load.
 pub const ENV_NODE_CLIENT: &str = "VP_RUN_NODE_CLIENT_PATH";
 
@@ -67,7 +68,7 @@ pub enum IpcError {
     },
 }
 
-/// Listens to the tools of one step. Dropped without [`Server::finish`], it forgets what it heard and
+/// Listens to the tools of one step, and so also to those of any overhear that one of them starts. Dropped without [`Server::finish`], it forgets what it heard and
 /// leaves nothing behind.
 pub struct Server {
     folder: Folder,
@@ -139,5 +140,23 @@ impl Drop for Server {
     /// What still made channels would keep the folder from being removed.
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_ended_by_itself_fails_the_run() {
+        let mut server = Server::start(ServerSpec::default()).unwrap();
+        let folder = server.own_paths().remove(0);
+        // As it is when what serves has panicked: nobody is left to say that all was heard.
+        let (gone, stopped) = oneshot::channel();
+        drop(gone);
+        server.stopped = Some(stopped);
+        assert_eq!(server.finish(), Err("the server had an internal fault".to_owned()));
+        assert!(!folder.exists());
     }
 }

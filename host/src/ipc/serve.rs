@@ -3,9 +3,9 @@
 
 use super::facts::Facts;
 use super::folder::make_fifo;
-use crate::protocol::{Frames, MAX_MESSAGE};
 use interprocess::local_socket::tokio::{Listener, Stream, prelude::*};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions};
+use overhear_client::protocol::{Frames, MAX_MESSAGE};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -212,7 +212,10 @@ async fn serve_pair(mut up: pipe::Receiver, down: pipe::Sender, used: PathBuf, m
     let mut first = [0; 64];
     tokio::select! {
         biased;
-        () = shared.stopped() => return talk.finish(up.as_fd(), &shared),
+        () = shared.stopped() => {
+            // In `free` it is nobody's.
+            return talk.finish_pair(up.as_fd(), used.exists(), &shared);
+        }
         read = up.read(&mut first) => match read {
             Ok(length) => talk.hear(&first[..length], &shared),
             Err(error) => return shared.facts().fail(format!("the server could not read: {error}")),
@@ -292,20 +295,41 @@ impl Talk {
 
     /// The client has ended.
     fn end(&self, shared: &Shared) {
-        if self.frames.has_half_frame() && !self.broken {
+        if self.broken {
+            return;
+        }
+        if self.frames.has_half_frame() {
             shared.facts().fail("a client ended in the middle of a message");
+        } else if !self.greeted {
+            // It came to say something.
+            shared.facts().fail("a client ended before it had said anything");
         }
     }
 
     /// Takes in what was written before the tools ended. Nobody waits for replies any more.
     fn finish(mut self, fd: BorrowedFd<'_>, shared: &Shared) {
+        if self.hear_rest(fd, shared) {
+            self.end(shared);
+        }
+    }
+
+    /// The same for a pair of FIFOs from which nothing had come, and which nobody may have taken.
+    fn finish_pair(mut self, fd: BorrowedFd<'_>, is_taken: bool, shared: &Shared) {
+        if self.hear_rest(fd, shared) && (is_taken || self.frames.has_half_frame()) {
+            self.end(shared);
+        }
+    }
+
+    /// False if that never ends.
+    fn hear_rest(&mut self, fd: BorrowedFd<'_>, shared: &Shared) -> bool {
         let mut chunk = vec![0; CHUNK];
         let mut rest = 0;
         while !self.broken {
             match rustix::io::read(fd, &mut chunk) {
                 Ok(0) | Err(rustix::io::Errno::AGAIN) => break,
                 Ok(_) if rest > MAX_REST => {
-                    return shared.facts().fail("a client goes on talking after its command has ended");
+                    shared.facts().fail("a client goes on talking after its command has ended");
+                    return false;
                 }
                 Ok(length) => {
                     rest += length;
@@ -317,6 +341,6 @@ impl Talk {
                 Err(_) => break,
             }
         }
-        self.end(shared);
+        true
     }
 }

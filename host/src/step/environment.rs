@@ -106,8 +106,10 @@ pub fn of_step(
     let path = lookup(&passed, "PATH");
     let search = search_folders(&path, step);
     let whole = env::whole(surroundings(shared), step);
-    let text =
-        |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    // A value that is no text is a value all the same: it must differ from an absent one.
+    let text = |(name, value): &(OsString, OsString)| {
+        Some((name.to_str()?.to_owned(), value.to_string_lossy().into_owned()))
+    };
     let served = Environment::new(whole.iter().filter_map(text).collect(), store.salt());
     StepEnvironment { command: command(step, &path), passed, served, path, search, left_out, tracked }
 }

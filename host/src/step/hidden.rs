@@ -26,14 +26,12 @@ pub fn search(
         // It never sees them, in no run.
         return Ok(());
     }
-    let is_told = |name: &str| hints.iter().any(|hint| is_told(hint, name));
-    let names: FxHashMap<&[u8], bool> = cached
-        .env
-        .left_out
-        .iter()
-        .filter(|name| !is_told(name))
-        .map(|name| (name.as_bytes(), observed.env.contains_key(name)))
-        .collect();
+    let heard = |name: &String| Heard {
+        told: hints.iter().any(|hint| is_told(hint, name)),
+        overheard: observed.env.contains_key(name),
+    };
+    let names: FxHashMap<&[u8], Heard> =
+        cached.env.left_out.iter().map(|name| (name.as_bytes(), heard(name))).collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -45,10 +43,15 @@ pub fn search(
         }
         let Ok(content) = std::fs::read(&input.path) else { continue };
         let copies = copies_environment(&input.path, &content);
-        // That another program was overheard asking says nothing of one that reads a copy, or that takes
-        // the variable away before it starts the other.
-        let may_miss = |word: &&[u8]| names.get(word).is_some_and(|is_overheard| copies || !is_overheard);
-        for word in words(&content).filter(may_miss) {
+        // That another program asked says nothing of one that reads a copy, or that takes the variable away
+        // before it starts the other.
+        let may_miss = |(before, word): &([&[u8]; 2], &[u8])| {
+            names.get(word).is_some_and(|heard| match copies {
+                true => !(heard.told && asks(*before)),
+                false => !heard.told && !heard.overheard,
+            })
+        };
+        for (_, word) in words_in_place(&content).filter(may_miss) {
             let name = String::from_utf8_lossy(word).into_owned();
             // Without the note the next run is refused like this one.
             let _ = cached.store.learn_env(cached.scope, &name);
@@ -57,6 +60,21 @@ pub fn search(
         }
     }
     refusal.map_or(Ok(()), Err)
+}
+
+/// Who asked for a variable.
+#[derive(Clone, Copy)]
+struct Heard {
+    /// A tool, over IPC.
+    told: bool,
+    /// A program, by name.
+    overheard: bool,
+}
+
+/// Whether what follows these words is asked for over IPC, there in the text: `overhear tell get-env X`,
+/// `get_env("X")`.
+fn asks(before: [&[u8]; 2]) -> bool {
+    before == [b"get".as_slice(), b"env"] || matches!(before[1], b"get_env" | b"getEnv" | b"GetEnv")
 }
 
 /// Whether it is a program in a language whose programs work with a copy of their environment.
@@ -85,6 +103,16 @@ fn is_told(hint: &Hint, name: &str) -> bool {
 fn is_own_source(shared: &Shared, path: &Path) -> bool {
     shared.zones.of(path) == Zone::Workspace
         && !path.components().any(|part| part.as_os_str() == "node_modules")
+}
+
+/// Each word, after the two before it.
+fn words_in_place(text: &[u8]) -> impl Iterator<Item = ([&[u8]; 2], &[u8])> {
+    let mut before: [&[u8]; 2] = [b"", b""];
+    words(text).map(move |word| {
+        let place = (before, word);
+        before = [before[1], word];
+        place
+    })
 }
 
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -18,7 +18,7 @@ use crate::trace::Spec;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +76,11 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
     };
     let hints = server.map_err(|error| error.to_string()).and_then(Server::finish);
     let mut observed = ended.observed.unwrap_or_default();
+    // A client that may not even say so in its server's folder can be seen.
+    let hints = match observed.paths.remove(Path::new(overhear_client::PROBE_LOST)) {
+        Some(_) => hints.and(Err("a client could not deliver what it was told".to_owned())),
+        None => hints,
+    };
     environment::keep_what_counts(cached, &mut observed);
     for name in &observed.hidden {
         let text = format!("{} asked for {name}, which is hidden; add it to \"env\"", cached.step.id.task);
@@ -142,7 +147,9 @@ pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> 
     emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others: Vec::new() });
     let failed =
         |exit_code, error: Option<String>, took| Outcome::Failed { why: why.clone(), exit_code, error, took };
-    let (command, env) = super::environment::whole(shared, step);
+    let (command, mut env) = super::environment::whole(shared, step);
+    // Inside a task that another overhear overhears, tools speak to that one.
+    env.extend(crate::ipc::outer(shared.env));
     let launch = match command.launch(&env) {
         Ok(launch) => launch,
         Err((exit_code, error)) => return failed(exit_code, Some(error), Duration::ZERO),

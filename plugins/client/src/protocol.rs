@@ -102,6 +102,37 @@ pub enum Select<'a> {
     Prefix(&'a str),
 }
 
+impl Select<'_> {
+    /// Whether the variable of this name is meant.
+    pub fn matches(self, name: &str) -> bool {
+        match self {
+            Select::Glob(glob) => glob_matches(glob, name),
+            Select::Prefix(prefix) => name.starts_with(prefix),
+        }
+    }
+}
+
+/// A name is held against a glob, character by character. Where a run of characters that a star stood for
+/// was too short, one more is given to the last star: no other star need be looked at again.
+fn glob_matches(glob: &str, name: &str) -> bool {
+    let (mut pattern, mut rest) = (glob.chars(), name.chars());
+    let mut retry = None;
+    loop {
+        match (pattern.next(), rest.clone().next()) {
+            (Some('*'), _) => retry = Some((pattern.clone(), rest.clone())),
+            (Some(wanted), Some(found)) if wanted == '?' || wanted == found => drop(rest.next()),
+            (None, None) => return true,
+            _ => {
+                let Some((after_star, taken)) = &mut retry else { return false };
+                if taken.next().is_none() {
+                    return false;
+                }
+                (pattern, rest) = (after_star.clone(), taken.clone());
+            }
+        }
+    }
+}
+
 /// What a server answers to a message with [`REPLY`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
@@ -367,6 +398,28 @@ mod tests {
         for (body, error) in cases {
             assert_eq!(Message::decode(body), Err(error));
         }
+    }
+
+    #[test]
+    fn a_glob_means_whole_names() {
+        let cases = [
+            ("VITE_*", "VITE_X", true),
+            ("VITE_*", "VITE", false),
+            ("*", "", true),
+            ("", "", true),
+            ("", "A", false),
+            ("a*b*c", "a1b2b3c", true),
+            ("a*b*c", "a1b2", false),
+            ("*ab", "aab", true),
+            ("**b?d", "xbed", true),
+            ("b?d", "bd", false),
+            ("b?d", "b\u{e9}d", true),
+            ("plain", "plainer", false),
+        ];
+        for (glob, name, expected) in cases {
+            assert_eq!(Select::Glob(glob).matches(name), expected, "{glob} {name}");
+        }
+        assert!(Select::Prefix("").matches("A") && !Select::Prefix("AB").matches("A"));
     }
 
     #[test]

@@ -1,9 +1,7 @@
-//! The other end, for Rust: tells overhear what a trace cannot know, from inside a step. Blocking, and
-//! needs nothing of overhear but [`crate::protocol`].
+//! A connection to the server of a task. Blocking. Knows nothing of how the server works but
+//! [`crate::protocol`].
 
-pub use crate::protocol::Select;
-
-use crate::protocol::{DecodeError, Frames, MAX_REPLY, Message, Reply, VERSION};
+use crate::protocol::{DecodeError, Frames, MAX_MESSAGE, MAX_REPLY, Message, Reply, Select, VERSION};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -14,15 +12,20 @@ use thiserror::Error;
 /// The variable that tells clients the folder of their server.
 pub const ENV_FOLDER: &str = "OVERHEAR_IPC";
 
-/// A connection to the server of the step that this process belongs to.
+/// What a client looks for when it could not deliver something: it cannot exist, and overhear sees who looks.
+pub const PROBE_LOST: &str = "/dev/null/overhear/not-delivered";
+
+/// A connection to the server of the task that this process belongs to. A process that was forked off
+/// connects anew when it speaks: of two that share a connection, neither would be understood.
 #[derive(Debug)]
 pub struct Client {
     folder: PathBuf,
     stream: UnixStream,
+    process: u32,
 }
 
 /// Why a message was not delivered, or not answered. The server knows by then that something is
-/// missing, so the step is not kept; a caller may go on.
+/// missing, so the result is not kept; a caller may go on.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The connection failed.
@@ -39,27 +42,28 @@ pub enum ClientError {
     /// The server is older than this client.
     #[error("the overhear that runs this task does not know the message")]
     NotKnown,
+    /// A relative path, and no working directory that it could be relative to.
+    #[error("the working directory is not known: {0}")]
+    NoCwd(#[source] io::Error),
+    /// A message that the server would not take.
+    #[error("a message of {length} bytes is too long; at most {MAX_MESSAGE} are allowed")]
+    Long {
+        /// Of its body, in bytes.
+        length: usize,
+    },
 }
 
 impl Client {
     /// Connects to the server that the environment names. None outside overhear, and when nobody
     /// listens; the server, if it lives, knows of the latter.
     pub fn from_env() -> Option<Client> {
-        let folder = PathBuf::from(std::env::var_os(ENV_FOLDER).filter(|folder| !folder.is_empty())?);
-        Client::connect(&folder).ok()
+        Client::connect(&crate::folder()?).ok()
     }
 
     /// Connects to the server of that folder.
     pub fn connect(folder: &Path) -> Result<Client, ClientError> {
-        let connect = || -> io::Result<UnixStream> {
-            let mut stream = UnixStream::connect(folder.join("socket"))?;
-            let mut frame = Vec::new();
-            Message::Hello { version: VERSION }.encode(&mut frame);
-            stream.write_all(&frame)?;
-            Ok(stream)
-        };
-        let stream = connect().map_err(|source| lost(folder, source))?;
-        Ok(Client { folder: folder.to_path_buf(), stream })
+        let stream = open(folder).map_err(|source| lost(folder, source))?;
+        Ok(Client { folder: folder.to_path_buf(), stream, process: std::process::id() })
     }
 
     /// What is read at or below the path is no input. A relative path means one below the working
@@ -91,6 +95,11 @@ impl Client {
         })
     }
 
+    /// Says that a variable was asked for whose value is known already.
+    pub fn note_env(&mut self, name: &str, tracked: bool) -> Result<(), ClientError> {
+        self.send(&Message::GetEnv { name, tracked, reply: false })
+    }
+
     /// All variables that match. Tracked: the result depends on which there are, and on their values.
     pub fn get_envs(
         &mut self,
@@ -111,13 +120,22 @@ impl Client {
         if path.is_absolute() {
             return Ok(path.to_path_buf());
         }
-        let cwd = std::env::current_dir().map_err(|source| lost(&self.folder, source))?;
-        Ok(cwd.join(path))
+        let cwd = std::env::current_dir().inspect_err(|_| tell_loss(&self.folder));
+        Ok(cwd.map_err(ClientError::NoCwd)?.join(path))
     }
 
     fn send(&mut self, message: &Message<'_>) -> Result<(), ClientError> {
+        if self.process != std::process::id() {
+            self.stream = open(&self.folder).map_err(|source| lost(&self.folder, source))?;
+            self.process = std::process::id();
+        }
         let mut frame = Vec::new();
         message.encode(&mut frame);
+        let length = frame.len() - 4;
+        if length > MAX_MESSAGE {
+            tell_loss(&self.folder);
+            return Err(ClientError::Long { length });
+        }
         self.stream.write_all(&frame).map_err(|source| lost(&self.folder, source))
     }
 
@@ -138,13 +156,75 @@ impl Client {
     }
 }
 
-/// Tells the server, if it lives, that something was not delivered. Removing a file works where
-/// nothing else does: it takes no descriptor and no room on the disk.
+fn open(folder: &Path) -> io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(folder.join("socket"))?;
+    let mut frame = Vec::new();
+    Message::Hello { version: VERSION }.encode(&mut frame);
+    stream.write_all(&frame)?;
+    Ok(stream)
+}
+
+/// Tells the server, if it lives, that something was not delivered. Removing a file works where nothing else
+/// does: it takes no descriptor and no room on the disk. What has become of another user may not do that,
+/// but what it looks for is seen.
 fn tell_loss(folder: &Path) {
     let _ = std::fs::remove_file(folder.join("sound"));
+    let _ = std::fs::symlink_metadata(PROBE_LOST);
 }
 
 fn lost(folder: &Path, source: io::Error) -> ClientError {
     tell_loss(folder);
     ClientError::Connection { folder: folder.to_path_buf(), source }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    /// All that came in over one connection.
+    fn heard(listener: &UnixListener) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn frames(messages: &[Message<'_>]) -> Vec<u8> {
+        let mut frames = Vec::new();
+        messages.iter().for_each(|message| message.encode(&mut frames));
+        frames
+    }
+
+    #[test]
+    fn a_process_that_was_forked_off_connects_anew_and_greets_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
+        let mut client = Client::connect(folder.path()).unwrap();
+        client.disable_cache().unwrap();
+        // As it is in the child of a fork.
+        client.process = 0;
+        client.ignore_input(Path::new("/a")).unwrap();
+        drop(client);
+        let hello = Message::Hello { version: VERSION };
+        assert_eq!(heard(&listener), frames(&[hello, Message::DisableCache]));
+        assert_eq!(heard(&listener), frames(&[hello, Message::IgnoreInput { path: b"/a" }]));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_reported_by_removing_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let sound = folder.path().join("sound");
+        std::fs::write(&sound, "").unwrap();
+        assert!(Client::connect(folder.path()).is_err());
+        assert!(!sound.exists());
+
+        std::fs::write(&sound, "").unwrap();
+        let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
+        let mut client = Client::connect(folder.path()).unwrap();
+        drop(listener.accept().unwrap());
+        drop(listener);
+        assert!(matches!(client.get_env("A", true), Err(ClientError::Connection { .. })));
+        assert!(!sound.exists());
+    }
 }
