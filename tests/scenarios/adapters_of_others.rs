@@ -55,7 +55,8 @@ fn what_an_adapter_does_wrong_is_told_with_its_code_and_costs_only_caching() {
         ("rules=3000", "too-many-rules", "3000 rules, the limit is 2000"),
         ("rules=200000", "output-too-large", "more than 4194304 bytes at once"),
         ("long-pattern", "output-too-large", "more than 4194304 bytes at once"),
-        ("no-advice", "memory-limit", "the limit is 64"),
+        // Fuel is used up before the memory is.
+        ("no-advice", "fuel", "more than 200 M units of fuel used"),
         ("much-advice", "too-many-hints", "51 pieces of advice, the limit is 50"),
         ("questions", "too-many-questions", "more than 1000 questions"),
         ("long-path", "output-too-large", "more than 4194304 bytes at once"),
