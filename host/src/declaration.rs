@@ -22,6 +22,9 @@ pub struct Declaration {
     pub ignored_writes: Vec<PathRule>,
     /// Folders that the tool keeps for its own speed: never input, never stored, left as they are.
     pub cache_dirs: Vec<PathRule>,
+    /// Those of `cache_dirs` that two tasks may not use at the same time.
+    #[serde(default)]
+    pub exclusive_dirs: Vec<PathRule>,
     /// Files that the tool keeps for others to read: no input, stored, put back where missing.
     pub generated: Vec<PathRule>,
     /// Files by which the tool knows what it did last (`*.tsbuildinfo`): stored and restored
@@ -80,6 +83,21 @@ pub struct PathRule {
     pub pattern: String,
     /// One short sentence, shown by `inspect`.
     pub why: String,
+}
+
+impl PathRule {
+    /// The pattern as a glob, in which brackets would mean more than in the grammar of adapters.
+    pub fn glob(&self) -> String {
+        let mut glob = String::with_capacity(self.pattern.len());
+        for letter in self.pattern.chars() {
+            match letter {
+                '[' => glob.push_str("[[]"),
+                ']' => glob.push_str("[]]"),
+                letter => glob.push(letter),
+            }
+        }
+        glob
+    }
 }
 
 /// What is to be done with matching variables.
@@ -147,6 +165,7 @@ impl Declaration {
             &mut plain.outputs,
             &mut plain.ignored_writes,
             &mut plain.cache_dirs,
+            &mut plain.exclusive_dirs,
             &mut plain.generated,
             &mut plain.state_files,
         ];

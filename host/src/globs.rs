@@ -56,7 +56,8 @@ fn of_declaration(declaration: &Declaration, bases: Bases) -> Vec<GlobPattern> {
             Base::Package => bases.package_dir,
             Base::Cwd => bases.cwd,
         };
-        let stem = rule.pattern.strip_suffix("/**").unwrap_or(&rule.pattern);
+        let pattern = rule.glob();
+        let stem = pattern.strip_suffix("/**").unwrap_or(&pattern);
         [stem.to_owned(), format!("{stem}/**")].map(|glob| relative(&glob, base, bases.root))
     });
     patterns.map(|glob| GlobPattern { exclude: false, glob }).collect()

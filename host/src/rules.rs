@@ -7,6 +7,7 @@ use crate::declaration::PathRule;
 use crate::hint::Hint;
 use crate::settle::{Evidence, Ignored, Source};
 use crate::stamp::Found;
+use crate::tool_state::is_in_hidden_folder;
 use crate::tree::Tree;
 use std::path::Path;
 
@@ -152,6 +153,27 @@ impl Rule {
         self.source != Source::Declared
             || is_hidden_in_node_modules(path)
             || names.iter().all(|(name, letter)| may_hide(Path::new(name), *letter))
+    }
+
+    /// Whether it may keep a write from counting. A file of a person that a tool rewrites is an output
+    /// whatever an adapter says: what was there, and what no run had made for the tool, is no tool's
+    /// own, but in a hidden folder.
+    pub fn may_hide_write(&self, evidence: &Evidence, path: &Path, before: &Found) -> bool {
+        self.source != Source::Declared
+            || matches!(before, Found::Absent | Found::Folder(_))
+            || is_hidden_in_node_modules(path)
+            || is_in_hidden_folder(&evidence.zones.places.root, path)
+            || (evidence.tool_made_before)(path)
+    }
+
+    /// Whether it may keep a name from counting in a listing of the folder that it is in: what the step
+    /// or an earlier run of it made there, and hidden names.
+    pub fn may_hide_name(&self, evidence: &Evidence, path: &Path) -> bool {
+        let root = &evidence.zones.places.root;
+        self.source != Source::Declared
+            || is_hidden_in_node_modules(path)
+            || is_in_hidden_folder(root, &path.join("x"))
+            || (evidence.made_before)(path)
     }
 
     /// What is to be told of a path that this rule hides.

@@ -48,6 +48,8 @@ pub struct Evidence<'a> {
     pub search: &'a [PathBuf],
     /// Whether a run of this step is known to have left what lies, or lay, at a path.
     pub made_before: &'a dyn Fn(&Path) -> bool,
+    /// Whether a run made what lies, or lay, at a path for the tool's own use, by its adapter.
+    pub tool_made_before: &'a dyn Fn(&Path) -> bool,
     /// Whether what it left there was a folder.
     pub folder_made_before: &'a dyn Fn(&Path) -> bool,
     /// The digest of that earlier state of a file, where somebody computed it in time.
@@ -108,6 +110,8 @@ pub struct Settled {
     pub state_files: Vec<PathBuf>,
     /// What was seen but does not count, and why.
     pub ignored: Vec<Ignored>,
+    /// What counts although an adapter would have it ignored: nothing shows that it does not matter.
+    pub narrowing_refused: Vec<Ignored>,
 }
 
 /// One path that a run depended on.
@@ -178,6 +182,7 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     settle_globs(evidence, &mut settled);
     settled.envs = envs(evidence);
     settled.ignored.sort();
+    settled.narrowing_refused.sort();
     Ok(settled)
 }
 
@@ -377,8 +382,11 @@ fn settle_change(
         if overlaps {
             return Err(overlap());
         }
-        settled.ignored.push(rule.ignored(path, false));
-        return Ok(());
+        if rule.may_hide_write(evidence, path, &change.found) {
+            settled.ignored.push(rule.ignored(path, false));
+            return Ok(());
+        }
+        settled.narrowing_refused.push(rule.ignored(path, false));
     }
     if is_temporary {
         // Neither input nor output; but what lies there at a hit would not have outlived a run. Below a
@@ -462,10 +470,12 @@ fn settle_reads(
     if !fate.is_before_change(earliest) {
         return;
     }
-    if let Some(rule) = rules.ignores_read(path).filter(|rule| rule.may_hide(evidence, path, &earliest.found))
-    {
-        settled.ignored.push(rule.ignored(path, true));
-        return;
+    if let Some(rule) = rules.ignores_read(path) {
+        if rule.may_hide(evidence, path, &earliest.found) {
+            settled.ignored.push(rule.ignored(path, true));
+            return;
+        }
+        settled.narrowing_refused.push(rule.ignored(path, true));
     }
     let holds_root = evidence.zones.places.root.starts_with(path) && evidence.zones.places.root != path;
     if !rules.input_counts(path) || is_searched_program(evidence, path) || holds_root {
@@ -572,8 +582,10 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
             // that the step replaces was seen in the listing, and may be missing next time.
             let is_left = below.any(|next| (evidence.made_before)(next));
             let is_kept = || rules.keeps(&child) && (evidence.made_before)(&child);
-            let is_ignored =
-                || evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some();
+            let is_ignored = || {
+                let may_hide = |rule: &crate::rules::Rule| rule.may_hide_name(evidence, &child);
+                evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some_and(may_hide)
+            };
             is_new || is_left || is_ignored() || is_kept()
         };
         let own_now: BTreeSet<OsString> = touched

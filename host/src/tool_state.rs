@@ -32,9 +32,12 @@ impl ToolState {
     /// Whether a path is kept for others to read: stored, and put back only where it is missing or as
     /// the step left it. What lies in a declared output is an output like any other.
     pub fn is_generated(&self, path: &Path) -> bool {
-        self.generated.iter().any(|tree| tree.holds(path))
-            && !self.is_own(path)
-            && !self.outputs.iter().any(|tree| tree.holds(path))
+        self.generated.iter().any(|tree| tree.holds(path)) && !self.is_own(path) && !self.is_owned(path)
+    }
+
+    /// Whether a path lies in a tree that the command owns, and empties before it fills it.
+    pub fn is_owned(&self, path: &Path) -> bool {
+        self.outputs.iter().any(|tree| tree.holds(path))
     }
 
     /// Whether anything is kept for others to read.

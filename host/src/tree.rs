@@ -40,7 +40,10 @@ impl Tree {
             Base::Package => bases.package_dir,
             Base::Cwd => bases.cwd,
         };
-        Tree::new(base, &rule.pattern)
+        if rule.pattern.contains(['*', '?', '{']) || rule.pattern == "." {
+            return Tree::new(base, &rule.glob());
+        }
+        Tree::Below(crate::path::join_lexically(base, Path::new(&rule.pattern)))
     }
 
     /// A pattern together with all below what it matches.

@@ -24,6 +24,8 @@ struct App {
     before: usize,
     /// The server of the result, and the page that it serves.
     serves: &'static [&'static str],
+    /// What the server writes into the result: the next build would empty it, so it costs a run.
+    server_leaves: Option<&'static str>,
 }
 
 const SVELTEKIT_2: App = App {
@@ -35,6 +37,7 @@ const SVELTEKIT_2: App = App {
     never_kept: &["node_modules/.vite", ".vite-temp"],
     before: 0,
     serves: &["node_modules/.bin/vite", "preview", "--port"],
+    server_leaves: None,
 };
 
 const SVELTEKIT_3: App = App {
@@ -53,6 +56,7 @@ const NEXT_16: App = App {
     // The first build completes tsconfig.json, which it has read.
     before: 1,
     serves: &["node_modules/.bin/next", "start", "-p"],
+    server_leaves: Some(".next/server/route-cache"),
 };
 
 const NEXT_15: App = App { fixture: "tests/fixtures/next15", ..NEXT_16 };
@@ -66,6 +70,7 @@ const NUXT_4: App = App {
     never_kept: &["node_modules/.cache", ".nuxt/dist", ".nuxt/prerender", ".nuxt/cache"],
     before: 0,
     serves: &["node", ".output/server/index.mjs"],
+    server_leaves: None,
 };
 
 impl App {
@@ -116,6 +121,9 @@ impl App {
         let page = page_of(&mut server, port);
         server.kill().unwrap();
         server.wait().unwrap();
+        if let Some(leaves) = self.server_leaves.filter(|leaves| world.path(leaves).exists()) {
+            world.remove(leaves);
+        }
         page
     }
 
@@ -220,6 +228,19 @@ fn next_15_is_built_once_and_restored() {
 #[test]
 fn nuxt_4_is_built_once_and_restored() {
     NUXT_4.holds();
+}
+
+#[test]
+fn what_a_server_left_in_the_result_costs_one_run() {
+    let world = NEXT_16.world();
+    NEXT_16.run(&world, &[]).refused("read_write_overlap");
+    NEXT_16.run(&world, &[]).missed("not_found", "");
+    // The server keeps there what it answered, by route: beside another build it would be stale.
+    let left = ".next/server/route-cache";
+    world.write(&format!("{left}/APP_PAGE/x/$/index.html"), "old");
+    NEXT_16.run(&world, &[]).missed("output_changed", left);
+    assert!(!world.path(left).exists(), "the build itself removes it");
+    NEXT_16.run(&world, &[]).is_hit();
 }
 
 #[test]

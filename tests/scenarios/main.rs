@@ -4,10 +4,12 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
+mod adapters_of_others;
 mod bad_input;
 mod cache_faults;
 mod crash;
 mod durable;
+mod guest;
 mod installed;
 mod interrupt;
 mod left_alone;

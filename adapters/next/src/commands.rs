@@ -117,10 +117,12 @@ impl App {
         match subcommand {
             "build" => {
                 self.add(|declare| {
-                    declare.output(&folder, "distDir, which Next empties but for its own files")
+                    declare.emptied_output(&folder, "distDir, which Next empties but for its own files")
                 });
                 if let Some(site) = site.and_then(|site| paths::join(&self.root, &site)) {
-                    self.add(|declare| declare.output(site, "the exported site, which Next empties first"));
+                    self.add(|declare| {
+                        declare.emptied_output(site, "the exported site, which Next empties first")
+                    });
                 }
             }
             "typegen" => {

@@ -122,7 +122,9 @@ impl App {
         let is_default =
             matches!(self.config.at("nitro.preset").text(), Ok(None | Some("node-server" | "static")));
         if let Some(folder) = self.folder("nitro.output.dir", ".output").filter(|_| is_default) {
-            self.add(|declare| declare.output(folder, "the built server and site, which Nuxt empties first"));
+            self.add(|declare| {
+                declare.emptied_output(folder, "the built server and site, which Nuxt empties first")
+            });
         }
         if let Some(link) = paths::join(&self.root, "dist").filter(|_| subcommand == "generate") {
             self.add(|declare| {

@@ -91,7 +91,7 @@ fn the_config_and_the_folder_move_things() {
     let moved = with_config("generate", r#"{"buildDir": "tmp/nuxt", "nitro": {"output": {"dir": "out"}}}"#);
     assert_eq!(patterns(&moved.generated), ["apps/web/tmp/nuxt"]);
     assert_eq!(patterns(&moved.outputs), ["apps/web/out"]);
-    assert_eq!(patterns(&moved.ignored_reads), ["apps/web/dist"]);
+    assert_eq!(patterns(&moved.ignored_reads), ["apps/web/out", "apps/web/dist"]);
     let preset = with_config("build", r#"{"nitro": {"preset": "vercel"}}"#);
     assert_eq!(patterns(&preset.outputs), Vec::<&str>::new(), "a preset may put the result elsewhere");
     let folder = with_config("build site", "{}");

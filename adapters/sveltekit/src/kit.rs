@@ -20,15 +20,15 @@ pub fn build(call: &Invocation, args: &Args, host: &dyn Host) -> Declaration {
     };
     let mut declare = kit.common();
     if let Some(folder) = &kit.out_dir {
-        declare =
-            declare.output(format!("{folder}/output"), "the built site, from which `vite preview` serves");
+        let why = "the built site, from which `vite preview` serves";
+        declare = declare.emptied_output(format!("{folder}/output"), why);
         for temporary in ["adapter-*", "*-tmp"] {
             declare =
                 declare.cache_dir(format!("{folder}/{temporary}"), "adapters bundle there on their way");
         }
     }
     if let Some(target) = kit.target() {
-        declare = declare.output(target, "the target of the adapter, which empties it first");
+        declare = declare.emptied_output(target, "the target of the adapter, which empties it first");
     }
     declare.done()
 }
@@ -47,8 +47,9 @@ struct Kit<'a> {
     host: &'a dyn Host,
     /// Of the app: a folder relative to the workspace.
     root: String,
-    /// `svelte.config.*` with its text, where there is one.
+    /// `svelte.config.*`, where there is one.
     config: Config,
+    /// The text of the file that names the adapter: that one, or since version 3 the config of vite.
     text: String,
     /// The file that advice about fields is about.
     file: Option<String>,
@@ -104,6 +105,7 @@ impl<'a> Kit<'a> {
             self.file = Some(file);
         } else if has_inline_options(vite) {
             self.unknown.push(("kit", "it is given to the plugin in the config of vite".into()));
+            self.text = vite.to_owned();
         }
     }
 

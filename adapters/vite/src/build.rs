@@ -150,12 +150,12 @@ impl Build<'_> {
         };
         // A folder that holds the root, or is it, is never vite's own.
         if empties && !paths::is_within(root, &folder) {
-            self.add(|declare| declare.output(&folder, "build.outDir, which vite empties first"));
-            if major < 8 {
-                self.add(|declare| {
-                    declare.ignore_reads(&folder, "vite looks at build.outDir only to empty it")
-                });
-            }
+            let why = "build.outDir, which vite empties first";
+            // Vite 8 says by itself that what it looks at there does not count.
+            self.add(|declare| match major {
+                8.. => declare.output(&folder, why),
+                _ => declare.emptied_output(&folder, why),
+            });
         }
     }
 

@@ -2,7 +2,7 @@
 //! adapter may read, and each recorded with what shows later that its answer still holds.
 
 use super::Call;
-use super::built_in::BuiltIn;
+use super::described::Described;
 use super::fault::Wrong;
 use super::memo::Memo;
 use super::patterns::{Pattern, PatternRoots};
@@ -115,26 +115,25 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// Nothing is permitted yet but what overhear itself asks. `salt` hides values of variables.
-    pub fn new(call: Call, places: Places, salt: Digest) -> Asker {
+    /// Nothing is permitted yet but what overhear itself asks. `salt` hides values of variables;
+    /// `variables` are those that any adapter could ask for: their values are taken now, as the engine's
+    /// store outlives no borrow.
+    pub fn new<'a>(
+        call: Call,
+        places: Places,
+        salt: Digest,
+        variables: impl Iterator<Item = &'a str>,
+    ) -> Asker {
         Asker {
             root: call.root.to_owned(),
             places,
             salt,
             may_read: Vec::new(),
             env: Vec::new(),
-            env_of_call: Vec::new(),
+            env_of_call: variables.map(|name| (name.to_owned(), (call.env)(name))).collect(),
             answers: Vec::new(),
             answered_bytes: 0,
         }
-        .with_env(call)
-    }
-
-    /// The values that any adapter could ask for, taken now: the store outlives no borrow.
-    fn with_env(mut self, call: Call) -> Asker {
-        let names = super::built_in::BUILT_IN.iter().flat_map(|adapter| adapter.may_read_env);
-        self.env_of_call = names.map(|name| ((*name).to_owned(), (call.env)(name))).collect();
-        self
     }
 
     /// One without permissions or memory, to stand in while this one is lent to a store.
@@ -157,14 +156,14 @@ impl Asker {
     }
 
     /// From here on, this adapter asks.
-    pub fn permit(&mut self, adapter: &BuiltIn) {
+    pub fn permit(&mut self, adapter: &Described) {
         let roots = PatternRoots { package: &self.places.package_dir, cwd: &self.places.cwd };
         self.may_read = adapter
             .may_read
             .iter()
             .filter_map(|(base, text)| Pattern::new(*base, text, roots).ok())
             .collect();
-        let allowed = |(name, _): &&(String, Option<String>)| adapter.may_read_env.contains(&name.as_str());
+        let allowed = |(name, _): &&(String, Option<String>)| adapter.may_read_env.contains(name);
         self.env = self.env_of_call.iter().filter(allowed).cloned().collect();
     }
 
@@ -181,14 +180,13 @@ impl Asker {
     }
 
     /// Files of the package folder that match, sorted, relative to the root.
-    pub fn config_files(&mut self, names: &[&str]) -> Vec<String> {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    pub fn config_files(&mut self, names: &[String]) -> Vec<String> {
         if names.is_empty() {
             return Vec::new();
         }
-        let (found, sight) = config_files(&self.root, &self.places.package_dir, &names);
+        let (found, sight) = config_files(&self.root, &self.places.package_dir, names);
         let digest = Fields::new("config files").list(found.iter()).digest();
-        self.record(Question::ConfigFiles(names), digest, vec![sight]);
+        self.record(Question::ConfigFiles(names.to_vec()), digest, vec![sight]);
         found
     }
 
@@ -422,7 +420,8 @@ fn settled(stamp: Stamp) -> Option<StampFields> {
     stamp.is_settled(now_ns()).then(|| fields(stamp))
 }
 
-fn fields(stamp: Stamp) -> StampFields {
+/// What of a stamp is remembered.
+pub fn fields(stamp: Stamp) -> StampFields {
     (stamp.dev, stamp.ino, stamp.size, stamp.mtime_ns, stamp.ctime_ns, stamp.mode)
 }
 

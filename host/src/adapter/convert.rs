@@ -6,19 +6,27 @@ use super::patterns;
 use crate::declaration::{
     AdapterId, Advice, Base, Declaration, EnvMode, EnvRule, EnvSelectRule, PathRule, Verdict,
 };
+use crate::plan::env::may_be_untracked;
 
 const RULES_MAX: usize = 2_000;
 const ADVICE_MAX: usize = 50;
 const TEXT_BYTES_MAX: usize = 2_048;
 const DECLARATION_BYTES_MAX: usize = 1 << 20;
 
-/// Checks and converts.
-///
-/// `needs` is not kept: where this runner has a tracer it watches all of them, and a run that it could
-/// not watch completely is refused as a whole.
-pub fn declaration(said: wit::Declaration, adapter: AdapterId) -> Result<Declaration, Wrong> {
+/// Checks and converts. `is_env_overheard`: this runner sees which variables a program asks for. All
+/// else that an adapter may need, a runner with a tracer watches, and a run that it could not watch
+/// completely is refused as a whole.
+pub fn declaration(
+    said: wit::Declaration,
+    adapter: AdapterId,
+    is_env_overheard: bool,
+) -> Result<Declaration, Wrong> {
     check_size(&said)?;
+    let needs_more = said.needs.contains(wit::Needs::ENV_READS) && !is_env_overheard;
     let verdict = match said.verdict {
+        wit::Verdict::Cacheable if needs_more => {
+            Verdict::Unsure("it needs to know which variables are read, which cannot be seen here".into())
+        }
         wit::Verdict::Cacheable => Verdict::Cacheable,
         wit::Verdict::Uncacheable(reason) => Verdict::Uncacheable(text(reason)),
         wit::Verdict::Unsure(reason) => Verdict::Unsure(text(reason)),
@@ -36,6 +44,8 @@ pub fn declaration(said: wit::Declaration, adapter: AdapterId) -> Result<Declara
         return Ok(Declaration { adapter, verdict, advice, ..Declaration::default() });
     }
     let mut rules = Rules { advice: &mut advice };
+    let exclusive = said.cache_dirs.iter().filter(|dir| !dir.concurrent).map(|dir| dir.path.clone());
+    let exclusive_dirs = rules.convert("cache-dirs", exclusive.collect(), Breadth::OneTool)?;
     let cache_dirs = said.cache_dirs.into_iter().map(|dir| dir.path).collect();
     Ok(Declaration {
         adapter,
@@ -45,9 +55,10 @@ pub fn declaration(said: wit::Declaration, adapter: AdapterId) -> Result<Declara
         outputs: rules.convert("outputs", said.outputs, Breadth::OneTool)?,
         ignored_writes: rules.convert("ignored-writes", said.ignored_writes, Breadth::OneTool)?,
         cache_dirs: rules.convert("cache-dirs", cache_dirs, Breadth::OneTool)?,
+        exclusive_dirs,
         generated: rules.convert("generated", said.generated, Breadth::OneTool)?,
         state_files: rules.convert("state-files", said.state_files, Breadth::OneTool)?,
-        env: said.env.into_iter().enumerate().map(env_rule).collect::<Result<_, _>>()?,
+        env: rules.convert_env(said.env)?,
         inner_disable_cache: said.inner_disable_cache,
         empty_prefix_is_declared: said.empty_prefix_is_declared,
         advice,
@@ -120,6 +131,25 @@ impl Rules<'_> {
                 wit::Base::Cwd => Base::Cwd,
             };
             rules.push(PathRule { base, pattern: rule.pattern, why: text(rule.why) });
+        }
+        Ok(rules)
+    }
+}
+
+impl Rules<'_> {
+    fn convert_env(&mut self, said: Vec<wit::EnvRule>) -> Result<Vec<EnvRule>, Wrong> {
+        let rules: Vec<EnvRule> = said.into_iter().enumerate().map(env_rule).collect::<Result<_, _>>()?;
+        for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.mode == EnvMode::Untracked) {
+            let (name, is_believed) = match &rule.select {
+                EnvSelectRule::Name(name) => (name, may_be_untracked(name)),
+                EnvSelectRule::Prefix(prefix) => (prefix, false),
+            };
+            if !is_believed {
+                let text =
+                    format!("env[{at}]: {name} counts when it is read, although it is called untracked");
+                let code = "narrowing-refused".to_owned();
+                self.advice.push(Advice { warning: true, code, text, file: None });
+            }
         }
         Ok(rules)
     }

@@ -3,7 +3,6 @@
 
 use super::Call;
 use super::ask::{Asker, Kind, Places};
-use super::bindings::exports::overhear::adapter::guest::GuestIndices;
 use super::bindings::overhear::adapter::host;
 use super::bindings::overhear::adapter::types;
 use super::bindings::{Adapter, AdapterPre};
@@ -11,21 +10,23 @@ use super::built_in::BuiltIn;
 use super::convert;
 use super::engine_config::{FUEL, engine_config};
 use super::fault::{AdapterFault, Wrong};
-use super::static_config;
+use super::native::{self, Shelf};
 use super::tool::ToolPackage;
+use super::{link, static_config};
 use crate::declaration::{AdapterId, Declaration};
+use crate::digest::Digest;
+use crate::trace::preload;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Engine, ResourceLimiter, Store, Trap};
+use wasmtime::{Engine, ResourceLimiter, Store, Trap, WasmBacktrace};
 
 const MEMORY_BYTES_MAX: usize = 64 << 20;
 const MEMORIES_MAX: usize = 8;
 const TABLES_MAX: usize = 16;
 const TABLE_ELEMENTS_MAX: usize = 20_000;
 const INSTANCES_MAX: usize = 256;
-const WASM_BYTES_MAX: usize = 32 << 20;
 const LOG_BYTES_MAX: usize = 64 * 1024;
 /// What a guest may hand over in one call to the host, or in one result.
 const HANDOVER_BYTES_MAX: usize = 4 << 20;
@@ -119,15 +120,30 @@ impl Guest {
     pub fn of_built_in(adapter: &BuiltIn) -> Result<Guest, AdapterFault> {
         let component = shared().and_then(|shared| match load_built_in(&shared.engine, adapter.cwasm) {
             Some(component) => Ok(component),
-            None => compile(&shared.engine, adapter.wasm),
+            None => Component::new(&shared.engine, adapter.wasm).map_err(|error| native::invalid(&error)),
         });
         Guest::of_component(adapter.id, adapter.version, component)
     }
 
-    /// Compiles an adapter.
+    /// Loads an adapter of somebody else, compiled by another process where it has to be.
+    pub fn of_file(
+        id: &str,
+        version: &str,
+        wasm: &[u8],
+        digest: Digest,
+        shelf: Option<&Shelf>,
+    ) -> Result<Guest, AdapterFault> {
+        let component = shared().and_then(|shared| native::component(&shared.engine, shelf, wasm, digest));
+        Guest::of_component(id, version, component)
+    }
+
+    /// Compiles an adapter in this process.
     #[cfg(test)]
     pub fn of_wasm(id: &str, wasm: &[u8]) -> Result<Guest, AdapterFault> {
-        let component = shared().and_then(|shared| compile(&shared.engine, wasm));
+        let component = super::complexity::check(wasm).and_then(|()| {
+            let shared = shared()?;
+            Component::new(&shared.engine, wasm).map_err(|error| native::invalid(&error))
+        });
         Guest::of_component(id, "0.0.0", component)
     }
 
@@ -136,11 +152,20 @@ impl Guest {
         version: &str,
         component: Result<Component, Wrong>,
     ) -> Result<Guest, AdapterFault> {
-        let pre = component.and_then(|component| link(shared()?, &component));
+        let pre = component.and_then(|component| {
+            let shared = shared()?;
+            link::link(&shared.engine, &shared.linker, &component)
+        });
         match pre {
             Ok(pre) => Ok(Guest { id: id.into(), version: version.into(), pre }),
-            Err(wrong) => Err(fault(id, version, "load", wrong)),
+            Err(wrong) => Err(AdapterFault::new(id, version, "load", wrong)),
         }
+    }
+
+    /// What it says of itself.
+    pub fn describe(&self) -> Result<types::Description, AdapterFault> {
+        let result = self.run(None, |guest, store| guest.overhear_adapter_guest().call_describe(store));
+        result.1.map_err(|wrong| self.fault("describe", wrong))
     }
 
     /// Whether the command is the adapter's, and its name for the subcommand.
@@ -176,7 +201,9 @@ impl Guest {
             *asker = back;
         }
         let said = result.and_then(|said| said.map_err(failure));
-        said.and_then(|said| convert::declaration(said, id)).map_err(|wrong| self.fault("declare", wrong))
+        let is_env_overheard = preload::trouble().is_none();
+        said.and_then(|said| convert::declaration(said, id, is_env_overheard))
+            .map_err(|wrong| self.fault("declare", wrong))
     }
 
     /// One call in a fresh store. Gives the asker back, whatever happened.
@@ -204,17 +231,7 @@ impl Guest {
     }
 
     fn fault(&self, function: &str, wrong: Wrong) -> AdapterFault {
-        fault(&self.id, &self.version, function, wrong)
-    }
-}
-
-fn fault(id: &str, version: &str, function: &str, wrong: Wrong) -> AdapterFault {
-    AdapterFault {
-        adapter: id.into(),
-        version: version.into(),
-        function: function.into(),
-        what: wrong.what,
-        code: wrong.code.into(),
+        AdapterFault::new(&self.id, &self.version, function, wrong)
     }
 }
 
@@ -224,6 +241,7 @@ pub fn invocation(
     places: &Places,
     tool: Option<ToolPackage>,
     config_files: Vec<String>,
+    settings: Option<String>,
 ) -> Invocation {
     Invocation {
         program: call.name.to_owned(),
@@ -237,7 +255,7 @@ pub fn invocation(
             "windows" => types::Os::Windows,
             _ => types::Os::Linux,
         },
-        settings: None,
+        settings,
     }
 }
 
@@ -256,69 +274,12 @@ fn load_built_in(engine: &Engine, cwasm: &'static [u8]) -> Option<Component> {
     unsafe { Component::deserialize(engine, cwasm) }.ok()
 }
 
-fn compile(engine: &Engine, wasm: &[u8]) -> Result<Component, Wrong> {
-    match wasm {
-        [] => return Err(Wrong::new("not-wasm", "the file is empty")),
-        [0, b'a', b's', b'm', 0x0D, 0, 1, 0, ..] => {}
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
-            return Err(Wrong::new("not-component", "this is a core module; encode it as a component"));
-        }
-        _ => return Err(Wrong::new("not-wasm", "the file is no WebAssembly")),
-    }
-    if wasm.len() > WASM_BYTES_MAX {
-        return Err(Wrong::new(
-            "too-complex",
-            format!("{} bytes, the limit is {WASM_BYTES_MAX}", wasm.len()),
-        ));
-    }
-    Component::new(engine, wasm).map_err(|error| {
-        let detail = format!("{error:#}");
-        let off = ["threads", "memory64", "gc", "shared memory", "memory index type"];
-        let code = if off.iter().any(|feature| detail.contains(feature)) {
-            "unsupported-feature"
-        } else {
-            "invalid-wasm"
-        };
-        Wrong::new(code, one_line(&detail))
-    })
-}
-
-/// Checks what the component imports and exports before any of its code runs.
-fn link(shared: &Shared, component: &Component) -> Result<AdapterPre<State>, Wrong> {
-    const OURS: &str = "overhear:adapter/";
-    let kind = component.component_type();
-    for (name, _) in kind.imports(&shared.engine) {
-        if !name.starts_with(OURS) {
-            return Err(Wrong::new("foreign-import", format!("`{name}` is not available to adapters")));
-        }
-    }
-    let exports: Vec<String> = kind.exports(&shared.engine).map(|(name, _)| name.to_owned()).collect();
-    let guest = exports.iter().find_map(|name| name.strip_prefix("overhear:adapter/guest@"));
-    match guest {
-        None => {
-            return Err(Wrong::new(
-                "wrong-world",
-                "it is no overhear adapter: it does not export overhear:adapter/guest",
-            ));
-        }
-        Some(version) if !version.starts_with("0.1.") => {
-            let what = format!("it was built for adapter API {version}; this overhear speaks 0.1");
-            return Err(Wrong::new("api-too-new", what));
-        }
-        Some(_) => {}
-    }
-    let mismatch = |error: wasmtime::Error| Wrong::new("type-mismatch", one_line(&format!("{error:#}")));
-    let pre = shared.linker.instantiate_pre(component).map_err(mismatch)?;
-    GuestIndices::new(&pre).map_err(mismatch)?;
-    AdapterPre::new(pre).map_err(mismatch)
-}
-
 /// Turns the end of a call into words.
 fn explain(error: &wasmtime::Error, log: &str) -> Wrong {
     if let Some(wrong) = error.downcast_ref::<Wrong>() {
         return wrong.clone();
     }
-    let detail = one_line(&format!("{error:#}"));
+    let detail = link::one_line(&format!("{error:#}"));
     let last_words = log.trim().lines().next_back().map(|line| format!(": {line}")).unwrap_or_default();
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => {
@@ -328,9 +289,18 @@ fn explain(error: &wasmtime::Error, log: &str) -> Wrong {
             let limit = TICK * u32::try_from(DEADLINE_TICKS).unwrap_or(u32::MAX);
             Wrong::new("time-limit", format!("it took more than {limit:?}"))
         }
-        Some(Trap::StackOverflow) => Wrong::new("stack", "its calls are nested too deeply"),
+        Some(Trap::StackOverflow) => {
+            Wrong::new("stack", format!("its calls are nested too deeply{}", place(error)))
+        }
         Some(Trap::UnreachableCodeReached) => Wrong::new("adapter-bug", format!("it panicked{last_words}")),
-        Some(Trap::MemoryOutOfBounds) => Wrong::new("adapter-bug", format!("memory fault{last_words}")),
+        // A guest keeps most of what is on its stack in its own memory: it runs out of that first.
+        Some(Trap::MemoryOutOfBounds) if is_recursion(error) => Wrong::new(
+            "stack",
+            format!("its calls are nested too deeply: a function calls itself{}", place(error)),
+        ),
+        Some(Trap::MemoryOutOfBounds) => {
+            Wrong::new("adapter-bug", format!("memory fault{last_words}{}", place(error)))
+        }
         Some(trap) => Wrong::new("adapter-bug", format!("{trap}{last_words}")),
         None if detail.contains("too much data") => Wrong::new(
             "output-too-large",
@@ -342,16 +312,27 @@ fn explain(error: &wasmtime::Error, log: &str) -> Wrong {
     }
 }
 
+/// Whether the innermost functions of a trap are one and the same, or two that take turns.
+fn is_recursion(error: &wasmtime::Error) -> bool {
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return false };
+    let inner: Vec<u32> = trace.frames().iter().take(24).map(wasmtime::FrameInfo::func_index).collect();
+    let most = inner.iter().map(|one| inner.iter().filter(|other| *other == one).count()).max();
+    inner.len() >= 16 && most.is_some_and(|most| most >= inner.len() / 3)
+}
+
+/// The innermost function of a trap, where the component has names.
+fn place(error: &wasmtime::Error) -> String {
+    let trace = error.downcast_ref::<WasmBacktrace>();
+    let names = trace.into_iter().flat_map(WasmBacktrace::frames).filter_map(wasmtime::FrameInfo::func_name);
+    names.take(1).map(|name| format!(", in {}", name.chars().take(120).collect::<String>())).collect()
+}
+
 fn failure(failure: types::Failure) -> Wrong {
     match failure {
         types::Failure::BadSettings(what) => Wrong::new("bad-settings", what),
         types::Failure::CannotParse((path, what)) => Wrong::new("cannot-parse", format!("{path}: {what}")),
         types::Failure::Internal(what) => Wrong::new("adapter-bug", what),
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn is_name(name: &str) -> bool {
@@ -361,7 +342,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// What one instance has on our side.
-struct State {
+pub struct State {
     /// `None` in `detect`, which is a function of its argument alone.
     asker: Option<Asker>,
     limits: Limits,
@@ -411,9 +392,13 @@ impl host::Host for State {
     }
 
     fn log(&mut self, _: host::Level, text: String) -> wasmtime::Result<()> {
-        let room = LOG_BYTES_MAX.saturating_sub(self.log.len());
-        self.log.extend(text.chars().take(room));
-        self.log.push('\n');
+        const CUT: &str = "… truncated";
+        if self.log.len() + text.len() < LOG_BYTES_MAX {
+            self.log.push_str(&text);
+            self.log.push('\n');
+        } else if !self.log.ends_with(CUT) {
+            self.log.push_str(CUT);
+        }
         Ok(())
     }
 }

@@ -19,6 +19,17 @@ pub struct AdapterFault {
 }
 
 impl AdapterFault {
+    /// What went wrong in a function of an adapter.
+    pub fn new(adapter: &str, version: &str, function: &str, wrong: Wrong) -> AdapterFault {
+        AdapterFault {
+            adapter: adapter.into(),
+            version: version.into(),
+            function: function.into(),
+            what: wrong.what,
+            code: wrong.code.into(),
+        }
+    }
+
     /// Whether the same call would fail again as long as the same questions have the same answers. Time
     /// and memory of this machine say nothing of the next try, and a question that could not be answered
     /// has no answer that could be compared.
@@ -51,6 +62,17 @@ impl Wrong {
     pub fn new(code: &'static str, what: impl Into<String>) -> Wrong {
         Wrong { code, what: what.into() }
     }
+}
+
+/// The config names an adapter that is not there.
+pub fn unknown(name: &str) -> AdapterFault {
+    let built_in: Vec<&str> = super::Adapters::names().collect();
+    let what = format!(
+        "there is no adapter of this name; part of overhear are {}, and a component of your own is named by \
+         its path from the root, as \"./adapters/mine.wasm\"",
+        built_in.join(", ")
+    );
+    AdapterFault::new(name, "?", "load", Wrong::new("unknown-adapter", what))
 }
 
 /// Two adapters claim one command.

@@ -5,12 +5,18 @@
 mod ask;
 mod bindings;
 mod built_in;
+mod complexity;
 mod convert;
+mod described;
 mod engine;
 mod engine_config;
 mod fault;
+mod file;
+mod link;
 mod memo;
+mod native;
 mod patterns;
+mod settings;
 pub mod static_config;
 mod tool;
 
@@ -20,13 +26,18 @@ mod tests;
 pub use engine::engines_created;
 pub use fault::AdapterFault;
 pub use memo::{MapMemo, Memo};
+pub use native::compile_for_parent;
 
+use crate::config::AdapterUse;
 use crate::declaration::{AdapterId, Advice, Declaration, Verdict};
 use crate::digest::{Digest, Fields};
 use ask::Asker;
 use built_in::{BUILT_IN, BuiltIn};
+use described::Described;
 use engine::{Guest, Invocation};
+use file::Broken;
 use memo::{Outcome, Record};
+use native::Shelf;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -52,20 +63,105 @@ pub struct Call<'a> {
 /// All adapters of this run. Shared by the threads that prepare steps.
 pub struct Adapters {
     memo: Arc<dyn Memo>,
+    shelf: Option<Shelf>,
     known: Vec<Known>,
+    /// Those that a person wants and that cannot be used.
+    broken: Vec<Broken>,
 }
 
 /// An adapter, and its code once a call has needed it.
 struct Known {
-    built_in: &'static BuiltIn,
+    described: Described,
+    /// Of the component.
+    digest: Digest,
+    /// What a person set for it, as JSON.
+    settings: Option<String>,
+    code: Code,
     guest: OnceLock<Result<Guest, AdapterFault>>,
+}
+
+/// Where the code of an adapter comes from.
+enum Code {
+    BuiltIn(&'static BuiltIn),
+    File(file::Component),
 }
 
 impl Adapters {
     /// Those that are part of the program. Starts no engine.
     pub fn built_in(memo: Arc<dyn Memo>) -> Adapters {
-        let known = BUILT_IN.iter().map(|built_in| Known { built_in, guest: OnceLock::new() }).collect();
-        Adapters { memo, known }
+        Adapters {
+            memo,
+            shelf: None,
+            known: BUILT_IN.iter().map(Known::built_in).collect(),
+            broken: Vec::new(),
+        }
+    }
+
+    /// Those that are part of the program and those that a person wants besides, less those that are
+    /// switched off. `cache` is the user's cache folder. Starts an engine only for a component that is
+    /// new. Also gives one line for each thing that could not be done as wanted.
+    pub fn of(
+        wanted: &[AdapterUse],
+        root: &Path,
+        memo: Arc<dyn Memo>,
+        cache: Option<&Path>,
+    ) -> (Adapters, Vec<String>) {
+        let mut adapters = Adapters::built_in(memo);
+        let mut notices = Vec::new();
+        if wanted.iter().any(|one| one.enabled && is_file(&one.name)) {
+            match cache.map(|cache| Shelf::open(cache, root)) {
+                Some(Ok(shelf)) => adapters.shelf = Some(shelf),
+                Some(Err(why)) => notices.push(why),
+                None => {}
+            }
+        }
+        for one in wanted {
+            match adapters.known.iter().position(|known| known.described.id == one.name) {
+                Some(at) if !one.enabled => drop(adapters.known.remove(at)),
+                Some(at) => adapters.set_up(at, one),
+                None if !one.enabled && is_file(&one.name) => {}
+                None if !one.enabled => {
+                    notices.push(format!("there is no adapter `{}` to switch off", one.name))
+                }
+                None if is_file(&one.name) => adapters.add_file(one, root),
+                None => adapters.broken.push(Broken { fault: fault::unknown(&one.name), described: None }),
+            }
+        }
+        notices.extend(adapters.broken.iter().map(|broken| broken.fault.to_string()));
+        (adapters, notices)
+    }
+
+    /// Gives an adapter its settings, if they are as it wants them.
+    fn set_up(&mut self, at: usize, wanted: &AdapterUse) {
+        let Some(settings) = &wanted.settings else { return };
+        let known = &mut self.known[at];
+        match settings::validate(known.described.settings_schema.as_deref(), settings) {
+            Ok(()) => known.settings = Some(settings.to_string()),
+            Err(wrong) => {
+                let Described { id, version, .. } = &known.described;
+                let fault = AdapterFault::new(id, version, "settings", wrong);
+                let described = Some(self.known.remove(at).described);
+                self.broken.push(Broken { fault, described });
+            }
+        }
+    }
+
+    fn add_file(&mut self, wanted: &AdapterUse, root: &Path) {
+        let component = match file::Component::find(&wanted.name, root, &*self.memo, self.shelf.as_ref()) {
+            Ok(component) => component,
+            Err(broken) => return self.broken.push(broken),
+        };
+        let described = component.described.clone();
+        if self.known.iter().any(|known| known.described.id == described.id) {
+            let what = format!("`{}` has the id of another adapter", wanted.name);
+            let wrong = fault::Wrong::new("ambiguous-adapter", what);
+            let fault = AdapterFault::new(&described.id, &described.version, "load", wrong);
+            return self.broken.push(Broken { fault, described: Some(described) });
+        }
+        let digest = component.digest;
+        let code = Code::File(component);
+        self.known.push(Known { described, digest, settings: None, code, guest: OnceLock::new() });
+        self.set_up(self.known.len() - 1, wanted);
     }
 
     /// The ids of those that are part of the program.
@@ -76,6 +172,9 @@ impl Adapters {
     /// What an adapter declares of a command; `None` when none knows it. A fault costs only this
     /// step: it is run and not stored.
     pub fn declare(&self, call: Call) -> Result<Option<Declaration>, AdapterFault> {
+        if let Some(fault) = self.broken_for(call) {
+            return Err(fault);
+        }
         if !self.may_concern(call) {
             return Ok(None);
         }
@@ -86,7 +185,9 @@ impl Adapters {
                 return outcome.into_result();
             }
         }
-        let mut asker = Asker::new(call, places, memo::salt(&*self.memo));
+        let variables = self.known.iter().flat_map(|known| &known.described.may_read_env);
+        let variables = variables.map(String::as_str);
+        let mut asker = Asker::new(call, places, memo::salt(&*self.memo), variables);
         let result = self.ask_adapters(call, &mut asker);
         let outcome = Outcome::of(&result);
         if result.as_ref().err().is_none_or(AdapterFault::is_lasting) {
@@ -98,18 +199,35 @@ impl Adapters {
     /// Whether any adapter could be concerned, judged without looking at the disk.
     fn may_concern(&self, call: Call) -> bool {
         let in_modules = call.program.components().any(|part| part.as_os_str() == "node_modules");
-        in_modules || self.known.iter().any(|known| known.built_in.programs.contains(&call.name))
+        in_modules || self.known.iter().any(|known| known.described.concerns(call.name, None))
+    }
+
+    /// The fault of an adapter that cannot be used and could know this command. What it would have said
+    /// is not known, so the step is not kept; of one that never worked nothing is known at all.
+    fn broken_for(&self, call: Call) -> Option<AdapterFault> {
+        if self.broken.is_empty() {
+            return None;
+        }
+        let tool = tool::of_program(call.program, call.name).0;
+        let package = tool.as_ref().map(|tool| tool.name.as_str());
+        let could_know = |broken: &&Broken| {
+            broken.described.as_ref().is_none_or(|described| described.concerns(call.name, package))
+        };
+        self.broken.iter().find(could_know).map(|broken| broken.fault.clone())
     }
 
     /// Everything that is known before the first question.
     fn key(&self, call: Call, places: &ask::Places) -> Digest {
-        let mut fields = Fields::new("adapter memo 1");
+        let mut fields = Fields::new("adapter memo 2");
         // How configs are read and declarations are checked comes with the program.
         fields.bytes(env!("CARGO_PKG_VERSION").as_bytes());
-        fields.list(self.known.iter().map(|known| known.built_in.digest.as_bytes()));
+        fields.list(self.known.iter().map(|known| known.digest.as_bytes()));
+        fields.list(self.known.iter().map(|known| known.settings.as_deref().unwrap_or_default()));
         let program = call.program.strip_prefix(call.root).unwrap_or(call.program);
         fields.bytes(program.as_os_str().as_encoded_bytes()).bytes(call.name.as_bytes());
         fields.list(call.args.iter());
+        // What cannot be watched here decides whether some declarations hold.
+        fields.number(u64::from(crate::trace::preload::trouble().is_none()));
         fields.bytes(places.cwd.as_bytes()).bytes(places.package_dir.as_bytes());
         fields.digest()
     }
@@ -117,22 +235,20 @@ impl Adapters {
     fn ask_adapters(&self, call: Call, asker: &mut Asker) -> Result<Option<Declaration>, AdapterFault> {
         let tool = asker.tool(call.program, call.name);
         let package = tool.as_ref().map(|tool| tool.name.as_str());
-        let concerns = |known: &&Known| {
-            known.built_in.programs.contains(&call.name)
-                || package.is_some_and(|package| known.built_in.packages.contains(&package))
-        };
+        let concerns = |known: &&Known| known.described.concerns(call.name, package);
         let mut matched: Vec<Matched> = Vec::new();
         for known in self.known.iter().filter(concerns) {
-            let config_files = asker.config_files(known.built_in.config_files);
-            let invocation = engine::invocation(call, asker.places(), tool.clone(), config_files);
-            if let Some(subcommand) = known.guest()?.detect(&invocation)? {
+            let config_files = asker.config_files(&known.described.config_files);
+            let settings = known.settings.clone();
+            let invocation = engine::invocation(call, asker.places(), tool.clone(), config_files, settings);
+            if let Some(subcommand) = known.guest(self.shelf.as_ref())?.detect(&invocation)? {
                 matched.push(Matched { known, invocation, subcommand });
             }
         }
         let mut passed_over = Vec::new();
         while let Some(index) = most_particular(&matched, call.name)? {
             let one = matched.swap_remove(index);
-            let mut declaration = one.declare(asker)?;
+            let mut declaration = one.declare(asker, self.shelf.as_ref())?;
             if let Verdict::Unsure(reason) = &declaration.verdict
                 && matched.iter().any(|other| one.refines(other))
             {
@@ -154,18 +270,23 @@ struct Matched<'a> {
 }
 
 impl Matched<'_> {
-    fn refines(&self, other: &Matched) -> bool {
-        self.known.built_in.refines.contains(&other.known.built_in.id)
+    fn id(&self) -> &str {
+        &self.known.described.id
     }
 
-    fn declare(&self, asker: &mut Asker) -> Result<Declaration, AdapterFault> {
-        asker.permit(self.known.built_in);
+    fn refines(&self, other: &Matched) -> bool {
+        self.known.described.refines.contains(&other.known.described.id)
+    }
+
+    fn declare(&self, asker: &mut Asker, shelf: Option<&Shelf>) -> Result<Declaration, AdapterFault> {
+        let described = &self.known.described;
+        asker.permit(described);
         let id = AdapterId {
-            id: self.known.built_in.id.to_owned(),
-            version: self.known.built_in.version.to_owned(),
+            id: described.id.clone(),
+            version: described.version.clone(),
             subcommand: self.subcommand.clone(),
         };
-        self.known.guest()?.declare(&self.invocation, &self.subcommand, id, asker)
+        self.known.guest(shelf)?.declare(&self.invocation, &self.subcommand, id, asker)
     }
 }
 
@@ -175,13 +296,9 @@ fn most_particular(matched: &[Matched], program: &str) -> Result<Option<usize>, 
     let is_top = |at: &usize| !matched.iter().any(|other| other.refines(&matched[*at]));
     let mut tops = (0..matched.len()).filter(is_top);
     match (tops.next(), tops.next()) {
-        (Some(one), Some(other)) => {
-            Err(fault::ambiguous(matched[one].known.built_in.id, matched[other].known.built_in.id, program))
-        }
+        (Some(one), Some(other)) => Err(fault::ambiguous(matched[one].id(), matched[other].id(), program)),
         // Adapters that refine each other in a circle: none is more particular.
-        (None, _) if matched.len() > 1 => {
-            Err(fault::ambiguous(matched[0].known.built_in.id, matched[1].known.built_in.id, program))
-        }
+        (None, _) if matched.len() > 1 => Err(fault::ambiguous(matched[0].id(), matched[1].id(), program)),
         (None, _) => Ok((!matched.is_empty()).then_some(0)),
         (one, None) => Ok(one),
     }
@@ -189,12 +306,26 @@ fn most_particular(matched: &[Matched], program: &str) -> Result<Option<usize>, 
 
 /// Why a more particular adapter left the call to the one that it refines.
 fn passed_over_advice(known: &Known, reason: &str) -> Advice {
-    let text = format!("adapter {} is unsure: {reason}", known.built_in.id);
+    let text = format!("adapter {} is unsure: {reason}", known.described.id);
     Advice { warning: false, code: "passed-over".into(), text, file: None }
 }
 
+/// Whether a name in the config is the path of a component.
+fn is_file(name: &str) -> bool {
+    name.starts_with("./")
+}
+
 impl Known {
-    fn guest(&self) -> Result<&Guest, AdapterFault> {
-        self.guest.get_or_init(|| Guest::of_built_in(self.built_in)).as_ref().map_err(Clone::clone)
+    fn built_in(adapter: &'static BuiltIn) -> Known {
+        let (described, digest) = (Described::from(adapter), adapter.digest);
+        Known { described, digest, settings: None, code: Code::BuiltIn(adapter), guest: OnceLock::new() }
+    }
+
+    fn guest(&self, shelf: Option<&Shelf>) -> Result<&Guest, AdapterFault> {
+        let load = || match &self.code {
+            Code::BuiltIn(adapter) => Guest::of_built_in(adapter),
+            Code::File(component) => component.guest(shelf),
+        };
+        self.guest.get_or_init(load).as_ref().map_err(Clone::clone)
     }
 }

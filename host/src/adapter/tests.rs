@@ -89,7 +89,7 @@ fn every_built_in_adapter_is_embedded_with_its_description() {
         assert!(!adapter.programs.is_empty() && !adapter.version.is_empty(), "{}", adapter.id);
         assert_eq!(Digest::of(adapter.wasm), adapter.digest);
         assert!(!adapter.cwasm.is_empty(), "{} is precompiled for this target", adapter.id);
-        assert!(adapter.wasm.len() <= 88 * 1024, "{} has {} bytes", adapter.id, adapter.wasm.len());
+        assert!(adapter.wasm.len() <= 80 * 1000, "{} has {} bytes", adapter.id, adapter.wasm.len());
     }
 }
 

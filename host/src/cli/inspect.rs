@@ -69,6 +69,7 @@ fn text(step: &Value, search: Option<&str>) -> String {
             string(&adapter["version"]),
             string(&adapter["subcommand"])
         ));
+        lines.extend(said(&adapter["rules"], &adapter["advice"], &adapter["narrowing_refused"]));
     }
     if step["stored"] != json!(true) {
         lines.push(format!("not stored: {}", step["not_stored"]));
@@ -112,6 +113,25 @@ fn text(step: &Value, search: Option<&str>) -> String {
     }
     lines.extend(facts.into_iter().filter(|fact| search.is_none_or(|search| fact.contains(search))));
     lines.join("\n") + "\n"
+}
+
+/// What the adapter said of the step, each with its reason, and where it was not believed.
+fn said(rules: &Value, advice: &Value, refused: &Value) -> Vec<String> {
+    let rules = list(rules)
+        .map(|rule| format!("  {} {}: {}", string(&rule["rule"]), string(&rule["of"]), string(&rule["why"])));
+    let advice = list(advice).map(|advice| {
+        let file = advice["file"].as_str().map(|file| format!("{file}: ")).unwrap_or_default();
+        format!("  advice [{}]: {file}{}", string(&advice["code"]), string(&advice["text"]))
+    });
+    let refused = list(refused).map(|refused| {
+        let what = if refused["reads"] == json!(true) { "read" } else { "written" };
+        format!(
+            "  not believed: {} is {what}, and nothing shows that it does not matter ({}) [narrowing-refused]",
+            string(&refused["path"]),
+            string(&refused["why"])
+        )
+    });
+    rules.chain(advice).chain(refused).collect()
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {

@@ -7,6 +7,7 @@ mod doctor;
 mod graph;
 mod init;
 mod inspect;
+mod internal;
 mod list;
 mod run;
 mod schema;
@@ -67,6 +68,8 @@ enum Command {
     Completions(complete::CompletionsArgs),
     #[command(hide = true)]
     Complete(complete::CompleteArgs),
+    #[command(hide = true)]
+    Internal(internal::InternalArgs),
 }
 
 /// Flags of every command that looks at a workspace.
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Schema => schema::schema(),
         Command::Completions(args) => complete::completions(&args),
         Command::Complete(args) => complete::complete(&args),
+        Command::Internal(args) => Ok(internal::internal(&args)),
     };
     match done {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),

@@ -29,6 +29,8 @@ pub(super) struct Setup<'a> {
     digests: Digests,
     /// Processes that are running, for signals.
     pub running: Running,
+    /// What of the adapters could not be done as wanted, one line each.
+    notices: Vec<String>,
 }
 
 impl<'a> Setup<'a> {
@@ -42,12 +44,14 @@ impl<'a> Setup<'a> {
         if crate::ipc::is_overheard() {
             return (Setup::new(workspace, from_dir, Err(INSIDE.to_owned())), Vec::new());
         }
-        match Store::open(&workspace.root, cache_dir(workspace, &cache).as_deref()) {
-            Ok((store, notices)) => {
-                (Setup::new(workspace, from_dir, Ok(store.bounded(cache.bounds))), notices)
-            }
-            Err(error) => (Setup::new(workspace, from_dir, Err(error.to_string())), Vec::new()),
-        }
+        let (store, mut notices) = match Store::open(&workspace.root, cache_dir(workspace, &cache).as_deref())
+        {
+            Ok((store, notices)) => (Ok(store.bounded(cache.bounds)), notices),
+            Err(error) => (Err(error.to_string()), Vec::new()),
+        };
+        let mut setup = Setup::new(workspace, from_dir, store);
+        notices.append(&mut setup.notices);
+        (setup, notices)
     }
 
     /// For looking: nothing is written.
@@ -64,9 +68,13 @@ impl<'a> Setup<'a> {
     fn new(workspace: &Workspace, from_dir: &'a Path, store: Result<Store, String>) -> Setup<'a> {
         let settings = workspace.settings();
         let store = store.map(Arc::new);
+        let memo = Arc::new(StoreMemo(store.as_ref().ok().cloned()));
+        let cache = crate::shipped::user_cache();
+        let (adapters, notices) = Adapters::of(&settings.adapters, &workspace.root, memo, cache.as_deref());
         Setup {
             from_dir,
-            adapters: Adapters::built_in(Arc::new(StoreMemo(store.as_ref().ok().cloned()))),
+            adapters,
+            notices,
             store,
             zones: zones(workspace, &settings.cache),
             settings,

@@ -313,11 +313,23 @@ fn decide(
     if let Some(rule) = declared.iter().rev().find(|rule| means(&rule.select, name)) {
         return match rule.mode {
             EnvMode::Tracked => Decision::Tracked,
-            EnvMode::Untracked => Decision::Untracked,
+            EnvMode::Untracked if may_be_untracked(name) => Decision::Untracked,
+            // As if the adapter had said nothing of it.
+            EnvMode::Untracked => by_lists(name, words, is_overheard),
             // Nor is it served: the tool must not see it.
             EnvMode::Removed => Decision::Dropped,
         };
     }
+    by_lists(name, words, is_overheard)
+}
+
+/// Whether an adapter may have a variable passed that then does not count: what says where a run takes
+/// place, and no more. That another one does not matter is for a person to say.
+pub fn may_be_untracked(name: &str) -> bool {
+    any(UNTRACKED, name) || any(CI_MARKERS, name)
+}
+
+fn by_lists(name: &str, words: &FxHashSet<String>, is_overheard: bool) -> Decision {
     if any(TRACKED, name) || (!is_overheard && any(CI_MARKERS, name)) {
         return Decision::Tracked;
     }
@@ -524,6 +536,11 @@ mod tests {
                 select: EnvSelectRule::Name("CI".into()),
                 mode: EnvMode::Untracked,
                 why: String::new(),
+            },
+            EnvRule {
+                select: EnvSelectRule::Name("OTHER".into()),
+                mode: EnvMode::Untracked,
+                why: "an adapter says so, and is not believed".into(),
             },
         ];
         let cases = [

@@ -114,6 +114,7 @@ impl Scene {
             cwd: Path::new(ROOT),
             search: &[],
             made_before: &|path| self.made.iter().any(|made| made == path),
+            tool_made_before: &|_| false,
             folder_made_before: &|path| self.made.iter().any(|made| made == path),
             left_whole: self.left_whole.as_ref(),
             without_later: &|_, names| {
@@ -482,4 +483,31 @@ fn a_listing_counts_without_names_that_only_later_steps_of_the_task_made() {
     };
     assert_eq!(scene(true), InputValue::Known(Value::listing(&names(&[("src", b'd')]), &[])));
     assert_ne!(scene(true), scene(false));
+}
+
+#[test]
+fn what_an_adapter_calls_a_cache_is_none_where_a_person_has_files() {
+    // Read, listed, rewritten: each counts as if the adapter had said nothing.
+    let names = names(&[("a.ts", b'f'), ("b.ts", b'f')]);
+    let scene = Scene::new()
+        .caches("src")
+        .saw(AccessKind::List(names), "src", folder())
+        .saw(AccessKind::Read, "src/a.ts", file(1))
+        .saw(WRITE, "src/b.ts", file(2))
+        .ends("src/b.ts", file(3));
+    let settled = scene.settle().unwrap();
+    let refused: Vec<_> =
+        settled.narrowing_refused.iter().map(|one| (one.path.clone(), one.writes)).collect();
+    assert_eq!(refused, [(at("src/a.ts"), false), (at("src/b.ts"), true)]);
+    scene.check(&["listing src", "content src/a.ts", "+ src/b.ts"]);
+}
+
+#[test]
+fn what_a_tool_keeps_in_a_hidden_folder_is_its_own_also_when_it_was_there() {
+    let scene = Scene::new()
+        .caches(".tool/cache")
+        .saw(WRITE, ".tool/cache/x", file(1))
+        .ends(".tool/cache/x", file(2));
+    assert_eq!(scene.settle().unwrap().narrowing_refused, []);
+    scene.check(&[]);
 }

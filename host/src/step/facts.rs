@@ -3,6 +3,7 @@
 
 use super::Cached;
 use crate::access::{Observed, Reach};
+use crate::declaration::{Declaration, EnvMode, EnvSelectRule};
 use crate::fingerprint::{Query, Values};
 use crate::globs::{GlobPattern, Globs};
 use crate::hint::EnvSelect;
@@ -42,11 +43,7 @@ pub fn document(
         "key": cached.key_digest.to_string(),
         "stored": settling.is_ok(),
         "not_stored": settling.err().map(report::not_stored),
-        "adapter": cached.declaration.as_ref().map(|declaration| json!({
-            "id": declaration.adapter.id,
-            "version": declaration.adapter.version,
-            "subcommand": declaration.adapter.subcommand,
-        })),
+        "adapter": cached.declaration.as_ref().map(adapter),
         "inputs": [], "outputs": [], "ignored": [], "envs": envs_of_key(cached),
         "network": network(observed),
         "archive": null,
@@ -55,6 +52,46 @@ pub fn document(
         add_settling(&mut step, places, settling);
     }
     step
+}
+
+/// What an adapter said of the step: each rule with its reason.
+fn adapter(declaration: &Declaration) -> Value {
+    let paths = [
+        ("input", &declaration.inputs),
+        ("ignored read", &declaration.ignored_reads),
+        ("output", &declaration.outputs),
+        ("ignored write", &declaration.ignored_writes),
+        ("cache", &declaration.cache_dirs),
+        ("generated", &declaration.generated),
+        ("state", &declaration.state_files),
+    ];
+    let paths = paths.into_iter().flat_map(|(kind, rules)| {
+        rules.iter().map(move |rule| json!({ "rule": kind, "of": rule.pattern, "why": rule.why }))
+    });
+    let envs = declaration.env.iter().map(|rule| {
+        let kind = match rule.mode {
+            EnvMode::Tracked => "tracked",
+            EnvMode::Untracked => "untracked",
+            EnvMode::Removed => "removed",
+        };
+        let of = match &rule.select {
+            EnvSelectRule::Name(name) => name.clone(),
+            EnvSelectRule::Prefix(prefix) => format!("{prefix}*"),
+        };
+        json!({ "rule": kind, "of": of, "why": rule.why })
+    });
+    let advice = declaration.advice.iter().map(|advice| {
+        let level = if advice.warning { "warning" } else { "info" };
+        json!({ "level": level, "code": advice.code, "text": advice.text, "file": advice.file })
+    });
+    json!({
+        "id": declaration.adapter.id,
+        "version": declaration.adapter.version,
+        "subcommand": declaration.adapter.subcommand,
+        "rules": paths.chain(envs).collect::<Vec<_>>(),
+        "advice": advice.collect::<Vec<_>>(),
+        "narrowing_refused": [],
+    })
 }
 
 fn add_settling(step: &mut Value, places: &Places, settling: &Settling) {
@@ -94,6 +131,17 @@ fn add_settling(step: &mut Value, places: &Places, settling: &Settling) {
         })
     });
     step["ignored"] = ignored.collect();
+    if let Some(adapter) = step["adapter"].as_object_mut() {
+        let refused = settling.settled.narrowing_refused.iter().map(|refused| {
+            json!({
+                "path": places.portable(&refused.path).to_string(),
+                "reads": refused.reads,
+                "writes": refused.writes,
+                "why": refused.why,
+            })
+        });
+        adapter.insert("narrowing_refused".to_owned(), refused.collect());
+    }
     let told = settling.settled.envs.iter().map(|(select, from)| {
         let (name, kind) = match select {
             EnvSelect::Name(name) => (name.clone(), "value"),

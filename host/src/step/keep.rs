@@ -119,6 +119,12 @@ fn learn(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap
     habits
 }
 
+/// Whether a run of the tool is known to have made a file of its own state there.
+fn is_tool_file(cached: &Cached, path: &Path, portable: &PortablePath) -> bool {
+    cached.tool.is_kept(path)
+        && cached.keeper().is_some_and(|keeper| cached.store.is_tool_file(keeper, portable))
+}
+
 /// Whether a run of this step is known to have made a folder there.
 fn made_folder(cached: &Cached, path: &PortablePath) -> bool {
     let left = cached.store.left(path).ok().flatten();
@@ -184,10 +190,9 @@ fn settle_and_store(
         search: &cached.env.search,
         made_before: &|path| {
             let portable = places.portable(path);
-            cached.store.was_made_by(cached.scope, &portable)
-                || (cached.tool.is_kept(path)
-                    && cached.keeper().is_some_and(|keeper| cached.store.is_tool_file(keeper, &portable)))
+            cached.store.was_made_by(cached.scope, &portable) || is_tool_file(cached, path, &portable)
         },
+        tool_made_before: &|path| is_tool_file(cached, path, &places.portable(path)),
         folder_made_before: &|path| made_folder(cached, &places.portable(path)),
         digest_before: &|path, stamp| match run.before.get(path) {
             Some((before, digest)) if before == stamp => Some(*digest),

@@ -15,14 +15,14 @@ mod spawn;
 
 use crate::adapter::Adapters;
 use crate::config::{CacheDefaults, ScriptCaching};
-use crate::declaration::{Declaration, Verdict};
+use crate::declaration::{Base, Declaration, PathRule, Verdict};
 use crate::digest::{Digest, Fields};
 use crate::event::Event;
 use crate::fingerprint::{Digests, Disk};
 use crate::outcome::{DisabledBy, Miss, MissReason, Outcome};
 use crate::plan::{Origin, Step};
 use crate::process::Running;
-use crate::store::{Entry, Frames, Store};
+use crate::store::{Entry, Frames, StepLock, Store};
 use crate::tool_state::ToolState;
 use crate::tree::Bases;
 use crate::zone::Zones;
@@ -30,8 +30,9 @@ use chain::Begun;
 pub use chain::Chains;
 pub use foresee::{caching, foresee};
 use spawn::Ended;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What all steps of a session share.
@@ -123,6 +124,7 @@ pub fn run(shared: &Shared, chains: &Chains, index: usize, emit: Emit) -> Outcom
         },
         false => miss,
     };
+    let _exclusive = cached.lock_exclusive_dirs(&shared.zones.places.root);
     let Miss { why, others } = miss;
     emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others });
     match spawn::overheard(shared, &cached, emit) {
@@ -244,6 +246,26 @@ impl<'a> Cached<'a> {
     /// The folders that patterns are relative to.
     fn bases(&'a self, shared: &'a Shared) -> Bases<'a> {
         bases(shared, self.step)
+    }
+
+    /// Locks the folders of the tool that two tasks may not use at the same time. Everybody takes them in
+    /// one order, so nobody waits for ever.
+    fn lock_exclusive_dirs(&self, root: &Path) -> Vec<StepLock> {
+        let Some(declaration) = &self.declaration else { return Vec::new() };
+        let folder = |rule: &PathRule| {
+            let base = match rule.base {
+                Base::Workspace => root,
+                Base::Package => &self.step.package.dir,
+                Base::Cwd => &self.step.cwd,
+            };
+            base.join(&rule.pattern)
+        };
+        let folders: BTreeSet<PathBuf> = declaration.exclusive_dirs.iter().map(folder).collect();
+        let name = |folder: &PathBuf| {
+            Fields::new("exclusive folder").bytes(folder.as_os_str().as_encoded_bytes()).digest()
+        };
+        // Without a lock they run side by side, as they would directly.
+        folders.iter().filter_map(|folder| self.store.lock(name(folder)).ok()).collect()
     }
 
     /// Whose state its tool keeps, the same for each step that this adapter knows.

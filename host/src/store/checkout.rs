@@ -422,3 +422,22 @@ impl Store {
         done.map_err(|source| self.checkout.failed(source))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_a_tool_are_known_until_they_are_gone_also_after_something_was_read() {
+        let root = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(root.path(), None).unwrap();
+        let (keeper, path) = (Digest([1; 32]), PortablePath::from_bytes(b".tool/cache"));
+        assert!(!store.is_tool_file(keeper, &path));
+        store.keep_tool_files(keeper, std::slice::from_ref(&path), &[]).unwrap();
+        assert!(store.is_tool_file(keeper, &path));
+        assert!(!store.is_tool_file(Digest([2; 32]), &path), "of another tool");
+        store.keep_tool_files(keeper, &[], std::slice::from_ref(&path)).unwrap();
+        assert!(!store.is_tool_file(keeper, &path));
+    }
+}

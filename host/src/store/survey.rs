@@ -177,7 +177,15 @@ impl Store {
                 if is_other || survey.remove.contains(&extra) || self.is_of_later(&extra, place)? {
                     continue;
                 }
-                let goes = habit == Some(FolderHabit::Emptied) && self.goes(&extra, place, survey)?;
+                // Where no run has shown yet what becomes of others' names, an adapter's word that the
+                // command empties the tree counts, for what the step itself left.
+                let is_emptied = match habit {
+                    Some(habit) => habit == FolderHabit::Emptied,
+                    None => {
+                        place.tool.is_owned(&absolute) && self.is_made_by(&extra, &[place.step], place)?
+                    }
+                };
+                let goes = is_emptied && self.goes(&extra, place, survey)?;
                 if !goes && !place.tool.is_generated(&absolute) {
                     return Ok(Some(extra));
                 }
@@ -283,11 +291,13 @@ impl Store {
         if place.later.is_empty() {
             return Ok(false);
         }
+        self.is_made_by(path, place.later, place)
+    }
+
+    fn is_made_by(&self, path: &PortablePath, steps: &[Digest], place: &Place) -> Result<bool, StoreError> {
         match place.at(path)? {
             Lies::Planned(..) => Ok(false),
-            Lies::Disk(found) => {
-                self.is_all_made_by(path, &found, place.later, place.places(), place.digests)
-            }
+            Lies::Disk(found) => self.is_all_made_by(path, &found, steps, place.places(), place.digests),
         }
     }
 

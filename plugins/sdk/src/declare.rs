@@ -66,6 +66,13 @@ impl Declare {
         self
     }
 
+    /// A tree that the command owns and empties before it fills it: what lay there was looked at only for
+    /// that, so reads there are no inputs.
+    pub fn emptied_output(self, pattern: impl Into<String>, why: &str) -> Declare {
+        let pattern = pattern.into();
+        self.ignore_reads(pattern.as_str(), why).output(pattern, why)
+    }
+
     /// Writes there are no outputs.
     pub fn ignore_writes(mut self, pattern: impl Into<String>, why: &str) -> Declare {
         self.0.ignored_writes.push(rule(Base::Workspace, pattern, why));
@@ -207,6 +214,13 @@ impl Describe {
     /// A variable that may be asked for.
     pub fn may_read_env(mut self, name: &str) -> Describe {
         self.0.may_read_env.push(name.into());
+        self
+    }
+
+    /// What the user's settings must look like: JSON Schema with the keys `type`, `enum`, `const`,
+    /// `properties`, `required`, `additionalProperties`, `items`, `anyOf` and the bounds of sizes.
+    pub fn settings_schema(mut self, schema: &str) -> Describe {
+        self.0.settings_schema = Some(schema.into());
         self
     }
 

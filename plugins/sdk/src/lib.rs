@@ -37,6 +37,8 @@ pub mod declare;
 pub mod fake;
 pub mod host;
 pub mod json;
+#[cfg(target_arch = "wasm32")]
+mod memory;
 pub mod paths;
 
 /// What `wit-bindgen` makes of `wit/`.

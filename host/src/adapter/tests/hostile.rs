@@ -24,6 +24,10 @@ const HARMLESS: Source =
 impl Source {
     /// A component of it. Constants: at 16 what `detect` gives, at 64 texts, from 4096 on the heap.
     fn encode(self) -> Vec<u8> {
+        self.encode_for(Path::new("../wit/since-0.1.0"))
+    }
+
+    fn encode_for(self, interface: &Path) -> Vec<u8> {
         let Source { memory, items, start, detect, declare } = self;
         let text = format!(
             r#"(module
@@ -44,7 +48,7 @@ impl Source {
         );
         let mut module = wat::parse_str(&text).expect("the source is sound");
         let mut resolve = Resolve::default();
-        let (package, _) = resolve.push_path("../wit/since-0.1.0").expect("the interface is sound");
+        let (package, _) = resolve.push_path(interface).expect("the interface is sound");
         let world = resolve.select_world(&[package], Some("adapter")).expect("it has one world");
         wit_component::embed_component_metadata(
             &mut module,
@@ -74,11 +78,11 @@ fn places() -> Places {
 }
 
 fn question() -> Invocation {
-    invocation(call(), &places(), None, Vec::new())
+    invocation(call(), &places(), None, Vec::new(), None)
 }
 
 fn declare(guest: &Guest) -> Result<Declaration, AdapterFault> {
-    let mut asker = Asker::new(call(), places(), Digest::of(b"salt"));
+    let mut asker = Asker::new(call(), places(), Digest::of(b"salt"), std::iter::empty());
     guest.declare(&question(), "build", AdapterId::default(), &mut asker)
 }
 
@@ -217,4 +221,77 @@ fn pointers_and_texts_of_a_guest_are_checked() {
     let huge = "(i32.store (i32.const 24) (i32.const 0x7fffffff)) (i32.const 16)";
     let (code, _) = code_of(Source { detect: huge, ..HARMLESS }.load().detect(&question()));
     assert!(matches!(code.as_str(), "adapter-bug" | "output-too-large"), "{code}");
+}
+
+#[test]
+fn what_would_take_too_much_to_compile_is_refused_before_it_is_compiled() {
+    let many = format!("(component (core module {}))", "(func)".repeat(60_000));
+    let large = format!("(component (core module (func {})))", "(drop (i32.const 7))".repeat(400_000));
+    let cases = [(many, "60000 functions, the limit is 50000"), (large, "the limit is 1048576")];
+    for (text, words) in cases {
+        let begun = std::time::Instant::now();
+        let wasm = wat::parse_str(&text).expect("the source is sound");
+        let fault = Guest::of_wasm("acme/evil", &wasm).err().expect("it cannot be loaded");
+        assert_eq!(fault.code, "too-complex", "{fault}");
+        assert!(fault.what.contains(words), "{fault}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{words}");
+    }
+}
+
+/// A section of a component.
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    [&[id], &leb(content.len())[..], content].concat()
+}
+
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (number & 0x7F) as u8;
+        number >>= 7;
+        bytes.push(if number == 0 { low } else { low | 0x80 });
+        if number == 0 {
+            return bytes;
+        }
+    }
+}
+
+#[test]
+fn a_small_file_with_a_thousand_instances_is_not_instantiated() {
+    let inner = format!("(component (core module $m) {})", "(core instance (instantiate $m))".repeat(1_000));
+    let inner = wat::parse_str(&inner).expect("the source is sound");
+    let mut wasm = HARMLESS.encode();
+    let mut depth = 0;
+    let mut components = 0;
+    for payload in wasmparser::Parser::new(0).parse_all(&wasm) {
+        match payload.expect("it is sound") {
+            wasmparser::Payload::ComponentSection { .. } => {
+                components += usize::from(depth == 0);
+                depth += 1;
+            }
+            wasmparser::Payload::ModuleSection { .. } => depth += 1,
+            wasmparser::Payload::End(_) => depth -= 1,
+            _ => {}
+        }
+    }
+    wasm.extend(section(4, &inner));
+    // One instance of that component, with no arguments.
+    wasm.extend(section(5, &[&[1, 0], &leb(components)[..], &[0]].concat()));
+    let guest = Guest::of_wasm("acme/evil", &wasm).expect("it is sound");
+    let (code, what) = code_of(guest.detect(&question()));
+    assert_eq!(code, "too-many-instances", "{what}");
+}
+
+#[test]
+fn functions_of_other_types_are_found_before_the_components_own_start() {
+    let folder = tempfile::tempdir().expect("there is room");
+    for file in ["types.wit", "host.wit", "adapter.wit"] {
+        let text = std::fs::read_to_string(format!("../wit/since-0.1.0/{file}")).expect("it is there");
+        let text = text.replace("record invocation {", "record invocation {\n  one-more: string,");
+        std::fs::write(folder.path().join(file), text).expect("there is room");
+    }
+    let endless = Source { items: "(func $start (loop $l (br $l)))", start: "(start $start)", ..HARMLESS };
+    let wasm = endless.encode_for(folder.path());
+    let fault = Guest::of_wasm("acme/evil", &wasm).err().expect("it cannot be loaded");
+    assert_eq!((fault.code.as_str(), fault.function.as_str()), ("type-mismatch", "load"), "{fault}");
+    assert!(fault.what.contains("expected record of 8 fields, found 9 fields"), "{fault}");
 }
