@@ -49,10 +49,13 @@ impl Rules {
             input: Selected::new(&evidence.config.input, evidence.package_dir, root),
             output: Selected::new(&evidence.config.output, evidence.package_dir, root),
         };
+        // A tool whose outputs go to the folder that it works in, or above it, says that nothing there counts:
+        // then no edit would ever be a miss.
+        let is_all = |path: &Path| evidence.cwd.starts_with(path) || evidence.package_dir.starts_with(path);
         for hint in evidence.hints {
             match hint {
-                Hint::IgnoreInput(path) => rules.reads.push(Rule::told(path)),
-                Hint::IgnoreOutput(path) => rules.writes.push(Rule::told(path)),
+                Hint::IgnoreInput(path) if !is_all(path) => rules.reads.push(Rule::told(path)),
+                Hint::IgnoreOutput(path) if !is_all(path) => rules.writes.push(Rule::told(path)),
                 _ => {}
             }
         }

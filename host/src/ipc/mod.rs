@@ -125,6 +125,10 @@ impl Server {
         if !self.folder.is_sound() {
             return Err("a client could not deliver what it was told".to_owned());
         }
+        if !self.node_client.exists() {
+            // Tools that find no client there go on without a word.
+            return Err(format!("`{}` was removed, which node tools load", self.node_client.display()));
+        }
         Ok(hints)
     }
 

@@ -65,6 +65,15 @@ fn a_channel_that_is_removed_while_the_task_runs_loses_what_is_said() {
 }
 
 #[test]
+fn a_client_file_that_is_removed_while_the_task_runs_may_lose_what_tools_would_say() {
+    let world = Driver::Tell.world("cat src.txt > out.txt\nrm \"$VP_RUN_NODE_CLIENT_PATH\"");
+    is_lost(&world, "was removed, which node tools load");
+    // The next one has it again.
+    Driver::Tell.set_work(&world, "cat src.txt > out.txt\n[ -f \"$VP_RUN_NODE_CLIENT_PATH\" ]");
+    world.run("build").is("ran");
+}
+
+#[test]
 fn a_channel_whose_parts_are_removed_loses_what_is_said_to_them() {
     each(
         "cat src.txt > out.txt\nrm -rf \"$OVERHEAR_IPC/socket\" \"$OVERHEAR_IPC/free\"\nsay disable-cache",
