@@ -4,10 +4,12 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, dead_code)]
 
+mod app;
 mod frameworks;
 #[path = "../scenarios/installed.rs"]
 mod installed;
 #[path = "../scenarios/tree.rs"]
 mod tree;
+mod workspaces;
 #[path = "../scenarios/world.rs"]
 mod world;

@@ -176,7 +176,9 @@ impl Store {
                 // command empties the tree counts, for what the step itself left.
                 let is_emptied = match habit {
                     Some(habit) => habit == FolderHabit::Emptied,
-                    None => place.tool.is_owned(&absolute) && self.is_made_by(&extra, &[place.step], place)?,
+                    None => {
+                        place.tool.is_owned(&absolute) && self.is_made_by(&extra, &[place.step], place)?
+                    }
                 };
                 let goes = is_emptied && self.goes(&extra, place, survey)?;
                 if !goes && !place.tool.is_generated(&absolute) {
