@@ -102,6 +102,20 @@ const NO_ADAPTERS: &str = r#"{
     "adapters": { "common": false, "next": false, "nuxt": false, "sveltekit": false, "vite": false }
 }"#;
 
+/// Nobody says that the tool looks through all variables: a run that may have missed one is not kept, says
+/// so, and the next one has it.
+#[track_caller]
+fn build_with(run: &dyn Fn() -> Done) -> Done {
+    let done = run();
+    match done.steps[0]["not_stored"]["kind"].as_str() {
+        Some("hidden_env") => {
+            assert!(done.err.contains("not stored"), "{done:?}");
+            build_with(run)
+        }
+        _ => done,
+    }
+}
+
 /// Whatever is served from the cache, or not, the result is that of the sources and variables as they are.
 fn never_stale(app: &App) {
     let world = app.world();
@@ -110,7 +124,7 @@ fn never_stale(app: &App) {
     let (variable, result) = app.variable;
     let original = world.read(page);
     let shows = |env: &[(&str, &str)], expected: &str| {
-        let done = app.run(&world, env);
+        let done = build_with(&|| app.run(&world, env));
         assert!(done.steps[0].get("adapter").is_none_or(serde_json::Value::is_null), "{done:?}");
         assert!(world.read(result).contains(expected), "{result} has no {expected:?}: {done:?}");
     };
@@ -151,7 +165,7 @@ fn without_adapters_vite_7_is_never_stale() {
     };
     for (name, text) in [("one", "hello"), ("two", "hello"), ("two", "good day"), ("one", "hello")] {
         world.write("src/greet.js", &format!("export const greet = (name) => `{text}, ${{name}}`\n"));
-        world.run_with("build", &[("VITE_NAME", name)]);
+        build_with(&|| world.run_with("build", &[("VITE_NAME", name)]));
         assert!(bundle().contains(name) && bundle().contains(text), "{}", bundle());
         assert_eq!(fs::read_dir(world.path("dist/assets")).unwrap().count(), 1);
     }
