@@ -4,11 +4,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, dead_code)]
 
+mod app;
 mod frameworks;
 #[path = "../scenarios/installed.rs"]
 mod installed;
 mod ipc_tools;
 #[path = "../scenarios/tree.rs"]
 mod tree;
+mod workspaces;
 #[path = "../scenarios/world.rs"]
 mod world;

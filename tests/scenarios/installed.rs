@@ -14,14 +14,38 @@ pub fn fixture(name: &str) -> PathBuf {
 /// Copies a fixture and what its lock file names to `to`.
 pub fn copy(name: &str, to: &Path) {
     let from = fixture(name);
-    // What a person has built or installed in the fixture is not part of it.
-    for entry in fs::read_dir(&from).unwrap() {
+    copy_all_but(&["node_modules", "dist", ".overhear"], &from, to);
+    let installed = packages(&from);
+    copy_tree(&installed.join("node_modules"), to);
+    for package in workspace_packages(&from) {
+        let own = installed.join(&package).join("node_modules");
+        if own.is_dir() {
+            copy_tree(&own, &to.join(package));
+        }
+    }
+}
+
+/// Copies the sources of a fixture, but neither its manifest nor its packages.
+#[allow(dead_code, reason = "only some of the tests need it")]
+pub fn copy_sources(name: &str, to: &Path) {
+    let left_out = ["node_modules", "dist", ".overhear", "package.json", "package-lock.json"];
+    copy_all_but(&left_out, &fixture(name), to);
+}
+
+/// What a person has built or installed in a fixture is not part of it.
+fn copy_all_but(left_out: &[&str], from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
-        if !["node_modules", "dist", ".overhear"].iter().any(|own| entry.file_name() == *own) {
+        if !left_out.iter().any(|own| entry.file_name() == *own) {
             copy_tree(&entry.path(), to);
         }
     }
-    copy_tree(&packages(&from).join("node_modules"), to);
+}
+
+/// The packages of a workspace, which all lie in `apps`.
+fn workspace_packages(fixture: &Path) -> Vec<PathBuf> {
+    let apps = fs::read_dir(fixture.join("apps")).into_iter().flatten();
+    apps.map(|app| Path::new("apps").join(app.unwrap().file_name())).collect()
 }
 
 /// Copies a file or folder into a folder, with modes and times.
@@ -41,6 +65,11 @@ fn packages(fixture: &Path) -> PathBuf {
         fs::create_dir_all(&folder).unwrap();
         for name in ["package.json", "package-lock.json", ".npmrc"] {
             fs::copy(fixture.join(name), folder.join(name)).unwrap();
+        }
+        for package in workspace_packages(fixture) {
+            fs::create_dir_all(folder.join(&package)).unwrap();
+            let manifest = package.join("package.json");
+            fs::copy(fixture.join(&manifest), folder.join(&manifest)).unwrap();
         }
         let args =
             ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefer-offline"];

@@ -1,44 +1,19 @@
 //! Calls and configs on one side, declarations on the other; a table answers for the host.
 
-use overhear_adapter::{
-    Adapter, Declaration, EnvSelector, FakeHost, Invocation, Match, Os, PackageRef, PathRule, Verdict,
-};
+use overhear_adapter::trial::{self, Trial, caches, codes, patterns};
+use overhear_adapter::{Declaration, EnvSelector, FakeHost, Verdict};
 use overhear_adapter_next::Next;
 
-const WEB: &str = "apps/web";
-
-fn call(version: &str, args: &str) -> Invocation {
-    Invocation {
-        program: "next".into(),
-        tool: Some(PackageRef { name: "next".into(), version: Some(version.into()) }),
-        args: args.split_whitespace().map(str::to_owned).collect(),
-        cwd: WEB.into(),
-        package_dir: WEB.into(),
-        config_files: vec![format!("{WEB}/next.config.ts")],
-        os: Os::Linux,
-        settings: None,
-    }
+fn call(version: &str, args: &str) -> Trial {
+    trial::call(&format!("next {args}")).of_package("next", version).with_config_file("next.config.ts")
 }
 
-fn declare(call: &Invocation, host: &FakeHost) -> Declaration {
-    let Match::Yes(subcommand) = Next::detect(call) else { panic!("{:?} is not recognised", call.args) };
-    Next::declare(call, &subcommand, host).expect("it has no failures of its own")
+fn declare(call: &Trial, host: &FakeHost) -> Declaration {
+    call.declares::<Next>(host)
 }
 
 fn with_config(args: &str, json: &str) -> Declaration {
     declare(&call("16.4.6", args), &FakeHost::new().config("apps/web/next.config.ts", json))
-}
-
-fn patterns(rules: &[PathRule]) -> Vec<&str> {
-    rules.iter().map(|rule| rule.pattern.as_str()).collect()
-}
-
-fn caches(declaration: &Declaration) -> Vec<&str> {
-    declaration.cache_dirs.iter().map(|dir| dir.path.pattern.as_str()).collect()
-}
-
-fn codes(declaration: &Declaration) -> Vec<&str> {
-    declaration.advice.iter().map(|advice| advice.code.as_str()).collect()
 }
 
 #[test]
@@ -55,10 +30,10 @@ fn each_subcommand_is_recognised() {
         ("telemetry disable", "telemetry"),
         ("experimental-analyze", "analyze"),
     ] {
-        assert_eq!(Next::detect(&call("16.4.6", args)), Match::Yes(expected.into()), "{args}");
+        assert_eq!(call("16.4.6", args).detected_by::<Next>().as_deref(), Some(expected), "{args}");
     }
-    assert_eq!(Next::detect(&call("16.4.6", "--version")), Match::No);
-    assert_eq!(Next::detect(&call("16.4.6", "build -h")), Match::No);
+    assert_eq!(call("16.4.6", "--version").detected_by::<Next>(), None);
+    assert_eq!(call("16.4.6", "build -h").detected_by::<Next>(), None);
 }
 
 #[test]

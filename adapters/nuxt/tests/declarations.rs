@@ -1,40 +1,19 @@
 //! Calls and configs on one side, declarations on the other; a table answers for the host.
 
-use overhear_adapter::{
-    Adapter, Declaration, EnvSelector, FakeHost, Invocation, Match, Os, PackageRef, PathRule, Verdict,
-};
+use overhear_adapter::trial::{self, Trial, codes, patterns};
+use overhear_adapter::{Declaration, EnvSelector, FakeHost, Verdict};
 use overhear_adapter_nuxt::Nuxt;
 
-const WEB: &str = "apps/web";
-
-fn call(version: &str, args: &str) -> Invocation {
-    Invocation {
-        program: "nuxt".into(),
-        tool: Some(PackageRef { name: "nuxt".into(), version: Some(version.into()) }),
-        args: args.split_whitespace().map(str::to_owned).collect(),
-        cwd: WEB.into(),
-        package_dir: WEB.into(),
-        config_files: vec![format!("{WEB}/nuxt.config.ts")],
-        os: Os::Linux,
-        settings: None,
-    }
+fn call(version: &str, args: &str) -> Trial {
+    trial::call(&format!("nuxt {args}")).of_package("nuxt", version).with_config_file("nuxt.config.ts")
 }
 
-fn declare(call: &Invocation, host: &FakeHost) -> Declaration {
-    let Match::Yes(subcommand) = Nuxt::detect(call) else { panic!("{:?} is not recognised", call.args) };
-    Nuxt::declare(call, &subcommand, host).expect("it has no failures of its own")
+fn declare(call: &Trial, host: &FakeHost) -> Declaration {
+    call.declares::<Nuxt>(host)
 }
 
 fn with_config(args: &str, json: &str) -> Declaration {
     declare(&call("4.4.5", args), &FakeHost::new().config("apps/web/nuxt.config.ts", json))
-}
-
-fn patterns(rules: &[PathRule]) -> Vec<&str> {
-    rules.iter().map(|rule| rule.pattern.as_str()).collect()
-}
-
-fn codes(declaration: &Declaration) -> Vec<&str> {
-    declaration.advice.iter().map(|advice| advice.code.as_str()).collect()
 }
 
 #[test]
@@ -50,9 +29,9 @@ fn each_subcommand_is_recognised() {
         ("", "other"),
         ("module add x", "other"),
     ] {
-        assert_eq!(Nuxt::detect(&call("4.4.5", args)), Match::Yes(expected.into()), "{args}");
+        assert_eq!(call("4.4.5", args).detected_by::<Nuxt>().as_deref(), Some(expected), "{args}");
     }
-    assert_eq!(Nuxt::detect(&call("4.4.5", "--version")), Match::No);
+    assert_eq!(call("4.4.5", "--version").detected_by::<Nuxt>(), None);
 }
 
 #[test]

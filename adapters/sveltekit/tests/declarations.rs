@@ -1,27 +1,21 @@
 //! Calls and configs on one side, declarations on the other; a table answers for the host.
 
-use overhear_adapter::{
-    Adapter, Declaration, EnvSelector, FakeHost, Invocation, Match, Os, PackageRef, PathRule, Verdict,
-};
+use overhear_adapter::trial::{self, Trial, codes, patterns, variables};
+use overhear_adapter::{Declaration, FakeHost, Verdict};
 use overhear_adapter_sveltekit::SvelteKit;
 
-const WEB: &str = "apps/web";
 const APP: &str = "apps/web/node_modules/$app";
 const PLUGIN: &str =
     "import { sveltekit } from '@sveltejs/kit/vite'; export default { plugins: [sveltekit()] }";
 
-fn call(program: &str, args: &str, config_files: &[&str]) -> Invocation {
+fn call(program: &str, args: &str, config_files: &[&str]) -> Trial {
     let package = if program == "vite" { "vite" } else { "@sveltejs/kit" };
-    Invocation {
-        program: program.into(),
-        tool: Some(PackageRef { name: package.into(), version: Some("8.3.8".into()) }),
-        args: args.split_whitespace().map(str::to_owned).collect(),
-        cwd: WEB.into(),
-        package_dir: WEB.into(),
-        config_files: config_files.iter().map(|name| format!("{WEB}/{name}")).collect(),
-        os: Os::Linux,
-        settings: None,
-    }
+    let call = trial::call(&format!("{program} {args}")).of_package(package, "8.3.8");
+    config_files.iter().fold(call, |call, name| call.with_config_file(name))
+}
+
+fn declare(call: &Trial, host: &FakeHost) -> Declaration {
+    call.declares::<SvelteKit>(host)
 }
 
 fn host(version: &str, config: &str) -> FakeHost {
@@ -33,29 +27,8 @@ fn host(version: &str, config: &str) -> FakeHost {
         .folder("node_modules", &[])
 }
 
-fn declare(call: &Invocation, host: &FakeHost) -> Declaration {
-    let Match::Yes(subcommand) = SvelteKit::detect(call) else { panic!("{:?} is not recognised", call.args) };
-    SvelteKit::declare(call, &subcommand, host).expect("it has no failures of its own")
-}
-
 fn build(version: &str, config: &str) -> Declaration {
     declare(&call("vite", "build", &["svelte.config.js", "vite.config.ts"]), &host(version, config))
-}
-
-fn patterns(rules: &[PathRule]) -> Vec<&str> {
-    rules.iter().map(|rule| rule.pattern.as_str()).collect()
-}
-
-fn env(declaration: &Declaration) -> Vec<String> {
-    let selector = |rule: &overhear_adapter::EnvRule| match &rule.selector {
-        EnvSelector::Name(name) => name.clone(),
-        EnvSelector::Prefix(prefix) => format!("{prefix}*"),
-    };
-    declaration.env.iter().map(selector).collect()
-}
-
-fn codes(declaration: &Declaration) -> Vec<&str> {
-    declaration.advice.iter().map(|advice| advice.code.as_str()).collect()
 }
 
 #[test]
@@ -72,8 +45,11 @@ fn builds_and_sync_are_its_own_and_the_rest_is_left_to_vite() {
         ("svelte-kit", "sync", &[], Some("sync")),
         ("svelte-kit", "", &[], None),
     ] {
-        let expected = expected.map_or(Match::No, |name| Match::Yes(name.into()));
-        assert_eq!(SvelteKit::detect(&call(program, args, files)), expected, "{program} {args}");
+        assert_eq!(
+            call(program, args, files).detected_by::<SvelteKit>().as_deref(),
+            expected,
+            "{program} {args}"
+        );
     }
 }
 
@@ -84,7 +60,7 @@ fn a_build_has_its_outputs_its_generated_files_and_its_caches() {
     assert!(declaration.empty_prefix_is_declared && declaration.inner_disable_cache);
     assert_eq!(patterns(&declaration.generated), ["apps/web/.svelte-kit", APP]);
     assert_eq!(patterns(&declaration.outputs), ["apps/web/.svelte-kit/output", "apps/web/build"]);
-    assert_eq!(env(&declaration), ["NODE_ENV", "VITE_*", "PUBLIC_*"]);
+    assert_eq!(variables(&declaration), ["NODE_ENV", "VITE_*", "PUBLIC_*"]);
     let caches: Vec<&str> = declaration.cache_dirs.iter().map(|dir| dir.path.pattern.as_str()).collect();
     assert!(
         caches.contains(&"node_modules/.vite-temp") && caches.contains(&"apps/web/.svelte-kit/adapter-*"),
@@ -109,7 +85,7 @@ fn fields_of_the_config_move_things() {
     );
     assert_eq!(patterns(&declaration.generated), ["apps/kit", APP]);
     assert_eq!(patterns(&declaration.outputs)[0], "apps/kit/output");
-    assert_eq!(env(&declaration), ["NODE_ENV", "VITE_*", "OPEN_*", "SECRET_*"]);
+    assert_eq!(variables(&declaration), ["NODE_ENV", "VITE_*", "OPEN_*", "SECRET_*"]);
 }
 
 #[test]
@@ -118,7 +94,7 @@ fn what_is_not_known_is_advice_and_the_default_holds() {
     let declaration = build("2.70.4", &format!(r#"{{"kit": {{"outDir": {unknown}, "env": {unknown}}}}}"#));
     assert_eq!(declaration.verdict, Verdict::Cacheable);
     assert_eq!(patterns(&declaration.generated), ["apps/web/.svelte-kit", APP]);
-    assert_eq!(env(&declaration), ["NODE_ENV", "VITE_*", "PUBLIC_*"]);
+    assert_eq!(variables(&declaration), ["NODE_ENV", "VITE_*", "PUBLIC_*"]);
     assert_eq!(
         codes(&declaration),
         ["kit-env-publicprefix-not-known", "kit-env-privateprefix-not-known", "kit-outdir-not-known"]

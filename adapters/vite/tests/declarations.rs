@@ -1,28 +1,16 @@
 //! Calls and configs on one side, declarations on the other; a table answers for the host.
 
-use overhear_adapter::{
-    Adapter, Declaration, EnvSelector, FakeHost, Invocation, Match, Os, PackageRef, PathRule, Verdict,
-};
+use overhear_adapter::trial::{self, Trial, caches, codes, patterns, variables};
+use overhear_adapter::{Declaration, FakeHost, PackageRef, Verdict};
 use overhear_adapter_vite::Vite;
 
-const WEB: &str = "apps/web";
-
-fn call(version: &str, args: &str, config_files: &[&str]) -> Invocation {
-    Invocation {
-        program: "vite".into(),
-        tool: Some(PackageRef { name: "vite".into(), version: Some(version.into()) }),
-        args: args.split_whitespace().map(str::to_owned).collect(),
-        cwd: WEB.into(),
-        package_dir: WEB.into(),
-        config_files: config_files.iter().map(|name| format!("{WEB}/{name}")).collect(),
-        os: Os::Linux,
-        settings: None,
-    }
+fn call(version: &str, args: &str, config_files: &[&str]) -> Trial {
+    let call = trial::call(&format!("vite {args}")).of_package("vite", version);
+    config_files.iter().fold(call, |call, name| call.with_config_file(name))
 }
 
-fn declare(call: &Invocation, host: &FakeHost) -> Declaration {
-    let Match::Yes(subcommand) = Vite::detect(call) else { panic!("{:?} is not recognised", call.args) };
-    Vite::declare(call, &subcommand, host).expect("vite has no failures of its own")
+fn declare(call: &Trial, host: &FakeHost) -> Declaration {
+    call.declares::<Vite>(host)
 }
 
 fn with_config(version: &str, args: &str, json: &str) -> Declaration {
@@ -31,26 +19,6 @@ fn with_config(version: &str, args: &str, json: &str) -> Declaration {
         .folder("apps/web/node_modules", &[])
         .folder("node_modules", &[]);
     declare(&call(version, args, &["vite.config.ts"]), &host)
-}
-
-fn patterns(rules: &[PathRule]) -> Vec<&str> {
-    rules.iter().map(|rule| rule.pattern.as_str()).collect()
-}
-
-fn caches(declaration: &Declaration) -> Vec<&str> {
-    declaration.cache_dirs.iter().map(|dir| dir.path.pattern.as_str()).collect()
-}
-
-fn env(declaration: &Declaration) -> Vec<String> {
-    let selector = |rule: &overhear_adapter::EnvRule| match &rule.selector {
-        EnvSelector::Name(name) => name.clone(),
-        EnvSelector::Prefix(prefix) => format!("{prefix}*"),
-    };
-    declaration.env.iter().map(selector).collect()
-}
-
-fn codes(declaration: &Declaration) -> Vec<&str> {
-    declaration.advice.iter().map(|advice| advice.code.as_str()).collect()
 }
 
 #[test]
@@ -68,10 +36,10 @@ fn each_subcommand_is_recognised() {
         ("optimize", "optimize"),
     ];
     for (args, expected) in cases {
-        assert_eq!(Vite::detect(&call("7.0.0", args, &[])), Match::Yes(expected.into()), "{args}");
+        assert_eq!(call("7.0.0", args, &[]).detected_by::<Vite>().as_deref(), Some(expected), "{args}");
     }
-    assert_eq!(Vite::detect(&call("7.0.0", "--version", &[])), Match::No);
-    assert_eq!(Vite::detect(&call("7.0.0", "build -h", &[])), Match::No);
+    assert_eq!(call("7.0.0", "--version", &[]).detected_by::<Vite>(), None);
+    assert_eq!(call("7.0.0", "build -h", &[]).detected_by::<Vite>(), None);
 }
 
 #[test]
@@ -95,9 +63,10 @@ fn other_versions_and_other_packages_are_beyond_its_knowledge() {
         assert!(matches!(declaration.verdict, Verdict::Unsure(_)), "{version}");
     }
     let mut foreign = call("7.0.0", "build", &[]);
-    foreign.tool = Some(PackageRef { name: "rolldown-vite".into(), version: Some("7.0.0".into()) });
+    foreign.invocation.tool =
+        Some(PackageRef { name: "rolldown-vite".into(), version: Some("7.0.0".into()) });
     assert!(matches!(declare(&foreign, &FakeHost::new()).verdict, Verdict::Unsure(_)));
-    foreign.tool = None;
+    foreign.invocation.tool = None;
     assert!(matches!(declare(&foreign, &FakeHost::new()).verdict, Verdict::Unsure(_)));
 }
 
@@ -108,14 +77,14 @@ fn without_a_config_the_defaults_of_vite_hold() {
     assert_eq!(patterns(&declaration.outputs), ["apps/web/dist"]);
     assert_eq!(patterns(&declaration.ignored_reads), ["apps/web/dist"]);
     assert_eq!(caches(&declaration), ["apps/web/node_modules/.vite"]);
-    assert_eq!(env(&declaration), ["NODE_ENV", "VITE_*"]);
+    assert_eq!(variables(&declaration), ["NODE_ENV", "VITE_*"]);
     assert_eq!(codes(&declaration), Vec::<&str>::new());
 }
 
 #[test]
 fn vite_8_tells_its_variables_itself() {
     let declaration = with_config("8.3.8", "build", r#"{"envPrefix": "MYAPP_"}"#);
-    assert_eq!(env(&declaration), Vec::<String>::new());
+    assert_eq!(variables(&declaration), Vec::<String>::new());
     assert_eq!(patterns(&declaration.outputs), ["apps/web/dist"]);
     assert_eq!(patterns(&declaration.ignored_reads), Vec::<&str>::new());
 }
@@ -126,9 +95,9 @@ fn the_prefixes_of_the_config_replace_the_default() {
         (r#"{"envPrefix": "MYAPP_"}"#, &["NODE_ENV", "MYAPP_*"]),
         (r#"{"envPrefix": ["A_", "B_"]}"#, &["NODE_ENV", "A_*", "B_*"]),
     ];
-    for (config, variables) in cases {
+    for (config, expected) in cases {
         let declaration = with_config("7.3.8", "build", config);
-        assert_eq!(env(&declaration), *variables, "{config}");
+        assert_eq!(variables(&declaration), *expected, "{config}");
         assert_eq!(declaration.verdict, Verdict::Cacheable, "{config}");
     }
 }

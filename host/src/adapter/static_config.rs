@@ -38,6 +38,7 @@ pub fn read(path: &str, text: &str) -> String {
 fn parse(name: &str, text: &str) -> Value {
     match name.rsplit('.').next() {
         Some("json" | "jsonc" | "json5") => json(name, text),
+        Some("toml") => toml(name, text),
         Some("js" | "mjs" | "cjs" | "jsx" | "ts" | "mts" | "cts" | "tsx") => script::read(name, text),
         _ => unknown(format!("the format of {name} is not one that can be read")),
     }
@@ -47,6 +48,29 @@ fn json(name: &str, text: &str) -> Value {
     match jsonc_parser::parse_to_serde_value::<Value>(text, &jsonc_parser::ParseOptions::default()) {
         Ok(value) => value,
         Err(error) => unknown(format!("{name} is no JSON: {error}")),
+    }
+}
+
+/// Dates are text, as JSON has none.
+fn toml(name: &str, text: &str) -> Value {
+    match text.parse::<toml::Table>() {
+        Ok(table) => Value::Object(table.into_iter().map(|(name, value)| (name, of_toml(value))).collect()),
+        Err(error) => unknown(format!("{name} is no TOML: {}", error.message())),
+    }
+}
+
+fn of_toml(value: toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => Value::String(text),
+        toml::Value::Integer(number) => Value::from(number),
+        toml::Value::Float(number) => serde_json::Number::from_f64(number)
+            .map_or_else(|| unknown("a number that JSON does not have"), Value::Number),
+        toml::Value::Boolean(truth) => Value::Bool(truth),
+        toml::Value::Datetime(date) => Value::String(date.to_string()),
+        toml::Value::Array(values) => values.into_iter().map(of_toml).collect(),
+        toml::Value::Table(table) => {
+            Value::Object(table.into_iter().map(|(name, value)| (name, of_toml(value))).collect())
+        }
     }
 }
 

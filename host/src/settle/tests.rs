@@ -114,7 +114,7 @@ impl Scene {
             cwd: Path::new(ROOT),
             search: &[],
             made_before: &|path| self.made.iter().any(|made| made == path),
-            tool_made_before: &|_| false,
+            tool_made_before: &|path| self.made.iter().any(|made| made == path),
             folder_made_before: &|path| self.made.iter().any(|made| made == path),
             left_whole: self.left_whole.as_ref(),
             without_later: &|_, names| {

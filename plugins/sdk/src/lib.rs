@@ -40,6 +40,8 @@ pub mod json;
 #[cfg(target_arch = "wasm32")]
 mod memory;
 pub mod paths;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod trial;
 
 /// What `wit-bindgen` makes of `wit/`.
 #[doc(hidden)]

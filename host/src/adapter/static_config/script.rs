@@ -502,6 +502,12 @@ mod tests {
         let text = read("x.jsonc", "{ // why\n \"a\": [1, 2,], }");
         assert_eq!(text, r#"{"a":[1,2]}"#);
         assert!(read("x.json", "{").contains("is no JSON"));
+        let text = "a = [1, 2.5, inf]\n[b.c]\nd = 'e' # why\nf = 1979-05-27\n";
+        assert_eq!(
+            read("x.toml", text),
+            r#"{"a":[1,2.5,{"$unknown":"a number that JSON does not have"}],"b":{"c":{"d":"e","f":"1979-05-27"}}}"#
+        );
+        assert!(read("x.toml", "a = ").contains("is no TOML"));
         assert!(read("x.ini", "a").contains("the format of x.ini"));
     }
 }
