@@ -50,6 +50,9 @@ pub struct Evidence<'a> {
     pub made_before: &'a dyn Fn(&Path) -> bool,
     /// Whether a run made what lies, or lay, at a path for the tool's own use, by its adapter.
     pub tool_made_before: &'a dyn Fn(&Path) -> bool,
+    /// Whether what lies at a path is what some tool keeps for itself, by the adapter of a run of it: it
+    /// comes and goes, and is no news in a listing.
+    pub is_tool_state: &'a dyn Fn(&Path) -> bool,
     /// Whether what it left there was a folder.
     pub folder_made_before: &'a dyn Fn(&Path) -> bool,
     /// The digest of that earlier state of a file, where somebody computed it in time.
@@ -586,7 +589,7 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
                 let may_hide = |rule: &crate::rules::Rule| rule.may_hide_name(evidence, &child);
                 evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some_and(may_hide)
             };
-            is_new || is_left || is_ignored() || is_kept()
+            is_new || is_left || is_ignored() || is_kept() || (evidence.is_tool_state)(&child)
         };
         let own_now: BTreeSet<OsString> = touched
             .range::<&Path, _>(path.as_path()..)

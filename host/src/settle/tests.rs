@@ -19,6 +19,7 @@ struct Scene {
     declaration: Option<Declaration>,
     /// What an earlier run of the step had left.
     made: Vec<PathBuf>,
+    tool_state: Vec<PathBuf>,
     /// Files whose earlier content somebody had hashed in time.
     hashed: Vec<PathBuf>,
     /// What the step had left and was there unchanged, state files among it.
@@ -79,6 +80,12 @@ impl Scene {
         self
     }
 
+    /// The tool of another step keeps this for itself.
+    fn tool_state(mut self, path: &str) -> Scene {
+        self.tool_state.push(at(path));
+        self
+    }
+
     fn made_before(mut self, path: &str) -> Scene {
         self.made.push(at(path));
         self
@@ -115,6 +122,7 @@ impl Scene {
             search: &[],
             made_before: &|path| self.made.iter().any(|made| made == path),
             tool_made_before: &|path| self.made.iter().any(|made| made == path),
+            is_tool_state: &|path| self.tool_state.iter().any(|state| state == path),
             folder_made_before: &|path| self.made.iter().any(|made| made == path),
             left_whole: self.left_whole.as_ref(),
             without_later: &|_, names| {
@@ -510,4 +518,13 @@ fn what_a_tool_keeps_in_a_hidden_folder_is_its_own_also_when_it_was_there() {
         .ends(".tool/cache/x", file(2));
     assert_eq!(scene.settle().unwrap().narrowing_refused, []);
     scene.check(&[]);
+}
+
+#[test]
+fn what_the_tool_of_another_step_keeps_for_itself_is_no_name_in_a_listing() {
+    let names = names(&[("cache", b'd'), ("types", b'd')]);
+    Scene::new()
+        .tool_state(".tool/cache")
+        .saw(AccessKind::List(names), ".tool", folder())
+        .check(&["listing .tool without cache"]);
 }

@@ -5,7 +5,7 @@
 
 use super::{Cached, Shared, facts, hidden, listing};
 use crate::access::Observed;
-use crate::digest::Digest;
+use crate::digest::{Digest, Fields};
 use crate::fingerprint::{Matched, Pathset, Query, Remembered, Value, Values};
 use crate::globs::{self, Globs};
 use crate::habit;
@@ -20,6 +20,8 @@ use crate::store::{
 use crate::tool_state::is_in_hidden_folder;
 use crate::zone::Zone;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -93,6 +95,25 @@ fn note_tool_files(shared: &Shared, cached: &Cached, observed: &Observed, ends: 
     }
     // Without the note those reads count, and cost a miss.
     let _ = cached.store.keep_tool_files(keeper, &kept, &gone);
+    // What is neither stored nor put back is no news to anybody: its names are noted for all.
+    let own = |paths: Vec<PortablePath>| -> Vec<PortablePath> {
+        let mut own = BTreeSet::new();
+        for path in paths.iter().map(|path| places.absolute(path)) {
+            own.extend(
+                path.ancestors()
+                    .take_while(|path| cached.tool.is_own(path))
+                    .map(|path| places.portable(path)),
+            );
+        }
+        own.into_iter().collect()
+    };
+    gone.retain(|path| cached.tool.is_own(&places.absolute(path)));
+    let _ = cached.store.keep_tool_files(anyone(), &own(kept), &gone);
+}
+
+/// Under whom the state of all tools is noted.
+fn anyone() -> Digest {
+    Fields::new("tool state of anyone").digest()
 }
 
 /// What lies now at each path that the step asked to change.
@@ -177,6 +198,7 @@ fn settle_and_store(
     let hints = run.hints.as_ref().map_err(|cause| Refusal::IpcFailed(cause.clone()))?;
     let places = &shared.zones.places;
     let named_outputs = named_outputs(shared, cached, &run.observed);
+    let tool_state: OnceCell<FxHashSet<PathBuf>> = OnceCell::new();
     let evidence = Evidence {
         named_outputs: &named_outputs,
         config: &cached.step.config,
@@ -193,6 +215,13 @@ fn settle_and_store(
             cached.store.was_made_by(cached.scope, &portable) || is_tool_file(cached, path, &portable)
         },
         tool_made_before: &|path| is_tool_file(cached, path, &places.portable(path)),
+        is_tool_state: &|path| {
+            let state = tool_state.get_or_init(|| {
+                let known = cached.store.tool_files(anyone()).unwrap_or_default();
+                known.iter().map(|path| places.absolute(path)).collect()
+            });
+            state.contains(path)
+        },
         folder_made_before: &|path| made_folder(cached, &places.portable(path)),
         digest_before: &|path, stamp| match run.before.get(path) {
             Some((before, digest)) if before == stamp => Some(*digest),

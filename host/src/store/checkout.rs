@@ -220,6 +220,11 @@ impl Store {
         })
     }
 
+    /// What is noted of a keeper.
+    pub fn tool_files(&self, keeper: Digest) -> Result<Vec<PortablePath>, StoreError> {
+        self.paths_of("SELECT path FROM tool_files WHERE keeper = ?1", keeper)
+    }
+
     /// Whether a file is of a tool's own state, made by a run of it. A fault counts as no.
     pub fn is_tool_file(&self, keeper: Digest, path: &PortablePath) -> bool {
         let sql = "SELECT 1 FROM tool_files WHERE keeper = ?1 AND path = ?2";
