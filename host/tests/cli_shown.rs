@@ -348,15 +348,16 @@ fn github_actions_gets_folded_groups_and_marks_for_failures() {
 fn flags_that_contradict_each_other_are_both_named_and_nothing_runs() {
     let fixture =
         Fixture::new(&[("package.json", r#"{"name": "app", "scripts": {"build": "echo x > made"}}"#)]);
-    let pairs: [&[&str]; 9] = [
+    let pairs: [&[&str]; 10] = [
         &["--quiet", "--verbose"],
         &["--cache", "--no-cache"],
-        &["--cache", "--force"],
         &["--no-cache", "--force"],
         &["--graph", "--dry-run"],
         &["--recursive", "--transitive"],
         &["--recursive", "--filter=app"],
-        &["--workspace-root", "--filter=app"],
+        &["--affected", "--workspace-root"],
+        &["--watch", "--dry-run"],
+        &["--watch", "--json"],
         &["--dry-run", "--trace-profile=x"],
     ];
     for pair in pairs {

@@ -283,6 +283,11 @@ impl Started {
         }
     }
 
+    /// Whether a line was printed by now that has this text.
+    pub fn has_seen(&self, text: &str) -> bool {
+        self.seen.iter().any(|line| without_colours(line).contains(text))
+    }
+
     /// Waits until a thread of the process waits in a system call, by its number in `/proc`.
     pub fn wait_until_it_sleeps_in(&self, call: i64) {
         let threads = format!("/proc/{}/task", self.pid());
@@ -315,9 +320,18 @@ impl Started {
     /// Waits for the end.
     pub fn done(mut self) -> Done {
         let status = self.child.wait().unwrap();
-        self.seen.extend(self.lines.iter());
+        let rest: Vec<String> = self.lines.iter().collect();
+        self.seen.extend(rest);
         let output = Output { status, stdout: Vec::new(), stderr: self.seen.join("\n").into_bytes() };
         Done::of(output, self.summary.as_deref())
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // A test that failed leaves nothing behind. One that has ended cannot be killed any more.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

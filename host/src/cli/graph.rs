@@ -3,9 +3,22 @@
 use crate::plan::Plan;
 use serde_json::{Value, json};
 
-/// The plan as `dot` (for Graphviz) or `json`.
+/// A page that draws the plan handed to it; it needs nothing from anywhere else.
+const PAGE: &str = include_str!("graph.html");
+
+/// The plan as `dot` (for Graphviz), `json`, or a page of `html`.
 pub fn print(plan: &Plan, format: &str) -> String {
-    if format == "json" { as_json(plan) } else { dot(plan) }
+    match format {
+        "json" => as_json(plan),
+        "html" => html(plan),
+        _ => dot(plan),
+    }
+}
+
+fn html(plan: &Plan) -> String {
+    // Within a script only what looks like its end needs care.
+    let data = as_json(plan).replace("</", "<\\/").replace("<!--", "<\\u0021--");
+    PAGE.replacen("PLAN", &data, 1)
 }
 
 fn as_json(plan: &Plan) -> String {

@@ -13,6 +13,7 @@ mod run;
 mod schema;
 mod setup;
 mod tell;
+mod watch;
 mod why;
 
 use crate::problem::{Problem, Problems};

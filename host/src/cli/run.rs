@@ -1,16 +1,23 @@
 //! `overhear run` and `overhear exec`.
 
 use super::setup::Setup;
-use super::{WhereArgs, graph, list};
+use super::{WhereArgs, graph, list, watch};
 use crate::event::Stream;
 use crate::plan::{self, Plan, Request, TaskSpec};
 use crate::problem::{Problem, Problems};
+use crate::process::Running;
+use crate::report::picker;
 use crate::report::{self, All, Detail, Lines, Profile, Reporter, Style, Summary, Told};
-use crate::session::{self, Options};
+use crate::session::watch::Watch;
+use crate::session::{self, End, Options};
 use crate::step::{self, Mode};
-use crate::workspace::Workspace;
+use crate::workspace::{self, Since, Workspace};
 use clap::Args;
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +54,12 @@ pub struct RunArgs {
     /// In the packages that match, e.g. `web`, `@acme/*`, `./apps/*`, `web...`, `!docs`
     #[arg(short = 'F', long, value_name = "PATTERN", help_heading = SELECTION)]
     filter: Vec<String>,
-    /// Packages in no order
+    /// Only packages that changed since, and those that depend on them; by default since this branch left
+    /// the main one
+    #[arg(long, value_name = "COMMIT", num_args = 0..=1, require_equals = true, default_missing_value = "",
+          help_heading = SELECTION)]
+    affected: Option<String>,
+    /// Packages in no order, all at once
     #[arg(long, help_heading = SELECTION)]
     parallel: bool,
     /// Without the tasks named in `dependsOn`
@@ -58,8 +70,11 @@ pub struct RunArgs {
     fail_if_no_match: bool,
     /// Print the steps and what each waits for, and run nothing
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "dot",
-          value_parser = ["dot", "json"], conflicts_with_all = ["dry_run", "json"])]
+          value_parser = ["dot", "json", "html"], conflicts_with_all = ["dry_run", "json"])]
     graph: Option<String>,
+    /// Go on, and run again what a change touches
+    #[arg(long, conflicts_with_all = ["dry_run", "graph", "json", "summarize", "trace_profile", "last_details"])]
+    watch: bool,
     /// Show how the last run went, and run nothing
     #[arg(long, conflicts_with_all = ["dry_run", "graph", "words"])]
     last_details: bool,
@@ -86,9 +101,9 @@ pub struct ExecArgs {
 
 /// How steps are run and shown.
 #[derive(Args)]
-struct HowArgs {
+pub(super) struct HowArgs {
     /// Cache every script, also one that nothing is known of
-    #[arg(long, conflicts_with_all = ["no_cache", "force"], help_heading = CACHING)]
+    #[arg(long, conflicts_with_all = ["no_cache"], help_heading = CACHING)]
     cache: bool,
     /// Run everything, and keep nothing
     #[arg(long, conflicts_with_all = ["force"], help_heading = CACHING)]
@@ -96,6 +111,9 @@ struct HowArgs {
     /// Run everything, and keep it
     #[arg(long, help_heading = CACHING)]
     force: bool,
+    /// Adapters exactly as they are locked; always so where CI is set
+    #[arg(long, help_heading = CACHING)]
+    frozen: bool,
     /// Say what would run and why; run and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -138,9 +156,21 @@ impl HowArgs {
     fn mode(&self) -> Mode {
         match (self.no_cache, self.force, self.cache) {
             (true, _, _) => Mode::Off,
+            (_, true, true) => Mode::ForceAll,
             (_, true, _) => Mode::Force,
             (_, _, true) => Mode::All,
             _ => Mode::Normal,
+        }
+    }
+
+    /// As many as there are cores; all at once where packages come in no order, as with servers.
+    fn concurrency(&self, plan: &Plan) -> usize {
+        match (self.concurrency, plan.steps.len()) {
+            (Some(asked), _) => asked.get(),
+            // Asking takes a dozen system calls.
+            (None, 0 | 1) => 1,
+            (None, steps) if plan.unlimited => steps,
+            _ => std::thread::available_parallelism().map_or(2, NonZeroUsize::get),
         }
     }
 
@@ -190,28 +220,42 @@ pub fn run(args: &RunArgs) -> Result<i32, Problems> {
     if args.last_details {
         return last_details(&workspace, &args.how);
     }
-    let Some((tasks, rest)) = args.words.split_first() else {
-        return list::show(&workspace);
-    };
+    let mut words = args.words.clone();
+    if words.is_empty() {
+        if args.selects() {
+            return Err(Problem::new("no task named").help("`overhear list` shows the tasks").into());
+        }
+        match list::choose(&workspace, &from_dir, "")? {
+            list::Chosen::Task(task) => words.push(task),
+            list::Chosen::Nothing(code) => return Ok(code),
+        }
+    }
+    if let [word] = words.as_mut_slice()
+        && !args.selects()
+        && list::is_unknown(&workspace, &from_dir, word)
+        && picker::can_pick()
+    {
+        match list::choose(&workspace, &from_dir, word)? {
+            list::Chosen::Task(task) => *word = task,
+            list::Chosen::Nothing(code) => return Ok(code),
+        }
+    }
+    let Some((tasks, rest)) = words.split_first() else { return Ok(0) };
     if tasks.starts_with('-') {
         return Err(unknown_flag(tasks));
     }
-    let request = Request {
-        tasks: TaskSpec::parse_list(tasks),
-        args: rest.to_vec(),
-        recursive: args.recursive,
-        transitive: args.transitive,
-        workspace_root: args.workspace_root,
-        filters: args.filter.clone(),
-        parallel: args.parallel,
-        ignore_depends_on: args.ignore_depends_on,
-        fail_if_no_match: args.fail_if_no_match,
-        from_dir: from_dir.clone(),
+    let request = args.request(&from_dir, TaskSpec::parse_list(tasks), rest);
+    let make = |workspace: &Workspace| {
+        let request = with_changes(workspace, &request)?;
+        plan::make(workspace, &request).map_err(|problems| problems.seen_from(&from_dir))
     };
-    let plan = plan::make(&workspace, &request).map_err(|problems| problems.seen_from(&from_dir))?;
+    let plan = make(&workspace)?;
     if let Some(format) = &args.graph {
         report::print(&graph::print(&plan, format));
         return Ok(0);
+    }
+    if args.watch {
+        return watch::watch((workspace, plan), &from_dir, &args.how, &make);
     }
     let code = start(&workspace, &plan, &from_dir, &args.how)?;
     if code != 0 {
@@ -220,12 +264,56 @@ pub fn run(args: &RunArgs) -> Result<i32, Problems> {
     Ok(code)
 }
 
+impl RunArgs {
+    /// Whether a flag says which packages, or what is to be printed instead of run.
+    fn selects(&self) -> bool {
+        self.recursive
+            || self.transitive
+            || self.workspace_root
+            || !self.filter.is_empty()
+            || self.affected.is_some()
+            || self.graph.is_some()
+            || self.how.dry_run
+            || self.how.json
+    }
+
+    fn request(&self, from_dir: &Path, tasks: Vec<TaskSpec>, rest: &[String]) -> Request {
+        Request {
+            tasks,
+            args: rest.to_vec(),
+            recursive: self.recursive,
+            transitive: self.transitive,
+            workspace_root: self.workspace_root,
+            filters: self.filter.clone(),
+            parallel: self.parallel,
+            ignore_depends_on: self.ignore_depends_on,
+            fail_if_no_match: self.fail_if_no_match,
+            affected: self.affected.as_ref().map(|commit| match commit.as_str() {
+                "" => Since::MainBranch,
+                commit => Since::Named(commit.to_owned()),
+            }),
+            changed: BTreeMap::new(),
+            from_dir: from_dir.to_path_buf(),
+        }
+    }
+}
+
+/// The request with what git says of the commits that it names.
+fn with_changes(workspace: &Workspace, request: &Request) -> Result<Request, Problems> {
+    let mut request = request.clone();
+    for since in plan::references(&request) {
+        let changed = workspace::changed_packages(workspace, &since)?;
+        request.changed.insert(since, changed);
+    }
+    Ok(request)
+}
+
 /// `overhear exec`.
 pub fn exec(args: &ExecArgs) -> Result<i32, Problems> {
     let from_dir = args.place.from_dir()?;
     let workspace = Workspace::load(&from_dir).map_err(|problems| problems.seen_from(&from_dir))?;
     let step = plan::exec_step(&workspace, &args.words, from_dir.clone())?;
-    let plan = Plan { steps: vec![step], warnings: Vec::new() };
+    let plan = Plan { steps: vec![step], ..Plan::default() };
     start(&workspace, &plan, &from_dir, &args.how)
 }
 
@@ -254,33 +342,52 @@ fn tell_of_misplaced_flags(task: &str, rest: &[String]) {
 
 /// Runs the plan, or says what it would come to.
 fn start(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> Result<i32, Problems> {
+    if workspace.is_plug_and_play() {
+        return Err(Problem::new("Yarn Plug'n'Play is not supported: programs of packages are in archives, not in node_modules/.bin")
+            .help("write `nodeLinker: node-modules` into .yarnrc.yml and run yarn install")
+            .into());
+    }
     if how.dry_run {
         return foresee(workspace, plan, from_dir, how);
     }
+    let running = Running::new();
+    // Without it a signal ends overhear at once, and the guard ends what it started.
+    let _ = running.watch_signals(|_, _| {});
+    let end = go(workspace, plan, from_dir, how, &running, None)?;
+    crate::trace::guard::stop();
+    match end {
+        End::Code(code) => Ok(code),
+        End::Replan => unreachable!("nothing is watched"),
+    }
+}
+
+/// Runs the plan, and goes on with it where files are watched.
+pub(super) fn go(
+    workspace: &Workspace,
+    plan: &Plan,
+    from_dir: &Path,
+    how: &HowArgs,
+    running: &Running,
+    watch: Option<&mut Watch>,
+) -> Result<End, Problems> {
     let style = how.style(plan.steps.len());
     let mut lines = Lines::new(how.detail(), how.color(), style, how.only(style));
     plan.warnings.iter().for_each(|warning| lines.notice(warning));
-    let (setup, notices) = Setup::to_run(workspace, from_dir, how.mode());
+    let (mut setup, notices) = Setup::to_run(workspace, from_dir, how.mode());
+    setup.running = running.clone();
     notices.iter().for_each(|notice| lines.notice(notice));
-    // Without it a signal ends overhear at once, and the guard ends what it started.
-    let _ = setup.running.watch_signals(|_, _| {});
-    let cores = || match plan.steps.len() {
-        // Asking takes a dozen system calls.
-        0 | 1 => 1,
-        _ => std::thread::available_parallelism().map_or(2, NonZeroUsize::get),
-    };
-    let concurrency = how.concurrency.map_or_else(cores, NonZeroUsize::get);
-    let options = Options { concurrency, keep_going: how.keep_going };
+    let options = Options { concurrency: how.concurrency(plan), keep_going: how.keep_going };
+    let weights = weights(workspace, plan, options.concurrency);
     let (mut summary, mut profile) = (Summary::default(), Profile::default());
-    let code = {
+    let end = {
         let mut reporters: Vec<&mut dyn Reporter> = vec![&mut lines, &mut summary];
         if how.trace_profile.is_some() {
             reporters.push(&mut profile);
         }
-        let is_alone = plan.steps.len() == 1 && !how.json;
-        session::run(plan, &setup.shared(how.mode(), is_alone), options, &mut All(reporters))
+        let is_alone = plan.steps.len() == 1 && !how.json && watch.is_none();
+        let shared = setup.shared(how.mode(), is_alone);
+        session::run(plan, &shared, options, &weights, watch, &mut All(reporters))
     };
-    crate::trace::guard::stop();
     if let Some(error) = setup.keep_below() {
         lines.notice(&format!("the cache could not be kept below its size: {error}"));
     }
@@ -290,7 +397,43 @@ fn start(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> 
         write_document(file, "the profile", &profile.document())?;
     }
     hand_out(how, &summary)?;
-    Ok(code)
+    Ok(end)
+}
+
+/// How long each step took when it last ran, as far as the last run tells: what takes long should begin
+/// early. Where all can start at once there is nothing to choose.
+fn weights(workspace: &Workspace, plan: &Plan, concurrency: usize) -> Vec<u64> {
+    if plan.steps.len() <= concurrency {
+        return Vec::new();
+    }
+    let text = std::fs::read(last_run_file(workspace)).unwrap_or_default();
+    let last: LastRun = serde_json::from_slice(&text).unwrap_or_default();
+    let took: FxHashMap<(&str, usize), u64> =
+        last.tasks.iter().map(|step| ((&*step.task, step.step), step.duration_ms + step.saved_ms)).collect();
+    let known: Vec<Option<u64>> =
+        plan.steps.iter().map(|step| took.get(&(&*step.id.task, step.id.position)).copied()).collect();
+    // One that is not known is taken to be like the others.
+    let (count, sum) = known.iter().flatten().fold((0, 0), |(count, sum), took| (count + 1, sum + took));
+    let usual = sum.checked_div(count).unwrap_or(1);
+    known.into_iter().map(|took| took.unwrap_or(usual).max(1)).collect()
+}
+
+/// What the summary of the last run says of durations.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct LastRun<'a> {
+    #[serde(borrow)]
+    tasks: Vec<LastStep<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct LastStep<'a> {
+    #[serde(borrow)]
+    task: Cow<'a, str>,
+    step: usize,
+    duration_ms: u64,
+    saved_ms: u64,
 }
 
 fn foresee(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> Result<i32, Problems> {

@@ -491,6 +491,7 @@ mod tests {
             config: Arc::new(config),
             origin: Origin::Script,
             waits_for: Vec::new(),
+            requested: true,
         }
     }
 

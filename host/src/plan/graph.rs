@@ -4,7 +4,7 @@
 
 use super::command::{self, Part};
 use super::nested::{self, Runner};
-use super::select::{Selected, no_package};
+use super::select::{Selected, no_package, select};
 use super::{Origin, PackageRef, Plan, Request, Run, TaskSpec, points};
 use crate::config::{
     ConfigFile, DependencyKind, DependsOn, DependsOnPackage, TaskConfig, TaskEntry, TaskKeys,
@@ -26,6 +26,7 @@ pub(super) struct Node {
     pub items: Vec<Item>,
     pub config: Arc<TaskConfig>,
     pub origin: Origin,
+    pub requested: bool,
 }
 
 /// One thing that a task does, after the one before.
@@ -33,8 +34,8 @@ pub(super) struct Item {
     /// The script that it is from: the task's, or its `pre` and `post` script.
     pub script: Arc<str>,
     pub part: Part,
-    /// Tasks that stand for the command; empty if it is started as it is.
-    pub calls: Vec<usize>,
+    /// Tasks that stand for the command; `None` if it is started as it is.
+    pub calls: Option<Vec<usize>>,
 }
 
 struct Builder<'a> {
@@ -65,14 +66,15 @@ pub(super) fn plan(workspace: &Workspace, request: &Request, selected: &Selected
     for (package, task) in &selected.tasks {
         let node = builder.node(*package, task);
         builder.append_args(node);
+        builder.nodes[node].requested = true;
     }
-    let requested = builder.nodes.len();
+    let requested: Vec<usize> = (0..builder.nodes.len()).collect();
     builder.expand_all();
     if selected.ordered {
-        builder.order_by_packages(requested);
+        builder.order_by_packages(&requested);
     }
     let nodes = std::mem::take(&mut builder.problems).or(builder.nodes)?;
-    Ok(Plan { steps: points::steps(workspace, &nodes)?, warnings: Vec::new() })
+    Ok(Plan { steps: points::steps(workspace, &nodes)?, ..Plan::default() })
 }
 
 /// What a step needs to know of its package.
@@ -130,6 +132,7 @@ impl Builder<'_> {
             items,
             config,
             origin,
+            requested: false,
         });
         self.by_task.insert((package, task.to_string()), node);
         self.open.push(node);
@@ -141,7 +144,7 @@ impl Builder<'_> {
         let package = &self.workspace.packages[package];
         let cut = |script: &str, command: &str, cwd: &Path| -> Vec<Item> {
             let script: Arc<str> = script.into();
-            let item = |part| Item { script: script.clone(), part, calls: Vec::new() };
+            let item = |part| Item { script: script.clone(), part, calls: None };
             command::split(command, cwd).into_iter().map(item).collect()
         };
         match definition {
@@ -357,11 +360,16 @@ impl Builder<'_> {
                 resolved.push(item);
                 continue;
             };
-            match self.called(&item.part.cwd, &call) {
+            match self.called(node, &item.part.cwd, &call) {
                 None => resolved.push(item),
                 Some(tasks) if call.parallel => {
-                    let calls = tasks.iter().map(|(package, task)| self.node(*package, task)).collect();
-                    resolved.push(Item { calls, ..item });
+                    let calls: Vec<usize> =
+                        tasks.iter().map(|(package, task)| self.node(*package, task)).collect();
+                    if matches!(&call.runner, Runner::Overhear(flags) if flags.says_something() && !flags.parallel)
+                    {
+                        self.order_by_packages(&calls);
+                    }
+                    resolved.push(Item { calls: Some(calls), ..item });
                 }
                 Some(tasks) => {
                     for (package, task) in &tasks {
@@ -373,7 +381,7 @@ impl Builder<'_> {
                             *args = vec![task.clone()];
                         }
                         resolved.push(Item {
-                            calls: vec![self.node(*package, task)],
+                            calls: Some(vec![self.node(*package, task)]),
                             script: item.script.clone(),
                             part,
                         });
@@ -385,30 +393,50 @@ impl Builder<'_> {
     }
 
     /// The tasks of a call; `None` if one of them is not plainly there, so that the command itself
-    /// must say what is wrong.
-    fn called(&self, cwd: &Path, call: &nested::Call) -> Option<Vec<(usize, String)>> {
-        let here = self.workspace.package_at(cwd)?;
-        let find = |text: &String| -> Option<(usize, String)> {
-            if call.runner == Runner::Scripts {
-                let script =
-                    self.workspace.packages[here].scripts.iter().find(|script| script.name == *text)?;
-                return Some((here, script.name.clone()));
-            }
-            let TaskSpec { package, task } = TaskSpec::parse_list(text).into_iter().next()?;
-            let package = package.map_or(Some(here), |name| self.workspace.package_named(&name))?;
-            self.workspace.packages[package].definition(&task)?;
-            Some((package, task))
+    /// must say what is wrong. A selection of packages does not run the task again that it is in.
+    fn called(&self, node: usize, cwd: &Path, call: &nested::Call) -> Option<Vec<(usize, String)>> {
+        let flags = match &call.runner {
+            Runner::Scripts => return self.called_scripts(cwd, &call.tasks),
+            Runner::Overhear(flags) => flags,
         };
-        call.tasks.iter().map(find).collect()
+        let request = Request {
+            tasks: call.tasks.iter().flat_map(|task| TaskSpec::parse_list(task)).collect(),
+            recursive: flags.recursive,
+            transitive: flags.transitive,
+            workspace_root: flags.workspace_root,
+            filters: flags.filters.clone(),
+            parallel: flags.parallel,
+            from_dir: cwd.to_path_buf(),
+            ..Request::default()
+        };
+        // What git would have to tell is left to an overhear of its own.
+        if !super::references(&request).is_empty() {
+            return None;
+        }
+        let mut selected = select(self.workspace, &request).ok().filter(|found| found.warnings.is_empty())?;
+        if flags.says_something() {
+            let own = &self.nodes[node];
+            selected.tasks.retain(|(package, task)| (*package, task) != (own.package, &own.task));
+        }
+        Some(selected.tasks)
+    }
+
+    fn called_scripts(&self, cwd: &Path, tasks: &[String]) -> Option<Vec<(usize, String)>> {
+        let here = self.workspace.package_at(cwd)?;
+        let find = |text: &String| {
+            let script = self.workspace.packages[here].scripts.iter().find(|script| script.name == *text)?;
+            Some((here, script.name.clone()))
+        };
+        tasks.iter().map(find).collect()
     }
 
     /// Tasks of the same name wait for each other in the order of their packages.
-    fn order_by_packages(&mut self, requested: usize) {
-        for node in 0..requested {
-            let Node { package, task, .. } = &self.nodes[node];
+    fn order_by_packages(&mut self, nodes: &[usize]) {
+        for node in nodes {
+            let Node { package, task, .. } = &self.nodes[*node];
             let planned = |at: usize| self.by_task.get(&(at, task.clone())).copied().into_iter().collect();
             let others: Vec<usize> = self.upstream(*package, &DependencyKind::ALL, planned);
-            self.nodes[node].waits_for.extend(others);
+            self.nodes[*node].waits_for.extend(others);
         }
     }
 }

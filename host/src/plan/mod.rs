@@ -14,7 +14,8 @@ mod select;
 use crate::config::TaskConfig;
 use crate::event::StepId;
 use crate::problem::{Place, Problem, Problems};
-use crate::workspace::{Definition, Workspace};
+use crate::workspace::{Definition, Since, Workspace};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What the user should know of the selection, one line each: a filter that matched nothing.
     pub warnings: Vec<String>,
+    /// As many at once as like: `--parallel`.
+    pub unlimited: bool,
 }
 
 /// What was asked for.
@@ -48,8 +51,18 @@ pub struct Request {
     pub ignore_depends_on: bool,
     /// `--fail-if-no-match`: a filter that matches nothing is an error.
     pub fail_if_no_match: bool,
+    /// `--affected`: only in packages that changed since, and those that depend on them.
+    pub affected: Option<Since>,
+    /// The packages that changed since each of [`references`], by position.
+    pub changed: BTreeMap<Since, BTreeSet<usize>>,
     /// Where the user is, absolute and resolved.
     pub from_dir: PathBuf,
+}
+
+/// What must be known of changes before these requests can be planned.
+pub fn references(request: &Request) -> BTreeSet<Since> {
+    let filters = select::references(&request.filters).into_iter().map(Since::Named);
+    filters.chain(request.affected.clone()).collect()
 }
 
 /// A task as it is asked for.
@@ -81,6 +94,7 @@ pub fn make(workspace: &Workspace, request: &Request) -> Result<Plan, Problems> 
     let selected = select::select(workspace, request)?;
     let mut plan = graph::plan(workspace, request, &selected)?;
     plan.warnings = selected.warnings;
+    plan.unlimited = request.parallel;
     Ok(plan)
 }
 
@@ -111,6 +125,7 @@ pub fn exec_step(workspace: &Workspace, words: &[String], cwd: PathBuf) -> Resul
         config: Arc::new(config),
         origin: Origin::Exec,
         waits_for: Vec::new(),
+        requested: true,
     })
 }
 
@@ -134,6 +149,13 @@ impl Listed<'_> {
     pub fn place(&self, workspace: &Workspace) -> Option<Place> {
         workspace.place_of(self.package, self.definition)
     }
+}
+
+/// All tasks, those of one package first.
+pub fn list_from(workspace: &Workspace, package: usize) -> Vec<Listed<'_>> {
+    let mut listed = list(workspace);
+    listed.sort_by_key(|listed| listed.package != package);
+    listed
 }
 
 /// All tasks, by package in the order of the workspace.
@@ -175,8 +197,10 @@ pub struct Step {
     pub config: Arc<TaskConfig>,
     /// Where the command comes from: it decides whether it is cached where nobody says so.
     pub origin: Origin,
-    /// Positions in [`Plan::steps`] of the steps that must have succeeded before.
+    /// Positions in [`Plan::steps`] of the steps that must have succeeded before, or be ready.
     pub waits_for: Vec<usize>,
+    /// It is of a task that was asked for, and not only waited for or called by one.
+    pub requested: bool,
 }
 
 /// What a step needs to know of its package.

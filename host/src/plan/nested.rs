@@ -16,12 +16,30 @@ pub struct Call {
 }
 
 /// Who would run a task: it decides what a name may mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Runner {
     /// A package manager, or a program in its stead: scripts of the same package alone.
     Scripts,
-    /// Scripts and tasks, also of other packages.
-    Overhear,
+    /// Scripts and tasks, also of other packages: those that these flags select.
+    Overhear(Selecting),
+}
+
+/// What the flags of a nested `overhear run` say of packages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the field of the same name in Request")]
+pub struct Selecting {
+    pub recursive: bool,
+    pub transitive: bool,
+    pub workspace_root: bool,
+    pub filters: Vec<String>,
+    pub parallel: bool,
+}
+
+impl Selecting {
+    /// Whether other packages may be meant than the one that a task names or the folder gives.
+    pub fn says_something(&self) -> bool {
+        *self != Selecting { parallel: self.parallel, ..Selecting::default() }
+    }
 }
 
 /// Names that pnpm and yarn keep for themselves where `run` is left out.
@@ -132,7 +150,13 @@ const RESERVED: &[&str] = &[
 /// The tasks that this command runs, if it does nothing else.
 pub fn call(invocation: &Invocation) -> Option<Call> {
     let Run::Program { program, args } = &invocation.run else { return None };
-    if !invocation.env.is_empty() || !args.iter().all(|word| is_plain(word)) {
+    if !invocation.env.is_empty() {
+        return None;
+    }
+    if let ("overhear" | "vp", [first, words @ ..]) = (program.as_str(), args.as_slice()) {
+        return if first == "run" { own_call(words) } else { None };
+    }
+    if !args.iter().all(|word| is_plain(word)) {
         return None;
     }
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -150,11 +174,32 @@ pub fn call(invocation: &Invocation) -> Option<Call> {
         ("pnpm" | "yarn", [task]) if !RESERVED.contains(task) => Some(scripts(&[task], false)),
         ("run-s", tasks) if !tasks.is_empty() => Some(scripts(tasks, false)),
         ("run-p", tasks) if !tasks.is_empty() => Some(scripts(tasks, true)),
-        ("overhear" | "vp", ["run", task]) => {
-            let tasks = task.split(',').map(str::to_string).collect();
-            Some(Call { tasks, parallel: true, runner: Runner::Overhear })
-        }
         _ => None,
+    }
+}
+
+/// What comes after `overhear run`: flags that select packages, and then nothing but the task. Any
+/// other flag, and arguments for the task, are left to an overhear of its own.
+fn own_call(words: &[String]) -> Option<Call> {
+    let mut selecting = Selecting::default();
+    let mut words = words.iter().map(String::as_str);
+    loop {
+        let word = words.next()?;
+        match word {
+            "-r" | "--recursive" => selecting.recursive = true,
+            "-t" | "--transitive" => selecting.transitive = true,
+            "-w" | "--workspace-root" => selecting.workspace_root = true,
+            "--parallel" => selecting.parallel = true,
+            "-F" | "--filter" => selecting.filters.push(words.next()?.to_string()),
+            _ => match word.strip_prefix("--filter=") {
+                Some(filter) => selecting.filters.push(filter.to_string()),
+                None if is_plain(word) && words.next().is_none() => {
+                    let tasks = word.split(',').map(str::to_string).collect();
+                    return Some(Call { tasks, parallel: true, runner: Runner::Overhear(selecting) });
+                }
+                None => return None,
+            },
+        }
     }
 }
 
@@ -171,6 +216,7 @@ pub fn runs_many_packages(invocation: &Invocation) -> bool {
         "overhear" | "vp" => {
             args.first().is_some_and(|first| first == "run")
                 && has(&["-r", "--recursive", "-t", "--transitive"])
+                && call(invocation).is_none()
         }
         "pnpm" => has(&["-r", "--recursive", "recursive", "m", "multi"]),
         "npm" => has(&["-ws", "--workspaces"]),

@@ -2,8 +2,9 @@
 //! command), in which calls stand for the tasks that they run. It is sorted; a cycle is an error
 //! that names its path.
 
-use super::graph::{Node, package_ref};
+use super::graph::{Item, Node, package_ref};
 use super::{PackageRef, Step};
+use crate::config::TaskConfig;
 use crate::event::StepId;
 use crate::problem::{Problem, Problems};
 use crate::workspace::Workspace;
@@ -71,18 +72,17 @@ impl Points {
     /// with all that they wait for, come after what was before the call. Where that would be a
     /// circle (the task has run already, and is to run again), the command stays a command.
     /// Returns the points that stay calls.
-    fn connect_calls(&mut self, nodes: &[Node]) -> FxHashSet<usize> {
+    fn connect_calls<'a>(&mut self, nodes: &'a [Node]) -> FxHashSet<usize> {
         let mut calls = FxHashSet::default();
         for at in inner_calls_first(nodes) {
             let node = &nodes[at];
-            for (item, call) in node.items.iter().enumerate().filter(|(_, item)| !item.calls.is_empty()) {
+            let with_calls = |(item, of): (usize, &'a Item)| Some((item, of.calls.as_deref()?));
+            for (item, called) in node.items.iter().enumerate().filter_map(with_calls) {
                 let point = self.begins[at] + 1 + item;
                 let before = point - 1;
-                if call.calls.iter().any(|called| *called == at)
-                    || self.closes_a_circle(nodes, before, &call.calls)
-                {
+                if called.contains(&at) || self.closes_a_circle(nodes, before, called) {
                     // A call of itself never ends when run directly; it is left in, as a cycle.
-                    if call.calls.contains(&at) {
+                    if called.contains(&at) {
                         let begin = self.begins[at];
                         let end = self.end(nodes, at);
                         self.waits_for[begin].push(end);
@@ -90,7 +90,7 @@ impl Points {
                     continue;
                 }
                 calls.insert(point);
-                self.connect_call(nodes, at, point, &call.calls);
+                self.connect_call(nodes, at, point, called);
             }
         }
         calls
@@ -113,7 +113,7 @@ impl Points {
             }
         }
         let ends: Vec<usize> = called.iter().map(|node| self.end(nodes, *node)).collect();
-        if after_what_was_before {
+        if after_what_was_before && !ends.is_empty() {
             self.waits_for[point] = ends;
         } else {
             self.waits_for[point].extend(ends);
@@ -255,14 +255,25 @@ impl Points {
                 task_name: item.script.clone(),
                 invocation: item.part.invocation.clone(),
                 cwd: item.part.cwd.clone(),
-                config: node.config.clone(),
+                config: config_of(node, item_at),
                 origin: node.origin,
                 waits_for: before,
+                requested: node.requested,
             });
             passed[*at] = vec![index];
         }
         steps
     }
+}
+
+/// What a command of a task obeys. Of several it is the last that goes on for ever: `tsc && vite`.
+fn config_of(node: &Node, item: usize) -> Arc<TaskConfig> {
+    if !node.config.persistent || item + 1 == node.items.len() {
+        return node.config.clone();
+    }
+    let mut config = TaskConfig::clone(&node.config);
+    (config.persistent, config.ready_when) = (false, None);
+    Arc::new(config)
 }
 
 /// The nodes in an order in which those that a node calls come before it, so that what a call
@@ -278,7 +289,12 @@ fn inner_calls_first(nodes: &[Node]) -> Vec<usize> {
             } else if !std::mem::replace(&mut seen[at], true) {
                 open.push((at, true));
                 open.extend(
-                    nodes[at].items.iter().flat_map(|item| &item.calls).map(|called| (*called, false)),
+                    nodes[at]
+                        .items
+                        .iter()
+                        .flat_map(|item| &item.calls)
+                        .flatten()
+                        .map(|called| (*called, false)),
                 );
             }
         }
@@ -295,7 +311,7 @@ fn closure(nodes: &[Node], start: &[usize], without: usize) -> Vec<usize> {
         if seen.insert(at) {
             reached.push(at);
             open.extend(&nodes[at].waits_for);
-            open.extend(nodes[at].items.iter().flat_map(|item| &item.calls));
+            open.extend(nodes[at].items.iter().flat_map(|item| &item.calls).flatten());
         }
     }
     reached

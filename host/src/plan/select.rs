@@ -5,7 +5,7 @@ use super::{Request, TaskSpec, command, nested};
 use crate::path::join_lexically;
 use crate::problem::{Problem, Problems, closest};
 use crate::wildcard;
-use crate::workspace::{Definition, Workspace};
+use crate::workspace::{Definition, Since, Workspace};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -26,15 +26,22 @@ pub(super) fn select(workspace: &Workspace, request: &Request) -> Result<Selecte
     if request.tasks.is_empty() {
         return Err(Problem::new("no task named").help("`overhear list` shows the tasks").into());
     }
-    let many = request.recursive || request.transitive || !request.filters.is_empty();
+    let many =
+        request.recursive || request.transitive || !request.filters.is_empty() || request.affected.is_some();
     let mut selected = Selected { ordered: many && !request.parallel, ..Selected::default() };
     let mut problems = Problems::default();
     let filtered = match request.filters.is_empty() {
         true => None,
         false => Some(filter(workspace, request, &mut selected.warnings)?),
     };
+    // `-w -F x`: the root beside what the filters select.
+    let filtered = filtered.map(|mut filtered| {
+        filtered.extend(request.workspace_root.then_some(0));
+        filtered
+    });
+    let affected = affected(workspace, request, &mut selected.warnings);
     for spec in &request.tasks {
-        match packages_of(workspace, request, spec, filtered.as_ref()) {
+        match packages_of(workspace, request, spec, filtered.as_ref(), affected.as_ref()) {
             Ok(packages) => select_task(workspace, request, spec, &packages, &mut selected, &mut problems),
             Err(problem) => problems.0.push(problem),
         }
@@ -47,12 +54,12 @@ pub(super) fn select(workspace: &Workspace, request: &Request) -> Result<Selecte
 fn contradictions(request: &Request) -> Result<(), Problem> {
     let filters = !request.filters.is_empty();
     let named = request.tasks.iter().find(|spec| spec.package.is_some());
+    let affected = request.affected.is_some();
     let pairs = [
+        (affected && request.workspace_root && !filters, "--affected", "--workspace-root"),
         (request.recursive && request.transitive, "--recursive", "--transitive"),
         (request.recursive && filters, "--recursive", "--filter"),
-        (request.recursive && request.workspace_root, "--recursive", "--workspace-root"),
         (request.transitive && filters, "--transitive", "--filter"),
-        (request.workspace_root && filters, "--workspace-root", "--filter"),
     ];
     if let Some((_, one, other)) = pairs.into_iter().find(|(both, _, _)| *both) {
         return Err(
@@ -63,6 +70,7 @@ fn contradictions(request: &Request) -> Result<(), Problem> {
         (request.recursive, "--recursive"),
         (filters, "--filter"),
         (request.workspace_root, "--workspace-root"),
+        (affected && !request.transitive, "--affected"),
     ];
     match (named, flags.into_iter().find(|(given, _)| *given)) {
         (Some(TaskSpec { package: Some(package), task }), Some((_, flag))) => {
@@ -79,18 +87,39 @@ fn packages_of(
     request: &Request,
     spec: &TaskSpec,
     filtered: Option<&BTreeSet<usize>>,
+    affected: Option<&BTreeSet<usize>>,
 ) -> Result<Vec<usize>, Problem> {
     let start = match &spec.package {
         Some(name) => workspace.package_named(name).ok_or_else(|| no_package(workspace, name))?,
         None if request.workspace_root => 0,
         None => workspace.package_around(&request.from_dir),
     };
-    Ok(match filtered {
+    let mut packages: Vec<usize> = match filtered {
         Some(filtered) => filtered.iter().copied().collect(),
-        None if request.recursive => (0..workspace.packages.len()).collect(),
         None if request.transitive => dependencies(workspace, [start].into()).into_iter().collect(),
+        None if request.recursive || affected.is_some() => (0..workspace.packages.len()).collect(),
         None => vec![start],
-    })
+    };
+    if let Some(affected) = affected {
+        packages.retain(|at| affected.contains(at));
+    }
+    Ok(packages)
+}
+
+/// The packages of `--affected`; a word of warning where there are none.
+fn affected(workspace: &Workspace, request: &Request, warnings: &mut Vec<String>) -> Option<BTreeSet<usize>> {
+    let since = request.affected.as_ref()?;
+    let changed = request.changed.get(since).cloned().unwrap_or_default();
+    if changed.is_empty() {
+        warnings.push("no package is affected: nothing changed in any".to_owned());
+    }
+    Some(dependents(workspace, changed))
+}
+
+/// The commits that filters name.
+pub(super) fn references(filters: &[String]) -> Vec<String> {
+    let parsed = filters.iter().flat_map(|filters| filters.split_whitespace()).filter_map(Filter::parse);
+    parsed.filter_map(|filter| filter.since).collect()
 }
 
 pub(super) fn no_package(workspace: &Workspace, name: &str) -> Problem {
@@ -115,8 +144,9 @@ fn select_task(
         .filter(|at| workspace.packages[*at].definition(&spec.task).is_some())
         .collect();
     if having.is_empty() {
-        // A filter that matches no package has been told already.
-        if !packages.is_empty() {
+        let exists = || workspace.packages.iter().any(|package| package.definition(&spec.task).is_some());
+        // A filter that matches no package has been told already; what is affected need not have the task.
+        if !packages.is_empty() && !(request.affected.is_some() && exists()) {
             problems.0.push(no_task(workspace, request, spec, packages));
         }
         return;
@@ -266,26 +296,18 @@ fn filter(
     let mut problems = Problems::default();
     let (mut included, mut excluded) = (BTreeSet::new(), BTreeSet::new());
     let mut only_excludes = true;
-    for written in &request.filters {
+    for written in request.filters.iter().flat_map(|filters| filters.split_whitespace()) {
         let Some(filter) = Filter::parse(written) else {
             let problem = Problem::new(format!("cannot read the filter `{written}`"));
             problems.0.push(problem.help(
-                "write a name, ./folder, {folder}, name..., ...name, name^..., or one of these after !",
+                "write a name, ./folder, {folder}, [commit], name..., ...name, name^..., or one of these after !",
             ));
             continue;
         };
-        if let Some(since) = &filter.since {
-            let message = format!(
-                "the filter `{written}` asks for what changed since `{since}`, which is not supported yet"
-            );
-            problems.0.push(
-                Problem::new(message)
-                    .help("name the packages, or leave the filter out: unchanged tasks are not run again"),
-            );
-            continue;
-        }
         let matched = apply(workspace, request, &filter);
-        if matched.is_empty() && request.fail_if_no_match {
+        if matched.is_empty() && filter.exclude {
+            // What is not there is excluded.
+        } else if matched.is_empty() && request.fail_if_no_match {
             problems.0.push(unmatched(workspace, written, &filter));
         } else if matched.is_empty() {
             let problem = unmatched(workspace, written, &filter);
@@ -304,6 +326,10 @@ fn filter(
 
 fn unmatched(workspace: &Workspace, written: &str, filter: &Filter) -> Problem {
     let problem = Problem::new(format!("the filter `{written}` matches no package"));
+    let scoped: Vec<&str> = filter.name.iter().flat_map(|name| in_scopes(workspace, name)).collect();
+    if scoped.len() > 1 {
+        return problem.help(format!("it could mean any of {}: write the scope too", scoped.join(", ")));
+    }
     match filter.name.as_deref().and_then(|name| workspace.closest_package(name)) {
         Some(close) => problem.help(format!("did you mean `{close}`?")),
         None => problem,
@@ -318,6 +344,10 @@ fn apply(workspace: &Workspace, request: &Request, filter: &Filter) -> BTreeSet<
     if let Some(dir) = &filter.dir {
         let there = by_dir(workspace, &request.from_dir, dir);
         matched.retain(|at| there.contains(at));
+    }
+    if let Some(since) = &filter.since {
+        let changed = request.changed.get(&Since::Named(since.clone()));
+        matched.retain(|at| changed.is_some_and(|changed| changed.contains(at)));
     }
     let mut reached = BTreeSet::new();
     if filter.dependencies {
@@ -345,9 +375,17 @@ fn by_name(workspace: &Workspace, name: &str) -> BTreeSet<usize> {
     if !matched.is_empty() || name.contains('/') || wildcard::is_pattern(name) {
         return matched;
     }
-    let scoped =
-        having(&|own| own.starts_with('@') && own.split_once('/').is_some_and(|(_, bare)| bare == name));
-    if scoped.len() == 1 { scoped } else { BTreeSet::new() }
+    match in_scopes(workspace, name).as_slice() {
+        [one] => having(&|own| own == *one),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// The packages of this name in some scope.
+fn in_scopes<'a>(workspace: &'a Workspace, name: &str) -> Vec<&'a str> {
+    let is_it =
+        |own: &&str| own.starts_with('@') && own.split_once('/').is_some_and(|(_, bare)| bare == name);
+    workspace.packages.iter().filter_map(|package| package.name.as_deref()).filter(is_it).collect()
 }
 
 /// By folder, perhaps with wildcards; a folder that is no package stands for those below it.

@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 
 /// Signals that end overhear, and are passed on.
 const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
@@ -32,7 +33,10 @@ pub struct Running {
 
 #[derive(Debug, Default)]
 struct Inner {
-    groups: Mutex<Vec<Group>>,
+    /// Each with the thread that sees it through.
+    groups: Mutex<Vec<(ThreadId, Group)>>,
+    /// Threads whose commands are to end.
+    ending: Mutex<Vec<ThreadId>>,
     /// The first signal that came, or 0.
     signal: AtomicI32,
     /// How many came.
@@ -59,7 +63,7 @@ impl Running {
             install(signal)?;
         }
         let running = self.clone();
-        std::thread::Builder::new().name("overhear-signals".into()).spawn(move || {
+        thread::Builder::new().name("overhear-signals".into()).spawn(move || {
             let mut word = [0u8; 2];
             while reader.read_exact(&mut word).is_ok() {
                 let [signal, from_terminal] = word;
@@ -80,22 +84,46 @@ impl Running {
     pub fn stop(&self, signal: i32, from_terminal: bool) -> usize {
         let _ = self.inner.signal.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire);
         let count = self.inner.count.fetch_add(1, Ordering::AcqRel) + 1;
-        for group in self.groups().iter() {
+        for (_, group) in self.groups().iter() {
             send(*group, if count > 1 { libc::SIGKILL } else { signal }, from_terminal);
         }
         count
     }
 
-    /// A command has begun. It is told at once if overhear was asked to end meanwhile.
+    /// Asks the command that a thread sees through to end, or kills it; also one that it begins later.
+    pub fn end(&self, thread: ThreadId, at_once: bool) {
+        self.ending().push(thread);
+        for (_, group) in self.groups().iter().filter(|(of, _)| *of == thread) {
+            send(*group, if at_once { libc::SIGKILL } else { libc::SIGTERM }, false);
+        }
+    }
+
+    /// The command of a thread has ended; the next one of a thread with the same number need not.
+    pub fn has_ended(&self, thread: ThreadId) {
+        self.ending().retain(|ending| *ending != thread);
+    }
+
+    /// Whether the command that this thread sees through is to end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.interrupted().is_some() || self.ending().contains(&thread::current().id())
+    }
+
+    /// A command has begun, on this thread. It is told at once if it was to end meanwhile.
     pub(super) fn enter(&self, group: Group) -> Entered {
-        self.groups().push(group);
+        self.groups().push((thread::current().id(), group));
         if let Some(signal) = self.interrupted() {
             send(group, signal, false);
+        } else if self.is_ending() {
+            send(group, libc::SIGTERM, false);
         }
         Entered { running: self.clone(), group }
     }
 
-    fn groups(&self) -> std::sync::MutexGuard<'_, Vec<Group>> {
+    fn ending(&self) -> std::sync::MutexGuard<'_, Vec<ThreadId>> {
+        self.inner.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn groups(&self) -> std::sync::MutexGuard<'_, Vec<(ThreadId, Group)>> {
         self.inner.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -109,7 +137,7 @@ pub(super) struct Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         let mut groups = self.running.groups();
-        if let Some(at) = groups.iter().position(|group| *group == self.group) {
+        if let Some(at) = groups.iter().position(|(_, group)| *group == self.group) {
             groups.swap_remove(at);
         }
     }

@@ -73,8 +73,8 @@ pub(super) fn captured(
     let mut ended = ended(status);
     let left_running = !watched.is_over();
     ended.left_running = left_running;
-    // Who asked overhear to stop wants nothing of it to go on.
-    let rest = if running.interrupted().is_some() { Rest::Ends } else { Rest::GoesOn };
+    // Who asked it to stop wants nothing of it to go on.
+    let rest = if running.is_ending() { Rest::Ends } else { Rest::GoesOn };
     match (left_running, rest) {
         (true, Rest::GoesOn) => drop(ward.keep(&watched.pipes())),
         (true, Rest::Ends) => ward.end(),

@@ -32,6 +32,7 @@ pub struct Lines {
     /// Of a group that is not shown yet: the line that it begins with.
     heads: FxHashMap<usize, String>,
     live: Live,
+    is_paused: bool,
 }
 
 #[derive(Default)]
@@ -57,6 +58,7 @@ impl Lines {
             tally: Tally::default(),
             heads: FxHashMap::default(),
             live: Live::default(),
+            is_paused: false,
         }
     }
 
@@ -188,7 +190,7 @@ impl Reporter for Lines {
         let was_drawn = self.terminal.is_drawn();
         match event {
             Event::Begun { steps } => {
-                self.tally.steps = *steps;
+                self.tally = Tally { steps: *steps, ..Tally::default() };
                 self.live.begun(*steps);
             }
             Event::Started { step, why, others } => {
@@ -220,7 +222,14 @@ impl Reporter for Lines {
     }
 
     fn tick(&mut self) {
-        self.terminal.draw(|columns| self.live.text(Instant::now(), columns));
+        if !self.is_paused {
+            self.terminal.draw(|columns| self.live.text(Instant::now(), columns));
+        }
+    }
+
+    fn pause(&mut self, paused: bool) {
+        self.is_paused = paused;
+        self.terminal.erase();
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Live {
 impl Live {
     /// So many steps are to come.
     pub fn begun(&mut self, steps: usize) {
-        self.steps = steps;
+        (self.steps, self.done) = (steps, 0);
     }
 
     /// A command begins.

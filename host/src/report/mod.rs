@@ -5,6 +5,7 @@ mod foreseen;
 mod lines;
 mod live;
 mod output;
+pub mod picker;
 mod profile;
 mod reasons;
 mod summary;
@@ -13,6 +14,7 @@ mod terminal;
 mod tests;
 mod words;
 
+pub use colors::plain;
 pub use foreseen::{Told, foreseen_document, foreseen_text};
 pub use lines::{Detail, Lines};
 pub use output::Style;
@@ -38,6 +40,9 @@ pub trait Reporter {
 
     /// Some time has passed.
     fn tick(&mut self) {}
+
+    /// A command has the terminal to itself from now on, or has no longer.
+    fn pause(&mut self, _paused: bool) {}
 }
 
 /// Several reporters at once, each told everything.
@@ -56,6 +61,10 @@ impl Reporter for All<'_> {
 
     fn tick(&mut self) {
         self.0.iter_mut().filter(|reporter| reporter.is_live()).for_each(|reporter| reporter.tick());
+    }
+
+    fn pause(&mut self, paused: bool) {
+        self.0.iter_mut().for_each(|reporter| reporter.pause(paused));
     }
 }
 

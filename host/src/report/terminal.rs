@@ -151,7 +151,7 @@ fn put(stream: Stream, bytes: &[u8]) {
 }
 
 /// A terminal that can go back in a line, with a person before it.
-fn is_capable() -> bool {
+pub(super) fn is_capable() -> bool {
     let term = std::env::var_os("TERM");
     term.is_some_and(|term| !term.is_empty() && term != "dumb") && std::env::var_os("CI").is_none()
 }

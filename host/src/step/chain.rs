@@ -6,7 +6,7 @@
 //! and nobody sees an old state.
 
 use super::lookup::{self, Against, Lookup};
-use super::{Cached, Decision, Emit, Mode, Shared, decide, notice};
+use super::{Cached, Decision, Emit, Shared, decide, notice};
 use crate::digest::Digest;
 use crate::outcome::{Hit, Kept, Miss, MissReason, Outcome};
 use crate::path::PortablePath;
@@ -252,7 +252,7 @@ impl<'a> Looking<'a, '_> {
 
 /// A fault of the store is told, and counts as a miss: the command runs.
 fn look_up(shared: &Shared, cached: &Cached, against: &Against, emit: Emit) -> Result<(Entry, Survey), Miss> {
-    if shared.mode == Mode::Force {
+    if shared.mode.is_forced() {
         return Err(MissReason::Forced.into());
     }
     match lookup::look_up(shared, cached, against) {

@@ -5,7 +5,7 @@
 //! virtual tree), so that a fresh clone full of hits is foreseen as such.
 
 use super::chain::{self, Chains, Damaged, End, Looking};
-use super::{Cached, Decision, Mode, Shared, decide};
+use super::{Cached, Decision, Shared, decide};
 use crate::outcome::{Foreseen, MissReason};
 use crate::plan::{Plan, Step};
 use crate::store::VirtualTree;
@@ -66,7 +66,7 @@ fn after(plan: &Plan, step: &Step, foreseen: &[Option<Foreseen>]) -> Option<Arc<
 
 /// Where nothing is kept under its key, nothing that a step before it does makes a hit.
 fn is_sure(shared: &Shared, cached: &Cached) -> bool {
-    shared.mode == Mode::Force || cached.store.pathsets(cached.key_digest).is_ok_and(|known| known.is_empty())
+    shared.mode.is_forced() || cached.store.pathsets(cached.key_digest).is_ok_and(|known| known.is_empty())
 }
 
 /// Whether a step is cached: the adapter that knows it, if one does; or why it is not.

@@ -73,6 +73,20 @@ pub enum Mode {
     Off,
     /// `--force`: not looked up, but stored.
     Force,
+    /// `--force --cache`: the same, scripts too.
+    ForceAll,
+}
+
+impl Mode {
+    /// Whether nothing is looked up.
+    pub fn is_forced(self) -> bool {
+        matches!(self, Mode::Force | Mode::ForceAll)
+    }
+
+    /// Whether scripts are cached that nothing is known of.
+    fn is_for_all(self) -> bool {
+        matches!(self, Mode::All | Mode::ForceAll)
+    }
 }
 
 /// Where events go.
@@ -189,7 +203,7 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
             ScriptCaching::Known => declaration.is_some(),
         },
     };
-    if !by_default && step.config.cache != Some(true) && shared.mode != Mode::All {
+    if !by_default && step.config.cache != Some(true) && !shared.mode.is_for_all() {
         return disabled(DisabledBy::Default);
     }
     let env = environment::of_step(shared, step, declaration.as_ref(), store);

@@ -154,7 +154,7 @@ pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> 
         Ok(launch) => launch,
         Err((exit_code, error)) => return failed(exit_code, Some(error), Duration::ZERO),
     };
-    let mode = if shared.is_alone { Mode::Attached } else { Mode::Captured };
+    let mode = if shared.is_alone || step.config.interactive { Mode::Attached } else { Mode::Captured };
     let mut output = |stream: Stream, bytes: &[u8]| {
         emit(Event::Printed { step: Arc::clone(&step.id), stream, bytes: bytes.to_vec(), replayed: false });
     };

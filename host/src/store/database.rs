@@ -128,7 +128,7 @@ impl Database {
             if let Ok(aside) = set_aside(&self.path) {
                 let (path, aside) = (self.path.display(), aside.display());
                 return StoreError::Damaged(format!(
-                    "the cache index `{path}` is damaged ({source}); it was set aside as `{aside}`, and the next run begins a new one"
+                    "the cache index `{path}` is damaged ({source}); it was set aside as `{aside}`, and the run after this begins a new one"
                 ));
             }
         }

@@ -35,7 +35,7 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), StoreError> {
     let mut outputs = outputs;
     match outputs.clone().zip(outputs.by_ref().skip(1)).find(|(one, next)| one >= next) {
         None => Ok(()),
-        Some((_, next)) => Err(StoreError::Damaged(format!("a cache entry names `{next}` twice"))),
+        Some((_, twice)) => Err(StoreError::Damaged(format!("a cache entry names `{twice}` twice"))),
     }
 }
 

@@ -393,7 +393,15 @@ fn ready_when(values: &mut Values<'_>, value: &Value<'_>) -> Option<ReadyWhen> {
     let mut ready = ReadyWhen::default();
     for property in &object.properties {
         match (property.name.as_str(), &property.value) {
-            ("output", value) => ready.output = values.string(value, "output", "\"Local:.*http\""),
+            ("output", value) => {
+                ready.output = values.string(value, "output", "\"Local:.*http\"");
+                if let Some(Err(error)) = ready.output.as_deref().map(regex::Regex::new) {
+                    let why = error.to_string();
+                    let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                    let help = "put \\\\ before a character that is meant as it is";
+                    values.wrong(span(value), format!("`output` is not a regular expression: {why}"), help);
+                }
+            }
             ("port", value) => {
                 ready.port = value
                     .as_number_lit()

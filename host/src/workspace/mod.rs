@@ -4,6 +4,7 @@
 //! Read next: `find` (where the root is), `globs` (which folders are packages), `manifest`
 //! (package.json), `config_file` (overhear.json), `links` (edges between packages).
 
+mod changes;
 mod config_file;
 mod config_value;
 mod find;
@@ -11,6 +12,7 @@ mod globs;
 mod links;
 mod manifest;
 
+pub use changes::{Since, changed_packages};
 #[cfg(test)]
 pub(crate) use config_file::{TASK_KEYS, TOP_KEYS};
 pub use config_value::size_in_bytes;
@@ -235,6 +237,12 @@ impl Workspace {
                 manifest::key_range(&source, &["scripts", &script.name]).map(|range| source.place(range))
             }
         }
+    }
+
+    /// Whether packages lie in archives that only Yarn's own loader reads: there is no `node_modules/.bin`.
+    pub fn is_plug_and_play(&self) -> bool {
+        [".pnp.cjs", ".pnp.js"].iter().any(|file| self.root.join(file).is_file())
+            && !self.root.join("node_modules/.bin").is_dir()
     }
 
     /// The name of a package close to this one, for messages.

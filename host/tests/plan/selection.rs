@@ -68,17 +68,12 @@ fn a_filter_that_matches_nothing_is_a_warning_or_an_error() {
 }
 
 #[test]
-fn filters_that_cannot_be_read_or_are_not_there_yet_are_errors() {
+fn a_filter_that_cannot_be_read_is_an_error() {
     let fixture = monorepo();
     let refused = |filter: &str| {
         fixture.refused(&Request { filters: vec![filter.into()], ..fixture.request("build", "") })
     };
     assert!(refused("a{b").starts_with("cannot read the filter `a{b`\n"));
-    assert!(
-        refused("[main]").starts_with(
-            "the filter `[main]` asks for what changed since `main`, which is not supported yet\n"
-        )
-    );
 }
 
 #[test]
@@ -94,16 +89,59 @@ fn the_package_around_the_user_is_meant() {
 }
 
 #[test]
-fn a_root_task_that_runs_all_packages_itself_is_left_out_of_recursive() {
+fn a_root_task_that_runs_all_packages_does_its_own_part_and_does_not_run_itself_again() {
     let fixture = monorepo();
-    let root = "{\"name\": \"root\", \"workspaces\": [\"apps/*\", \"libs/*\"], \"scripts\": {\"build\": \"overhear run -r build\"}}";
-    fixture.write("package.json", root);
+    let root = |build: &str| {
+        format!(
+            "{{\"name\": \"root\", \"workspaces\": [\"apps/*\", \"libs/*\"], \"scripts\": {{\"build\": \"{build}\"}}}}"
+        )
+    };
+    fixture.write("package.json", &root("prepare && overhear run -r build"));
+    let direct = Request { recursive: true, ..fixture.request("build", "") };
+    let direct = fixture.plan(&direct);
+    let through_root = fixture.plan(&fixture.request("build", ""));
+    for plan in [&direct, &through_root] {
+        let root: Vec<usize> =
+            (0..plan.steps.len()).filter(|at| &*plan.steps[*at].id.task == "root#build").collect();
+        assert_eq!(root.iter().map(|at| &*plan.steps[*at].id.command).collect::<Vec<_>>(), ["prepare"]);
+        // What comes after the first command waits for it.
+        assert!(plan.steps.iter().all(|step| step.id.index == root[0] || !step.waits_for.is_empty()));
+        assert_eq!(plan.steps.len(), 6);
+    }
+    // Another package manager cannot be looked into.
+    fixture.write("package.json", &root("pnpm -r build"));
     let plan = fixture.plan(&Request { recursive: true, ..fixture.request("build", "") });
     assert!(!tasks(&plan).contains(&"root#build".to_string()));
     assert_eq!(
         plan.warnings,
         ["root#build runs tasks in many packages itself and is left out of --recursive"]
     );
+}
+
+#[test]
+fn a_nested_run_selects_packages_as_one_from_the_command_line() {
+    let fixture = monorepo();
+    let with_task = |command: &str| {
+        fixture.write("overhear.json", &format!("{{\"tasks\": {{\"some\": \"{command}\"}}}}"));
+        selected(&fixture, &fixture.request("some", ""))
+    };
+    let cases = [
+        ("overhear run -t web#build", &["@s/core", "@s/ui", "web"][..]),
+        ("vp run --filter web^... build", &["@s/core", "@s/ui"]),
+        ("overhear run -F './libs/*' build", &["@s/core", "@s/ui", "lib-a"]),
+        ("overhear run -w -F web build", &["web"]),
+        ("overhear run site#build,@s/core#build", &["@s/core", "site"]),
+    ];
+    for (command, expected) in cases {
+        assert_eq!(with_task(command), expected, "{command}");
+    }
+    for command in [
+        "overhear run -F '[main]' build",
+        "overhear run -r build --mode x",
+        "overhear run --log labeled build",
+    ] {
+        assert_eq!(with_task(command), ["root#some"], "{command}");
+    }
 }
 
 #[test]
@@ -147,10 +185,6 @@ fn flags_that_contradict_each_other_are_named() {
         (
             Request { recursive: true, filters: vec!["web".into()], ..base.clone() },
             "--recursive and --filter contradict each other",
-        ),
-        (
-            Request { workspace_root: true, recursive: true, ..base.clone() },
-            "--recursive and --workspace-root contradict each other",
         ),
         (
             Request { recursive: true, ..fixture.request("web#build", "") },

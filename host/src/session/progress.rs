@@ -1,0 +1,248 @@
+//! Which steps may start, and which never will: bookkeeping of one run. Pure, and linear in the size of
+//! the plan however often it is asked.
+
+use crate::outcome::Outcome;
+use crate::plan::Plan;
+
+/// Where a step stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// It waits for others, or for its turn.
+    Waiting,
+    /// It was handed out.
+    Started,
+    /// It runs on, and others may start that wait for it.
+    Ready,
+    /// It ended well.
+    Succeeded,
+    /// It failed, or was skipped because of the step of that task.
+    Lost(String),
+}
+
+/// A step that is not started: its position, and the task because of which, if it is because of one.
+pub type Skipped = (usize, Option<String>);
+
+/// The steps of a plan on their way.
+pub struct Progress<'a> {
+    plan: &'a Plan,
+    states: Vec<State>,
+    /// How many of those that a step waits for are not there yet.
+    missing: Vec<usize>,
+    /// Who waits for a step.
+    dependents: Vec<Vec<usize>>,
+    startable: Vec<usize>,
+    skipped: Vec<Skipped>,
+    /// Steps that have neither ended nor been skipped.
+    open: usize,
+    keep_going: bool,
+    is_stopped: bool,
+    failures: Vec<(usize, i32)>,
+}
+
+impl<'a> Progress<'a> {
+    /// Nothing has started. `keep_going`: a failure stops only what waits for it.
+    pub fn new(plan: &'a Plan, keep_going: bool) -> Progress<'a> {
+        let count = plan.steps.len();
+        let mut dependents = vec![Vec::new(); count];
+        for (index, step) in plan.steps.iter().enumerate() {
+            step.waits_for.iter().for_each(|need| dependents[*need].push(index));
+        }
+        let missing: Vec<usize> = plan.steps.iter().map(|step| step.waits_for.len()).collect();
+        Progress {
+            plan,
+            states: vec![State::Waiting; count],
+            startable: (0..count).filter(|index| missing[*index] == 0).collect(),
+            missing,
+            dependents,
+            skipped: Vec::new(),
+            open: count,
+            keep_going,
+            is_stopped: false,
+            failures: Vec::new(),
+        }
+    }
+
+    /// What may start now and has not been given out before, in the order of the plan.
+    pub fn take_startable(&mut self) -> Vec<usize> {
+        let mut startable = std::mem::take(&mut self.startable);
+        startable.retain(|index| self.states[*index] == State::Waiting);
+        startable.sort_unstable();
+        for index in &startable {
+            self.states[*index] = State::Started;
+        }
+        startable
+    }
+
+    /// What was given out, but has not begun.
+    pub fn give_back(&mut self, index: usize) {
+        self.states[index] = State::Waiting;
+        match self.is_stopped {
+            true => self.skip(index, self.first_failed()),
+            false => self.startable.push(index),
+        }
+    }
+
+    /// What will not start, told once, in the order of the plan.
+    pub fn take_skipped(&mut self) -> Vec<Skipped> {
+        let mut skipped = std::mem::take(&mut self.skipped);
+        skipped.sort_unstable();
+        skipped
+    }
+
+    /// Others may start that wait for this step, which goes on.
+    pub fn is_ready(&mut self, index: usize) {
+        if self.states[index] == State::Started {
+            self.states[index] = State::Ready;
+            self.release(index);
+        }
+    }
+
+    /// A step ended.
+    pub fn ended(&mut self, index: usize, outcome: &Outcome) {
+        self.open -= 1;
+        let was_ready = self.states[index] == State::Ready;
+        match outcome {
+            Outcome::Fresh(_) | Outcome::Restored(_) | Outcome::Ran { .. } => {
+                self.states[index] = State::Succeeded;
+                if !was_ready {
+                    self.release(index);
+                }
+            }
+            Outcome::Failed { exit_code, .. } => {
+                self.failures.push((index, *exit_code));
+                self.lose(index, self.plan.steps[index].id.task.to_string());
+                if !self.keep_going {
+                    self.stop();
+                }
+            }
+            Outcome::Skipped { because } => self.lose(index, because.clone().unwrap_or_default()),
+        }
+    }
+
+    /// Nothing new starts from now on.
+    pub fn stop(&mut self) {
+        self.is_stopped = true;
+        let because = self.first_failed();
+        for index in 0..self.states.len() {
+            if self.states[index] == State::Waiting {
+                self.skip(index, because.clone());
+            }
+        }
+    }
+
+    /// Whether nothing new starts any more.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// How many steps have neither ended nor been skipped.
+    pub fn open(&self) -> usize {
+        self.open
+    }
+
+    /// Lets these run again, with all that wait for them, as far as they have ended; gives how many.
+    pub fn again(&mut self, steps: &[usize]) -> usize {
+        let mut again: Vec<usize> = steps.to_vec();
+        again.extend(steps.iter().flat_map(|index| self.downstream(*index)));
+        again.sort_unstable();
+        again.dedup();
+        again.retain(|index| matches!(self.states[*index], State::Succeeded | State::Lost(_)));
+        again.iter().for_each(|index| self.states[*index] = State::Waiting);
+        self.failures.retain(|(index, _)| again.binary_search(index).is_err());
+        for index in &again {
+            let is_there = |need: &&usize| matches!(self.states[**need], State::Succeeded | State::Ready);
+            let needs = &self.plan.steps[*index].waits_for;
+            self.missing[*index] = needs.len() - needs.iter().filter(is_there).count();
+            if self.missing[*index] == 0 {
+                self.startable.push(*index);
+            }
+        }
+        self.open += again.len();
+        again.len()
+    }
+
+    /// Whether every step has ended or been skipped.
+    pub fn is_done(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Whether a step that waits for this one, directly or through others, and for which `counts`
+    /// holds, is still to come or running.
+    pub fn is_needed(&self, index: usize, counts: impl Fn(usize) -> bool) -> bool {
+        self.downstream(index).into_iter().any(|other| {
+            counts(other) && matches!(self.states[other], State::Waiting | State::Started | State::Ready)
+        })
+    }
+
+    /// Every step that waits for this one, directly or through others.
+    pub fn downstream(&self, index: usize) -> Vec<usize> {
+        let mut seen = vec![false; self.states.len()];
+        let (mut open, mut reached) = (vec![index], Vec::new());
+        while let Some(at) = open.pop() {
+            for other in &self.dependents[at] {
+                if !std::mem::replace(&mut seen[*other], true) {
+                    reached.push(*other);
+                    open.push(*other);
+                }
+            }
+        }
+        reached
+    }
+
+    /// 0, the code of the one task that failed, or 1 where several did.
+    pub fn exit_code(&self) -> i32 {
+        match self.failures.as_slice() {
+            [] => 0,
+            [(_, code)] => *code,
+            _ => 1,
+        }
+    }
+
+    fn release(&mut self, index: usize) {
+        for at in 0..self.dependents[index].len() {
+            let other = self.dependents[index][at];
+            self.missing[other] -= 1;
+            if self.missing[other] == 0 {
+                self.startable.push(other);
+            }
+        }
+    }
+
+    /// A step will never be there: neither will those that wait for it.
+    fn lose(&mut self, index: usize, because: String) {
+        self.states[index] = State::Lost(because.clone());
+        for other in self.downstream(index) {
+            if self.states[other] == State::Waiting {
+                self.skip(other, Some(because.clone()));
+            }
+        }
+    }
+
+    fn skip(&mut self, index: usize, because: Option<String>) {
+        self.states[index] = State::Lost(because.clone().unwrap_or_default());
+        self.open -= 1;
+        self.skipped.push((index, because));
+    }
+
+    fn first_failed(&self) -> Option<String> {
+        self.failures
+            .iter()
+            .map(|(index, _)| *index)
+            .min()
+            .map(|index| self.plan.steps[index].id.task.to_string())
+    }
+}
+
+/// For each step how much is still to be done from its begin on the longest way to an end, by the
+/// weights of the steps: the greater, the earlier it should start.
+pub fn critical(plan: &Plan, weights: &[u64]) -> Vec<u64> {
+    let mut longest = vec![0; plan.steps.len()];
+    // Every step comes after all that it waits for.
+    for (index, step) in plan.steps.iter().enumerate().rev() {
+        longest[index] += weights.get(index).copied().unwrap_or(1);
+        for need in &step.waits_for {
+            longest[*need] = longest[*need].max(longest[index]);
+        }
+    }
+    longest
+}

@@ -1,0 +1,57 @@
+//! The steps that may start and wait for a worker. The one with most behind it comes first: the
+//! critical path decides how long a run takes.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Handed to workers in the order of their weight.
+#[derive(Default)]
+pub struct Queue {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Weight, and position in the plan: of equal weight the first comes first.
+    steps: BinaryHeap<(u64, Reverse<usize>)>,
+    is_closed: bool,
+}
+
+impl Queue {
+    /// Adds a step.
+    pub fn push(&self, index: usize, weight: u64) {
+        self.inner().steps.push((weight, Reverse(index)));
+        self.changed.notify_one();
+    }
+
+    /// Waits for a step; `None` once there will be no more.
+    pub fn pop(&self) -> Option<usize> {
+        let mut inner = self.inner();
+        loop {
+            if let Some((_, Reverse(index))) = inner.steps.pop() {
+                return Some(index);
+            }
+            if inner.is_closed {
+                return None;
+            }
+            inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes back all that no worker has taken yet.
+    pub fn drain(&self) -> Vec<usize> {
+        std::mem::take(&mut self.inner().steps).into_iter().map(|(_, Reverse(index))| index).collect()
+    }
+
+    /// There will be no more.
+    pub fn close(&self) {
+        self.inner().is_closed = true;
+        self.changed.notify_all();
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,139 @@
+//! Which steps start when, held against plans made at random; see `host/tests` for whole runs.
+
+use super::progress::{Progress, critical};
+use crate::config::TaskConfig;
+use crate::event::StepId;
+use crate::outcome::Outcome;
+use crate::plan::{Invocation, Origin, PackageRef, Plan, Run, Step};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn plan(needs: &[&[usize]]) -> Plan {
+    let step = |(index, waits_for): (usize, &&[usize])| Step {
+        id: Arc::new(StepId {
+            index,
+            task: format!("t{index}").into(),
+            position: 0,
+            command: "true".into(),
+            cwd: ".".into(),
+        }),
+        package: Arc::new(PackageRef::default()),
+        task_name: "t".into(),
+        invocation: Invocation { env: Vec::new(), run: Run::Shell("true".into()) },
+        cwd: "/".into(),
+        config: Arc::new(TaskConfig::default()),
+        origin: Origin::Script,
+        waits_for: waits_for.to_vec(),
+        requested: true,
+    };
+    Plan { steps: needs.iter().enumerate().map(step).collect(), ..Plan::default() }
+}
+
+fn fresh() -> Outcome {
+    Outcome::Fresh(Default::default())
+}
+
+fn failed() -> Outcome {
+    let why = crate::outcome::MissReason::Forced;
+    Outcome::Failed { why, exit_code: 7, error: None, took: Duration::ZERO }
+}
+
+#[test]
+fn a_step_starts_when_all_it_waits_for_has_succeeded() {
+    let plan = plan(&[&[], &[], &[0, 1]]);
+    let mut progress = Progress::new(&plan, false);
+    assert_eq!(progress.take_startable(), [0, 1]);
+    progress.ended(0, &fresh());
+    assert!(progress.take_startable().is_empty());
+    progress.ended(1, &fresh());
+    assert_eq!(progress.take_startable(), [2]);
+    progress.ended(2, &fresh());
+    assert!(progress.is_done());
+    assert_eq!(progress.exit_code(), 0);
+}
+
+#[test]
+fn after_a_failure_nothing_new_starts() {
+    let plan = plan(&[&[], &[], &[1]]);
+    let mut progress = Progress::new(&plan, false);
+    progress.take_startable();
+    progress.ended(0, &failed());
+    assert_eq!(
+        (progress.take_startable(), progress.take_skipped()),
+        (vec![], vec![(2, Some("t0".to_owned()))])
+    );
+    progress.ended(1, &fresh());
+    assert!(progress.is_done());
+    assert_eq!(progress.exit_code(), 7);
+}
+
+#[test]
+fn what_was_handed_out_and_not_begun_does_not_start_after_a_failure() {
+    let plan = plan(&[&[], &[]]);
+    let mut progress = Progress::new(&plan, false);
+    assert_eq!(progress.take_startable(), [0, 1]);
+    progress.ended(0, &failed());
+    progress.give_back(1);
+    assert_eq!(progress.take_skipped(), [(1, Some("t0".to_owned()))]);
+    assert!(progress.is_done());
+}
+
+#[test]
+fn keeping_on_skips_only_what_depends_on_the_failure() {
+    let plan = plan(&[&[], &[0], &[1], &[]]);
+    let mut progress = Progress::new(&plan, true);
+    assert_eq!(progress.take_startable(), [0, 3]);
+    progress.ended(0, &failed());
+    assert_eq!(progress.take_skipped(), [(1, Some("t0".to_owned())), (2, Some("t0".to_owned()))]);
+    progress.ended(3, &failed());
+    assert_eq!(progress.exit_code(), 1);
+}
+
+#[test]
+fn an_interruption_skips_the_rest() {
+    let plan = plan(&[&[], &[0]]);
+    let mut progress = Progress::new(&plan, true);
+    progress.take_startable();
+    progress.stop();
+    assert_eq!(progress.take_skipped(), [(1, None)]);
+}
+
+#[test]
+fn a_step_that_is_ready_lets_others_start_while_it_goes_on() {
+    let plan = plan(&[&[], &[0]]);
+    let mut progress = Progress::new(&plan, false);
+    progress.take_startable();
+    progress.is_ready(0);
+    assert_eq!(progress.take_startable(), [1]);
+    assert!(progress.is_needed(0, |_| true));
+    progress.ended(1, &fresh());
+    assert!(!progress.is_needed(0, |_| true) && !progress.is_done());
+    progress.ended(0, &fresh());
+    assert!(progress.is_done());
+}
+
+#[test]
+fn what_runs_again_takes_along_what_waits_for_it_and_nothing_else() {
+    let plan = plan(&[&[], &[0], &[1], &[]]);
+    let mut progress = Progress::new(&plan, true);
+    progress.take_startable();
+    progress.ended(0, &fresh());
+    progress.take_startable();
+    progress.ended(1, &failed());
+    progress.ended(3, &fresh());
+    assert_eq!(progress.exit_code(), 7);
+    assert_eq!(progress.again(&[1]), 2);
+    assert_eq!(progress.take_startable(), [1]);
+    progress.ended(1, &fresh());
+    assert_eq!(progress.take_startable(), [2]);
+    progress.ended(2, &fresh());
+    assert!(progress.is_done());
+    assert_eq!(progress.exit_code(), 0);
+}
+
+#[test]
+fn the_longest_way_to_an_end_comes_first() {
+    let plan = plan(&[&[], &[], &[1], &[2], &[0]]);
+    assert_eq!(critical(&plan, &[]), [2, 3, 2, 1, 1]);
+    assert_eq!(critical(&plan, &[9, 1, 1, 1, 5]), [14, 3, 2, 1, 5]);
+}

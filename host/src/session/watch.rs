@@ -1,0 +1,408 @@
+//! What changes while a run goes on, and which steps that touches: by the inputs that their last runs
+//! were found to have; where none are known, by the folder of the package.
+
+use crate::event::Event;
+use crate::outcome::{Outcome, Refusal};
+use crate::plan::Plan;
+use crate::step::{self, Shared};
+use notify::event::{EventKind, ModifyKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use rustc_hash::FxHashSet;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// So long nothing more must have changed before a change counts: editors and version control write
+/// many files at once.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+/// Files that the plan is made of.
+const PLAN_FILES: [&str; 4] = ["package.json", "overhear.json", "vite-task.json", "pnpm-workspace.yaml"];
+/// Folders whose content nobody edits.
+const LEFT_OUT: [&str; 3] = ["node_modules", ".git", crate::store::FOLDER];
+
+/// Something that changed.
+#[derive(Clone, Debug)]
+struct Change {
+    path: PathBuf,
+    /// It came, went or was renamed: its folder has other names now.
+    is_entry: bool,
+    at: Instant,
+}
+
+type Told = Arc<Mutex<Option<Box<dyn Fn() + Send>>>>;
+
+/// Watches the folders of a workspace.
+pub struct Watch {
+    watcher: RecommendedWatcher,
+    /// Changes that nobody has looked at; `None` for some that were lost.
+    changes: Arc<Mutex<Vec<Option<Change>>>>,
+    told: Told,
+    watched: FxHashSet<PathBuf>,
+}
+
+impl Watch {
+    /// Begins to watch all folders below the root but those that nobody edits. What changes from now
+    /// on is noticed.
+    ///
+    /// # Errors
+    /// What the system says, with what to do.
+    pub fn begin(root: &Path) -> Result<Watch, String> {
+        let changes = Arc::new(Mutex::new(Vec::new()));
+        let told: Told = Told::default();
+        let (noted, tell) = (Arc::clone(&changes), Arc::clone(&told));
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if note(event, &mut noted.lock().unwrap_or_else(PoisonError::into_inner))
+                && let Some(tell) = &*tell.lock().unwrap_or_else(PoisonError::into_inner)
+            {
+                tell();
+            }
+        });
+        let watcher = watcher.map_err(|error| format!("cannot watch files: {error}"))?;
+        let mut watch = Watch { watcher, changes, told, watched: FxHashSet::default() };
+        watch.add(root)?;
+        Ok(watch)
+    }
+
+    /// Calls `told` after changes, on a thread of its own.
+    pub fn tell(&self, told: impl Fn() + Send + 'static) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(told));
+    }
+
+    /// Calls nobody any more.
+    pub fn tell_nobody(&self) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Waits until something changed that a plan is made of, or `goes_on` says no.
+    pub fn wait_for_plan_file(&mut self, goes_on: impl Fn() -> bool) {
+        let (tell, told) = std::sync::mpsc::channel();
+        // It may be gone already: then nobody waits.
+        self.tell(move || {
+            let _ = tell.send(());
+        });
+        while goes_on() {
+            let changes = self.take();
+            if changes.iter().flatten().any(|change| is_plan_file(&change.path)) {
+                break;
+            }
+            // Now and then it is asked whether to go on.
+            let _ = told.recv_timeout(2 * DEBOUNCE);
+        }
+        self.tell_nobody();
+        // What is written now is read whole.
+        std::thread::sleep(DEBOUNCE);
+    }
+
+    /// Watches a folder and those below it.
+    fn add(&mut self, folder: &Path) -> Result<(), String> {
+        let mut open = vec![folder.to_path_buf()];
+        while let Some(folder) = open.pop() {
+            if !self.watched.insert(folder.clone()) {
+                continue;
+            }
+            match self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => {}
+                Err(notify::Error { kind: notify::ErrorKind::MaxFilesWatch, .. }) => {
+                    return Err(format!(
+                        "cannot watch {}: no more folders may be watched; raise fs.inotify.max_user_watches",
+                        folder.display()
+                    ));
+                }
+                // It went meanwhile, or may not be read: nothing below it is an input then.
+                Err(_) => continue,
+            }
+            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            open.extend(folders.filter(|entry| !is_left_out(&entry.file_name())).map(|entry| entry.path()));
+        }
+        Ok(())
+    }
+
+    /// What changed since the last call. Folders that came are watched from now on, with what was put
+    /// into them meanwhile.
+    fn take(&mut self) -> Vec<Option<Change>> {
+        let mut changes = std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut came: Vec<PathBuf> = Vec::new();
+        for change in changes.iter().flatten().filter(|change| change.is_entry) {
+            self.watched.remove(&change.path);
+            let left_out = change.path.file_name().is_some_and(is_left_out);
+            if !left_out && change.path.is_dir() && !change.path.is_symlink() {
+                came.push(change.path.clone());
+            }
+        }
+        for folder in came {
+            // Too many folders: those that were there before are still watched.
+            let _ = self.add(&folder);
+            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            changes.extend(
+                entries.map(|entry| Some(Change { path: entry.path(), is_entry: true, at: Instant::now() })),
+            );
+        }
+        changes
+    }
+}
+
+/// When a path was last changed; of one that is gone, when it went at the latest.
+fn last_change(path: &Path) -> Option<SystemTime> {
+    let found = path.symlink_metadata().or_else(|error| match path.parent() {
+        Some(parent) => parent.symlink_metadata(),
+        None => Err(error),
+    });
+    let found = found.ok()?;
+    let seconds = Duration::new(u64::try_from(found.ctime()).ok()?, u32::try_from(found.ctime_nsec()).ok()?);
+    Some(SystemTime::UNIX_EPOCH + seconds)
+}
+
+fn is_left_out(name: &std::ffi::OsStr) -> bool {
+    LEFT_OUT.iter().any(|left_out| name == *left_out)
+}
+
+fn is_plan_file(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| PLAN_FILES.iter().any(|file| name == *file))
+}
+
+/// Whether something was noted.
+fn note(event: notify::Result<notify::Event>, changes: &mut Vec<Option<Change>>) -> bool {
+    let before = changes.len();
+    match event {
+        Ok(event) if event.need_rescan() => changes.push(None),
+        Ok(event) => {
+            let is_entry = match event.kind {
+                EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => true,
+                EventKind::Modify(_) => false,
+                _ => return false,
+            };
+            let at = Instant::now();
+            changes.extend(event.paths.into_iter().map(|path| Some(Change { path, is_entry, at })));
+        }
+        Err(_) => changes.push(None),
+    }
+    changes.len() > before
+}
+
+/// Which steps changes touch.
+pub(super) struct Touch<'a> {
+    watch: &'a mut Watch,
+    plan: &'a Plan,
+    shared: &'a Shared<'a>,
+    known: Vec<Known>,
+    /// Steps that ended in this round.
+    ended: Vec<usize>,
+    /// Steps whose inputs changed while they ran.
+    overtaken: Vec<usize>,
+    noted: Vec<Change>,
+    /// Some changes are not known: every step may be touched.
+    is_blind: bool,
+    must_replan: bool,
+    in_round: bool,
+}
+
+/// What is known of one step.
+#[derive(Default)]
+struct Known {
+    /// Paths whose content, kind or absence counted.
+    inputs: BTreeSet<PathBuf>,
+    /// Folders whose names counted.
+    listings: FxHashSet<PathBuf>,
+    outputs: FxHashSet<PathBuf>,
+    /// The last run was overheard and kept: nothing else counted.
+    is_complete: bool,
+    /// When it last ran.
+    began: Option<SystemTime>,
+    ended: Option<SystemTime>,
+}
+
+impl<'a> Touch<'a> {
+    /// The first round begins.
+    pub fn new(watch: &'a mut Watch, plan: &'a Plan, shared: &'a Shared<'a>) -> Touch<'a> {
+        let known = plan.steps.iter().map(|_| Known::default()).collect();
+        Touch {
+            watch,
+            plan,
+            shared,
+            known,
+            ended: Vec::new(),
+            overtaken: Vec::new(),
+            noted: Vec::new(),
+            is_blind: false,
+            must_replan: false,
+            in_round: true,
+        }
+    }
+
+    /// Notes when a command began.
+    pub fn saw(&mut self, event: &Event) {
+        if let Event::Started { step, .. } = event {
+            self.known[step.index].began = Some(SystemTime::now());
+        }
+    }
+
+    /// A step ended.
+    pub fn ended(&mut self, index: usize, outcome: &Outcome) {
+        let known = &mut self.known[index];
+        known.ended = Some(SystemTime::now());
+        known.is_complete =
+            matches!(outcome, Outcome::Fresh(_) | Outcome::Restored(_) | Outcome::Ran { kept: Some(_), .. });
+        self.ended.push(index);
+        if matches!(outcome, Outcome::Ran { refusal: Some(Refusal::InputChangedDuringRun(_)), .. }) {
+            self.overtaken.push(index);
+        }
+    }
+
+    /// Takes in what changed, and how long it may still be waited for more.
+    pub fn collect(&mut self) {
+        for change in self.watch.take() {
+            match change {
+                Some(change) => self.noted.push(change),
+                None => self.is_blind = true,
+            }
+        }
+    }
+
+    /// How long nothing needs to be done unless something happens; at most `most`.
+    pub fn patience(&self, most: Duration) -> Duration {
+        match self.noted.last() {
+            Some(last) if !self.in_round => DEBOUNCE.saturating_sub(last.at.elapsed()),
+            _ => most,
+        }
+    }
+
+    /// Whether a file changed that the plan is made of.
+    pub fn must_replan(&self) -> bool {
+        self.must_replan
+    }
+
+    /// Whether a round has just ended. What its steps depended on is looked up then.
+    pub fn round_ends(&mut self) -> bool {
+        for index in std::mem::take(&mut self.ended) {
+            self.learn(index);
+        }
+        std::mem::replace(&mut self.in_round, false)
+    }
+
+    /// The steps that are touched by what changed, once nothing more changes.
+    pub fn due(&mut self, now: Instant) -> Vec<usize> {
+        let is_quiet =
+            self.noted.last().is_none_or(|last| now.saturating_duration_since(last.at) >= DEBOUNCE);
+        if !is_quiet || (self.noted.is_empty() && self.overtaken.is_empty() && !self.is_blind) {
+            return Vec::new();
+        }
+        let overtaken = std::mem::take(&mut self.overtaken);
+        let noted = std::mem::take(&mut self.noted);
+        if noted.iter().any(|change| is_plan_file(&change.path) && !self.is_output(&change.path)) {
+            self.must_replan = true;
+            return Vec::new();
+        }
+        let is_blind = std::mem::take(&mut self.is_blind);
+        let touched: Vec<usize> = (0..self.known.len())
+            .filter(|index| {
+                is_blind
+                    || overtaken.contains(index)
+                    || noted.iter().any(|change| self.touches(change, *index))
+            })
+            .collect();
+        self.in_round |= !touched.is_empty();
+        touched
+    }
+
+    fn touches(&self, change: &Change, index: usize) -> bool {
+        let known = &self.known[index];
+        if known.is_complete {
+            return known.depends_on(change);
+        }
+        let step = &self.plan.steps[index];
+        // What changed while a command ran of which nothing is known may be its own doing.
+        let own_doing = || {
+            let (Some(began), Some(ended)) = (known.began, known.ended) else { return false };
+            last_change(&change.path).is_some_and(|at| began <= at && at <= ended)
+        };
+        change.path.starts_with(&step.package.dir) && !own_doing() && !self.is_output(&change.path)
+    }
+
+    fn is_output(&self, path: &Path) -> bool {
+        self.known.iter().any(|known| known.outputs.contains(path))
+    }
+
+    /// Reads what the last run of a step was found to depend on.
+    fn learn(&mut self, index: usize) {
+        let Ok(store) = &self.shared.store else { return };
+        let id = &self.plan.steps[index].id;
+        let last = store.last_run(step::scope(&id.task, id.position)).ok().flatten();
+        let facts = last.and_then(|last| step::read_facts(&last.report)).unwrap_or_default();
+        let places = &self.shared.zones.places;
+        let path = |fact: &Value| {
+            let path = crate::path::PortablePath::from_bytes(fact["path"].as_str()?.as_bytes());
+            Some(places.absolute(&path))
+        };
+        let list = |key: &str| facts[key].as_array().cloned().unwrap_or_default();
+        let known = &mut self.known[index];
+        known.is_complete &= facts["stored"] == Value::Bool(true);
+        known.outputs = list("outputs").iter().filter_map(path).collect();
+        (known.inputs, known.listings) = Default::default();
+        for input in list("inputs").iter().filter(|input| input["as"] != "program") {
+            let Some(path) = path(input) else { continue };
+            if input["as"] == "listing" {
+                known.listings.insert(path);
+            } else {
+                known.inputs.insert(path);
+            }
+        }
+    }
+}
+
+impl Known {
+    /// Whether a change is one of what the step depended on: the path, the names in its folder, or
+    /// something below a folder that came or went.
+    fn depends_on(&self, change: &Change) -> bool {
+        if self.outputs.contains(&change.path) {
+            return false;
+        }
+        if self.inputs.contains(&change.path) {
+            return true;
+        }
+        let is_listed = || change.path.parent().is_some_and(|parent| self.listings.contains(parent));
+        let holds_one = || {
+            let after = (Bound::Excluded(change.path.as_path()), Bound::Unbounded);
+            let next = self.inputs.range::<Path, _>(after).next();
+            next.is_some_and(|input| input.starts_with(&change.path)) || self.listings.contains(&change.path)
+        };
+        change.is_entry && (is_listed() || holds_one())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(path: &str, is_entry: bool) -> Change {
+        Change { path: path.into(), is_entry, at: Instant::now() }
+    }
+
+    #[test]
+    fn a_step_is_touched_by_what_its_last_run_depended_on_and_by_nothing_else() {
+        let known = Known {
+            inputs: ["/w/src/a.ts", "/w/absent", "/w/lib/deep/b.ts"].map(PathBuf::from).into(),
+            listings: ["/w/src"].map(PathBuf::from).into_iter().collect(),
+            outputs: ["/w/dist/a.js"].map(PathBuf::from).into_iter().collect(),
+            is_complete: true,
+            ..Known::default()
+        };
+        let cases = [
+            (change("/w/src/a.ts", false), true),
+            (change("/w/src/b.ts", false), false),
+            (change("/w/src/b.ts", true), true),
+            (change("/w/absent", true), true),
+            (change("/w/lib", true), true),
+            (change("/w/lib", false), false),
+            (change("/w/li", true), false),
+            (change("/w/dist/a.js", false), false),
+        ];
+        for (change, expected) in cases {
+            assert_eq!(known.depends_on(&change), expected, "{change:?}");
+        }
+    }
+}

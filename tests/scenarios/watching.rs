@@ -1,0 +1,122 @@
+//! `--watch`: what a change touches runs again, and nothing else.
+
+use crate::world::{Started, World};
+
+/// web reads what ui makes; each says what it read.
+fn monorepo() -> World {
+    let world = World::empty();
+    world.write("package.json", r#"{"name": "root", "workspaces": ["packages/*"]}"#);
+    world.write("overhear.json", r#"{"cache": {"scripts": true}}"#);
+    for (name, dependencies) in [("ui", ""), ("web", r#""ui": "workspace:*""#)] {
+        let manifest = format!(
+            r#"{{"name": "{name}", "version": "1.0.0", "dependencies": {{{dependencies}}}, "scripts": {{"build": "sh build.sh"}}}}"#
+        );
+        world.write(&format!("packages/{name}/package.json"), &manifest);
+    }
+    world.write("packages/ui/src.txt", "ui 1");
+    world.write(
+        "packages/ui/build.sh",
+        "mkdir -p dist\necho \"$(cat src.txt)\" > dist/ui.txt\necho \"built from $(cat src.txt)\"\n",
+    );
+    world.write("packages/web/src.txt", "web 1");
+    world.write("packages/web/build.sh", "echo \"web of $(cat src.txt), $(cat ../ui/dist/ui.txt)\"\n");
+    world
+}
+
+fn watch(world: &World, args: &[&str]) -> Started {
+    world.overhear(&[&["run", "--watch"], args].concat()).start()
+}
+
+/// Waits until the clock by which files are dated has moved on: what changes from now on is later than
+/// all that was before.
+fn wait_for_the_next_tick(world: &World) {
+    let marker = world.tmp().join("tick");
+    let tick = || {
+        std::fs::write(&marker, "").unwrap();
+        marker.metadata().unwrap().modified().unwrap()
+    };
+    let first = tick();
+    while tick() == first {}
+}
+
+fn ends(started: Started) -> String {
+    started.signal(2);
+    let done = started.done();
+    assert_eq!(done.code, 130, "{done:?}");
+    done.err
+}
+
+#[test]
+fn a_change_runs_again_what_read_it_and_what_comes_after() {
+    let world = monorepo();
+    let mut started = watch(&world, &["-r", "build"]);
+    started.wait_for("web of web 1, ui 1");
+    started.wait_for("2 steps: 2 ran");
+    world.write("packages/ui/src.txt", "ui 2");
+    started.wait_for("web of web 1, ui 2");
+    started.wait_for("2 steps: 2 ran");
+    // ui has not read it.
+    world.write("packages/web/src.txt", "web 2");
+    started.wait_for("web#build  miss: packages/web/src.txt changed");
+    started.wait_for("web of web 2, ui 2");
+    world.write("packages/ui/unread.txt", "x");
+    world.write("packages/web/src.txt", "web 3");
+    started.wait_for("web of web 3, ui 2");
+    let shown = ends(started);
+    assert_eq!(shown.matches("built from").count(), 2, "{shown}");
+}
+
+#[test]
+fn a_failed_step_runs_again_when_something_in_its_package_changes() {
+    let world = monorepo();
+    world.write("packages/ui/build.sh", "exit 3\n");
+    let mut started = watch(&world, &["-r", "build"]);
+    started.wait_for("failed: exit code 3");
+    started.wait_for("2 steps: 1 failed, 1 skipped");
+    wait_for_the_next_tick(&world);
+    world.write("packages/ui/build.sh", "mkdir -p dist\ncp src.txt dist/ui.txt\n");
+    started.wait_for("web of web 1, ui 1");
+    ends(started);
+}
+
+#[test]
+fn a_server_starts_again_when_what_it_waits_for_ran_again() {
+    let world = monorepo();
+    world.write(
+        "packages/web/overhear.json",
+        r#"{"tasks": {"dev": {"command": "sh dev.sh", "persistent": true, "dependsOn": ["ui#build"]}}}"#,
+    );
+    world.write("packages/web/dev.sh", "echo \"serving $(cat ../ui/dist/ui.txt)\"\nsleep 1000\n");
+    let mut started = watch(&world, &["web#dev"]);
+    started.wait_for("serving ui 1");
+    world.write("packages/ui/src.txt", "ui 2");
+    started.wait_for("serving ui 2");
+    ends(started);
+}
+
+#[test]
+fn a_change_of_a_config_plans_anew_and_a_mistake_in_it_ends_nothing() {
+    let world = monorepo();
+    let mut started = watch(&world, &["ui#build"]);
+    started.wait_for("built from ui 1");
+    world.write("packages/ui/overhear.json", "{\"tusks\": {}}");
+    started.wait_for("unknown key `tusks`");
+    world.write("packages/ui/overhear.json", r#"{"scripts": {"build": {"env": ["X"]}}}"#);
+    started.wait_for("watching 1 steps");
+    started.wait_for("built from ui 1");
+    ends(started);
+}
+
+#[test]
+fn a_new_folder_is_watched_too() {
+    let world = World::of_cached_scripts(&[("build", "sh build.sh")]);
+    world.write("build.sh", "find src -type f | sort\n");
+    world.write("src/a", "");
+    let mut started = watch(&world, &["build"]);
+    started.wait_for("src/a");
+    world.write("src/deep/b", "");
+    started.wait_for("src/deep/b");
+    world.write("src/deep/c", "");
+    started.wait_for("src/deep/c");
+    ends(started);
+}
