@@ -102,6 +102,13 @@ const CASES: &[(&str, &[&str])] = &[
     ("changing", &["stat a f"]),
     ("storm", &["stat storm-0-0 -", "stat storm-15-199 -", "stat storm-7-99 -"]),
     ("many", &["read a f", "!incomplete"]),
+    ("link_changes", &["stat d/a f", "link current l", "stat empty/a -", "!incomplete"]),
+    ("signal", &["read b f", "stat none-0 -", "stat none-2999 -", "!incomplete"]),
+    ("long_jump", &["read pipe o", "read a f", "!incomplete"]),
+    ("fork_and_threads", &["stat forked-0 -", "stat forked-19 -", "stat storm-1-0 -", "stat storm-3-199 -"]),
+    ("many_threads", &["stat storm-0-0 -", "stat storm-63-199 -", "stat storm-31-99 -", "!incomplete"]),
+    ("few_descriptors", &["read b f", "stat d/a f", "!incomplete"]),
+    ("little_memory", &["stat none-0 -", "stat none-599 -", "read a f", "!incomplete"]),
     ("chroot", &["incomplete"]),
     ("copy", &["read a f", "blind new -"]),
 ];
@@ -162,6 +169,64 @@ fn check_all(program: &Path, level: Level) {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_a_killed_process_had_asked_is_there() {
+    for (round, level) in [(1, Level::Nothing), (2, Level::Functions), (3, Level::Everything)]
+        .into_iter()
+        .chain([(4, Level::Everything), (5, Level::Everything)])
+    {
+        let folder = folder();
+        let root = folder.path().canonicalize().unwrap();
+        let launch = launch(program(false), &["killed"], &root, &[("SEED", &round.to_string())]);
+        let mode = Mode::Traced(Spec::new(path_value(), vec![]).at_level(level));
+        let mut said = Vec::new();
+        let ended =
+            run(&launch, mode, &Running::new(), &mut |_, bytes| said.extend_from_slice(bytes)).unwrap();
+        let observed = ended.observed.unwrap();
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.lines().count() > 40, "{said}");
+        let missing: Vec<&str> =
+            said.lines().filter(|name| observed.seen(&root.join(name)).is_none()).collect();
+        assert!(observed.incomplete.is_some() || missing.is_empty(), "{level:?}: {missing:?}");
+    }
+}
+
+#[test]
+fn system_calls_of_a_library_are_noted_and_change_nothing_else() {
+    let build = |name: &str, flags: &[&str]| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name.replace(".c", ".so"));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name);
+        let gcc = Command::new("gcc")
+            .args(["-O1", "-w", "-pthread"])
+            .arg(source)
+            .args(flags)
+            .arg("-o")
+            .arg(&target)
+            .status();
+        assert!(gcc.expect("gcc is needed for the tests").success());
+        target
+    };
+    let library = build("library.c", &["-shared", "-fPIC"]);
+    let loads = build("loads.c", &["-ldl"]);
+    let mut seen: Vec<(Vec<String>, u64)> = Vec::new();
+    for level in LEVELS {
+        let folder = folder();
+        let root = folder.path().canonicalize().unwrap();
+        let launch = launch(&loads, &[library.to_str().unwrap()], &root, &[]);
+        let mode = Mode::Traced(Spec::new(path_value(), vec![]).at_level(level));
+        let ended = run(&launch, mode, &Running::new(), &mut |_, _| {}).unwrap();
+        assert_eq!(ended.exit_code, 0, "{level:?}");
+        let observed = ended.observed.unwrap();
+        let facts = facts(&observed, &root);
+        for fact in ["stat a f", "stat b f", "stat d/a f", "stat none-0 -", "stat none-49 -"] {
+            assert!(facts.iter().any(|known| known == fact), "{level:?}: {fact} of {facts:?}");
+        }
+        seen.push((facts, observed.told));
+    }
+    assert!(seen[0].0 == seen[1].0 && seen[1].0 == seen[2].0, "{seen:?}");
+    assert!(seen[2].1 + 1900 < seen[1].1, "told {} and {}", seen[1].1, seen[2].1);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The gate: a page from which the filter lets calls through that only look. Whoever comes this way has
 //! noted before what it asks, and here that is a type: [`Gate::call`] takes the note, [`Gate::again`] the
-//! proof that the same was noted before. What is asked from anywhere else is told to the tracer.
+//! proof that the same was noted before, [`Gate::nameless`] the proof that there is nothing to note. What is asked from anywhere else is told to the tracer.
 
 use crate::seen::Known;
 use crate::{memory, sys};
@@ -23,6 +23,16 @@ static STATE: AtomicU8 = AtomicU8::new(NEW);
 /// The page, mapped.
 #[derive(Clone, Copy)]
 pub struct Gate(usize);
+
+/// The proof that a path is empty, and so names nothing.
+pub struct Nameless(());
+
+impl Nameless {
+    /// Of a path with its zero.
+    pub fn of(path: &[u8]) -> Option<Nameless> {
+        (path == b"\0").then_some(Nameless(()))
+    }
+}
 
 /// A call that was made, and still owes its note an answer.
 pub struct Called<'a> {
@@ -62,6 +72,15 @@ impl Gate {
     /// # Safety
     /// That of the call with this number.
     pub unsafe fn again(self, _: Known, number: usize, arguments: [usize; 6]) -> isize {
+        // SAFETY: promised by the caller.
+        unsafe { self.enter(number, arguments) }
+    }
+
+    /// Asks about a descriptor.
+    ///
+    /// # Safety
+    /// That of the call with this number.
+    pub unsafe fn nameless(self, _: Nameless, number: usize, arguments: [usize; 6]) -> isize {
         // SAFETY: promised by the caller.
         unsafe { self.enter(number, arguments) }
     }

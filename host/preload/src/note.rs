@@ -2,7 +2,7 @@
 //! notes the answer. Whatever is not certain here is asked where the tracer is told instead: an unreadable
 //! path, a folder that cannot be named, a log without room, an answer that says too little.
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Nameless};
 use crate::memory::{self, FD_PATH_BYTES, Memory};
 use crate::seen::Key;
 use crate::sys::{self, Stat};
@@ -71,6 +71,12 @@ impl Shape {
         })
     }
 
+    /// Whether an empty path stands for the descriptor itself, which somebody has opened before.
+    fn is_about_descriptor(&self) -> bool {
+        let is_look = matches!(self.what, What::Stat | What::Statx);
+        is_look && self.at.is_some() && self.flags as usize & sys::AT_EMPTY_PATH != 0
+    }
+
     /// The word by which a repetition is recognised, beside the path.
     fn class(&self) -> u64 {
         let what = match self.what {
@@ -100,9 +106,19 @@ pub unsafe fn ask(number: usize, arguments: [usize; 6]) -> isize {
 /// `None` if the tracer is to be told.
 unsafe fn noted(number: usize, arguments: [usize; 6]) -> Option<isize> {
     let shape = Shape::of(number, &arguments)?;
+    let mut arguments = arguments;
+    if shape.what == What::Statx {
+        // The answer may say more than was asked for, and is to say when the file was changed.
+        *arguments.get_mut(shape.path + 2)? |= STATX_BASIC as usize;
+    }
     let mut room = MaybeUninit::<[u8; PATH_MAX + 1]>::uninit();
     // SAFETY: the copy is checked against the program's memory.
     let path = unsafe { copy_path(*arguments.get(shape.path)?, &mut room)? };
+    if let (Some(nameless), true) = (Nameless::of(path), shape.is_about_descriptor()) {
+        *arguments.get_mut(shape.path)? = path.as_ptr() as usize;
+        // SAFETY: promised by the caller.
+        return Some(unsafe { Gate::get()?.nameless(nameless, number, arguments) });
+    }
     let (path, with_zero) = (path.get(..path.len() - 1)?, path);
     if is_special(path) {
         return None;
@@ -123,7 +139,6 @@ unsafe fn noted(number: usize, arguments: [usize; 6]) -> Option<isize> {
     let names = ring.names.load(Ordering::Acquire);
     let key = Key::of(shape.class() | names << 8).and(base).and(path);
     // The kernel reads the copy: what was noted is what is asked, whatever another thread writes meanwhile.
-    let mut arguments = arguments;
     *arguments.get_mut(shape.path)? = with_zero.as_ptr() as usize;
     if let Some(known) = key.known() {
         // SAFETY: promised by the caller.
@@ -155,7 +170,7 @@ unsafe fn noted(number: usize, arguments: [usize; 6]) -> Option<isize> {
     None
 }
 
-/// Copies a path with its zero; `None` if it cannot be read, or is empty or long.
+/// Copies a path with its zero; `None` if it cannot be read, or is long.
 unsafe fn copy_path(address: usize, room: &mut MaybeUninit<[u8; PATH_MAX + 1]>) -> Option<&[u8]> {
     let own = core::ptr::from_ref(room) as usize;
     // What lies in the caller's frames was written before; anything else may lie nowhere.
@@ -176,7 +191,7 @@ unsafe fn copy_path(address: usize, room: &mut MaybeUninit<[u8; PATH_MAX + 1]>) 
             *out.add(length) = byte;
             length += 1;
             if byte == 0 {
-                return (length > 1).then(|| core::slice::from_raw_parts(out, length));
+                return Some(core::slice::from_raw_parts(out, length));
             }
         }
         if length > PATH_MAX {

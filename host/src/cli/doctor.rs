@@ -2,7 +2,23 @@
 
 use crate::problem::Problems;
 use crate::report;
-use crate::trace;
+use crate::trace::{self, Availability, Level};
+
+/// What is done inside programs, and why not more.
+fn level(found: &Availability) -> String {
+    let why = match found.unheard {
+        Some(why) => format!(" ({why})"),
+        None if found.level == Level::Everything => String::new(),
+        None => format!(" (turned off by {})", trace::preload::SWITCH),
+    };
+    match found.level {
+        Level::Nothing => format!("level 0: each access is told by the kernel{why}"),
+        Level::Functions => format!("level 1: programs note what they ask of the C library{why}"),
+        Level::Everything => {
+            "level 2: programs note what they ask, also by system calls of their libraries".to_owned()
+        }
+    }
+}
 
 /// `overhear doctor`. The exit code is 1 where something that caching needs does not work.
 pub fn doctor() -> Result<i32, Problems> {
@@ -16,6 +32,7 @@ pub fn doctor() -> Result<i32, Problems> {
     let code = match &found.trouble {
         None => {
             text.push_str(&format!("tracer    works ({})\n", found.backend));
+            text.push_str(&format!("          {}\n", level(&found)));
             0
         }
         Some(trouble) => {

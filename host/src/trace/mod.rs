@@ -150,6 +150,8 @@ pub struct Availability {
     pub backend: &'static str,
     /// Why it does not work, if it does not.
     pub trouble: Option<String>,
+    /// How much is done inside the programs of a step.
+    pub level: Level,
     /// Why the environment is not overheard, if it is not.
     pub unheard: Option<&'static str>,
 }
@@ -157,5 +159,7 @@ pub struct Availability {
 /// Finds out by trial.
 pub fn probe() -> Availability {
     let backend = backend();
-    Availability { backend: backend.name(), trouble: backend.trouble(), unheard: preload::trouble() }
+    let unheard = preload::trouble();
+    let level = if unheard.is_none() { Level::chosen() } else { Level::Nothing };
+    Availability { backend: backend.name(), trouble: backend.trouble(), level, unheard }
 }

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -286,6 +287,53 @@ static void *storm(void *seed) { char name[64]; struct stat s; for (int i = 0; i
 static void c_storm(void) { pthread_t t[16]; for (long i = 0; i < 16; i++) pthread_create(&t[i], NULL, storm, (void *)i); for (int i = 0; i < 16; i++) pthread_join(t[i], NULL); }
 static void c_bench(void) { struct stat s; int n = atoi(getenv("COUNT")); char name[64]; int distinct = getenv("DISTINCT") != NULL;
     for (int i = 0; i < n; i++) { if (distinct) snprintf(name, 64, "missing-%d", i); else strcpy(name, "a"); stat(name, &s); } }
+/* Tells of each name on standard output after it was asked for, until it is killed, 40 times. */
+static void c_killed(void) {
+    unsigned seed = getenv("SEED") ? atoi(getenv("SEED")) : 1;
+    for (int round = 0; round < 40; round++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            char name[64]; struct stat s;
+            for (int i = 0;; i++) {
+                int length = snprintf(name, sizeof name, "killed-%d-%d\n", round, i);
+                name[length - 1] = 0; stat(name, &s); name[length - 1] = '\n';
+                if (write(1, name, length) != length) _exit(1);
+            }
+        }
+        usleep(rand_r(&seed) % 3000); kill(pid, SIGKILL); waitpid(pid, NULL, 0);
+    }
+}
+/* Changes a link on which a path rests between two looks at it. */
+static void c_link_changes(void) {
+    struct stat s; symlink("d", "current"); must(stat("current/a", &s) == 0); must(stat("current/a", &s) == 0);
+    must(unlink("current") == 0); must(symlink("empty", "current") == 0); must(stat("current/a", &s) != 0);
+}
+static void on_signal(int n) { (void)n; read_file("b"); }
+static void c_signal(void) {
+    struct itimerval timer = {{0, 300}, {0, 300}}; struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    char name[64]; struct stat s; sigaction(SIGALRM, &action, NULL); setitimer(ITIMER_REAL, &timer, NULL);
+    for (int i = 0; i < 3000; i++) { snprintf(name, 64, "none-%d", i); stat(name, &s); }
+}
+#include <setjmp.h>
+static sigjmp_buf back;
+static void on_jump(int n) { (void)n; siglongjmp(back, 1); }
+static void c_long_jump(void) {
+    struct sigaction action = {.sa_handler = on_jump}; struct itimerval timer = {{0, 0}, {0, 20000}};
+    must(mkfifo("pipe", 0600) == 0); sigaction(SIGALRM, &action, NULL);
+    if (sigsetjmp(back, 1) == 0) { setitimer(ITIMER_REAL, &timer, NULL); open("pipe", O_RDONLY); must(0); }
+    read_file("a");
+}
+static void *forks(void *unused) { (void)unused; for (int i = 0; i < 20; i++) { pid_t p = fork(); if (p == 0) { struct stat s; char name[32]; snprintf(name, 32, "forked-%d", i); stat(name, &s); _exit(0); } waitpid(p, NULL, 0); } return NULL; }
+static void c_fork_and_threads(void) { pthread_t t[4]; pthread_create(&t[0], NULL, forks, NULL); for (long i = 1; i < 4; i++) pthread_create(&t[i], NULL, storm, (void *)i); for (int i = 0; i < 4; i++) pthread_join(t[i], NULL); }
+static void c_many_threads(void) { static pthread_t t[64]; for (long i = 0; i < 64; i++) pthread_create(&t[i], NULL, storm, (void *)i); for (int i = 0; i < 64; i++) pthread_join(t[i], NULL); }
+static void c_few_descriptors(void) {
+    struct rlimit limit = {64, 64}; int fd = open("a", O_RDONLY); setrlimit(RLIMIT_NOFILE, &limit);
+    while (dup(fd) >= 0) {} must(open("b", O_RDONLY) < 0 && errno == EMFILE); struct stat s; must(stat("d/a", &s) == 0);
+}
+static void c_little_memory(void) {
+    struct rlimit limit = {4 << 20, 4 << 20}; setrlimit(RLIMIT_AS, &limit);
+    for (int i = 0; i < 600; i++) { char name[32]; struct stat s; snprintf(name, 32, "none-%d", i); stat(name, &s); } read_file("a");
+}
 static void c_many(void) { for (int i = 0; i < 5; i++) spawn_self("read"); }
 static void c_chroot(void) { must(chroot("d") == 0 || errno == EPERM); }
 static void c_copy(void) { int from = open("a", O_RDONLY), to = open("new", O_WRONLY | O_CREAT | O_TRUNC, 0644); must(copy_file_range(from, NULL, to, NULL, 100, 0) >= 0 || errno == EXDEV || errno == EINVAL); }
@@ -302,7 +350,8 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
     CASE(unlink), CASE(mkdir), CASE(rmdir), CASE(readdir), CASE(nftw), CASE(empty_path), CASE(xattr), CASE(meta_fd), CASE(chmod),
     CASE(watch), CASE(efault), CASE(page_edge), CASE(odd_names), CASE(long_path), CASE(undumpable), CASE(own_filter), CASE(tty),
     CASE(proc), CASE(tcp_inside), CASE(tcp_port), CASE(tcp_nobody), CASE(network), CASE(unix_inside), CASE(unix_path),
-    CASE(timer), CASE(changing), CASE(storm), CASE(bench), CASE(many), CASE(chroot), CASE(copy),
+    CASE(timer), CASE(changing), CASE(storm), CASE(bench), CASE(many), CASE(chroot), CASE(killed), CASE(link_changes), CASE(signal), CASE(long_jump), CASE(fork_and_threads),
+    CASE(many_threads), CASE(few_descriptors), CASE(little_memory), CASE(copy),
 };
 
 int main(int argc, char **argv) {
