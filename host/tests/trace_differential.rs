@@ -6,7 +6,7 @@
 
 use overhear::path::join_lexically;
 use overhear::process::{Launch, Mode, Running, run};
-use overhear::trace::Spec;
+use overhear::trace::{Level, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -47,6 +47,72 @@ const RUNS: &[(&str, &[&str], &str)] = &[
     ("make", &["make", "gcc"], "make -s"),
 ];
 
+/// The same with packages from npm, in a folder with the files of [`fill_app`].
+const TOOLS: &[(&str, &str)] = &[
+    ("vite 8", "rm -rf dist && node node_modules/vite/bin/vite.js build --logLevel error"),
+    ("vite 6", "rm -rf dist && node node_modules/vite6/bin/vite.js build --logLevel error"),
+    ("tsc -b", "rm -rf out tsconfig.tsbuildinfo && node node_modules/typescript/bin/tsc -b"),
+    (
+        "esbuild",
+        "rm -rf es && \"$PWD\"/node_modules/@esbuild/linux-x64/bin/esbuild src/main.ts --bundle --outfile=es/out.js --log-level=error",
+    ),
+    ("vitest with forks", "node node_modules/vitest/vitest.mjs run --pool=forks --no-cache"),
+    ("vitest with threads", "node node_modules/vitest/vitest.mjs run --pool=threads --no-cache"),
+    ("eslint", "node node_modules/eslint/bin/eslint.js src/plain.js"),
+];
+
+/// As they are named for npm: two majors of one tool by an alias.
+const PACKAGES: &[&str] =
+    &["vite@8", "vite6@npm:vite@6", "typescript@5", "esbuild@0.28", "vitest@4", "eslint@9"];
+
+#[test]
+fn nothing_of_tools_from_npm_is_missing() {
+    if !is_there("strace") || !is_there("npm") {
+        return skip("npm with strace");
+    }
+    let Some(app) = app() else { return skip("npm with a registry") };
+    let mut lacking = Vec::new();
+    for (name, script) in TOOLS {
+        let script = format!("cd {} && {script}", app.display());
+        lacking.extend(missing(name, &script));
+    }
+    assert!(lacking.is_empty(), "{}", lacking.join("\n"));
+}
+
+/// A small app with the packages installed, once.
+fn app() -> Option<PathBuf> {
+    let app = Path::new(env!("CARGO_TARGET_TMPDIR")).join("differential-app");
+    std::fs::create_dir_all(app.join("src")).unwrap();
+    for (name, text) in [
+        ("package.json", "{\"name\":\"app\",\"private\":true,\"type\":\"module\"}"),
+        ("index.html", "<!doctype html><script type=\"module\" src=\"/src/main.ts\"></script>"),
+        ("src/main.ts", "import { two } from \"./two\";\nconsole.log(two);\n"),
+        ("src/two.ts", "export const two: number = 2;\n"),
+        (
+            "src/two.test.ts",
+            "import { expect, it } from \"vitest\";\nimport { two } from \"./two\";\nit(\"is\", () => expect(two).toBe(2));\n",
+        ),
+        ("src/plain.js", "export const plain = 1;\n"),
+        ("eslint.config.js", "export default [{ rules: { semi: \"error\" } }];\n"),
+        (
+            "tsconfig.json",
+            "{\"compilerOptions\":{\"composite\":true,\"outDir\":\"out\",\"rootDir\":\"src\",\"module\":\"esnext\",\"moduleResolution\":\"bundler\",\"skipLibCheck\":true,\"types\":[]},\"include\":[\"src/main.ts\",\"src/two.ts\"]}",
+        ),
+    ] {
+        if !app.join("node_modules/eslint").exists() || name != "package.json" {
+            std::fs::write(app.join(name), text).unwrap();
+        }
+    }
+    if !app.join("node_modules/eslint").exists() {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--silent", "--omit-lockfile-registry-resolved"]);
+        if !npm.args(PACKAGES).current_dir(&app).status().unwrap().success() {
+            return None;
+        }
+    }
+    Some(app)
+}
+
 #[test]
 fn nothing_that_strace_shows_is_missing() {
     if !is_there("strace") && !install("strace") {
@@ -58,19 +124,28 @@ fn nothing_that_strace_shows_is_missing() {
             skip(missing);
             continue;
         }
-        let (shown, all) = shown_by_strace(script);
-        let seen = seen_by_us(script);
+        lacking.extend(missing(name, script));
+    }
+    assert!(lacking.is_empty(), "{}", lacking.join("\n"));
+}
+
+/// What strace shows of a script and the tracer does not, at any level.
+fn missing(name: &str, script: &str) -> Vec<String> {
+    let (shown, rest) = shown_by_strace(script);
+    assert!(shown.len() > 20, "{name}: strace shows too little to say anything");
+    let mut lacking = Vec::new();
+    for level in [Level::Nothing, Level::Functions, Level::Everything] {
+        let (seen, told) = seen_by_us(script, level);
         let missing: Vec<_> = shown.iter().filter(|path| !is_seen(path, &seen)).collect();
         eprintln!(
-            "{name}: {} paths in strace ({all} with those of one run only), {} observed, {} missing",
+            "{name}, {level:?}: {} paths in strace ({rest} of one run only), {} observed ({told} calls told), {} missing",
             shown.len(),
             seen.len(),
             missing.len()
         );
-        assert!(shown.len() > 20, "{name}: strace shows too little to say anything");
-        lacking.extend(missing.iter().map(|path| format!("{name}: {}", path.display())));
+        lacking.extend(missing.iter().map(|path| format!("{name}, {level:?}: {}", path.display())));
     }
-    assert!(lacking.is_empty(), "{}", lacking.join("\n"));
+    lacking
 }
 
 /// A skip is printed; where everything must run it is an error.
@@ -119,8 +194,10 @@ fn fill(root: &Path) {
     }
 }
 
-fn root(_script: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("differential")
+/// One folder for each thread: the two tests run at once.
+fn root(script: &str) -> PathBuf {
+    let name = if script.starts_with("cd ") { "differential-tools" } else { "differential" };
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
 fn environment() -> Vec<(OsString, OsString)> {
@@ -138,7 +215,7 @@ fn environment() -> Vec<(OsString, OsString)> {
     .to_vec()
 }
 
-fn seen_by_us(script: &str) -> BTreeSet<PathBuf> {
+fn seen_by_us(script: &str, level: Level) -> (BTreeSet<PathBuf>, u64) {
     let root = root(script);
     fill(&root);
     let launch = Launch {
@@ -147,13 +224,14 @@ fn seen_by_us(script: &str) -> BTreeSet<PathBuf> {
         cwd: root,
         env: environment(),
     };
-    let mode = Mode::Traced(Spec::new(std::env::var_os("PATH").unwrap(), vec![]));
+    let mode = Mode::Traced(Spec::new(std::env::var_os("PATH").unwrap(), vec![]).at_level(level));
     let mut said = Vec::new();
     let ended = run(&launch, mode, &Running::new(), &mut |_, bytes| said.extend_from_slice(bytes)).unwrap();
     assert_eq!(ended.exit_code, 0, "{script}: {}", String::from_utf8_lossy(&said));
     let observed = ended.observed.unwrap();
     assert_eq!(observed.incomplete, None, "{script}");
-    observed.paths.into_keys().collect()
+    let told = observed.told;
+    (observed.paths.into_keys().collect(), told)
 }
 
 /// Paths shown in each of two runs, and how many were shown in one of them only.
