@@ -18,15 +18,15 @@ fn files_below(folder: &Path, into: &mut Vec<PathBuf>) {
     into.sort();
 }
 
-/// Tools that adapters know, and names of folders and files that are theirs.
-const TOOLS: [&str; 40] = [
+/// Tools that adapters know, and names of folders and files that are theirs. One has a name that is also an
+/// English word: it is looked for with its commands.
+const TOOLS: [&str; 43] = [
     "vite",
     "vitest",
     "vue-tsc",
     "nuxt",
     "nuxi",
     "nitro",
-    "next",
     "svelte",
     "sveltekit",
     "svelte-kit",
@@ -60,11 +60,14 @@ const TOOLS: [&str; 40] = [
     ".svelte-kit",
     ".output",
     ".turbo",
+    "next build",
+    "next dev",
+    "next.config",
+    "next-env",
 ];
 
 /// Where a name is meant for a person or for another runner, and why.
-const ALLOWED: [(&str, &str, &str); 7] = [
-    ("plan/points.rs", "next", "an English word"),
+const ALLOWED: [(&str, &str, &str); 6] = [
     ("cli/init", "", "it reads the config files of other runners, and names their tools"),
     ("workspace/", "vite", "`vite-task.json` is read where there is no overhear.json"),
     ("cli/", "", "examples in the help"),

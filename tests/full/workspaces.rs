@@ -77,7 +77,8 @@ fn clone_holds(app: &App, program: &str, args: &[&str]) {
     }
     app.run(&world, &[]).is("restored");
     app.result(&world).iter().zip(&original).for_each(|(now, then)| assert_same(now, then));
-    world.run("check").is("fresh");
+    // A check may keep some of the generated files as well, in another state than the build.
+    world.run("check").is_hit();
     let checked = world.direct(program, args).done();
     assert_eq!(checked.code, 0, "{checked:?}");
 }
