@@ -21,19 +21,21 @@ use std::time::{Duration, Instant};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["memory", size] => return memory(size.parse().unwrap()),
-        [] => {}
-        _ => return,
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if let ["memory", size] = args[..] {
+        return memory(size.parse().unwrap());
     }
-    println!("| what | overhear, ms | against | ms | ratio |\n|---|---|---|---|---|");
-    for inputs in [1_000, 10_000, 100_000] {
-        look_up(inputs);
+    let is_wanted = |part: &str| args.is_empty() || args.contains(&part);
+    println!("| what | overhear, ms | against | ms | ratio | of CPU |\n|---|---|---|---|---|---|");
+    if is_wanted("look-up") {
+        [1_000, 10_000, 100_000].into_iter().for_each(look_up);
     }
-    archive_and_restore();
-    for size in [2u64 << 30] {
-        let own = std::env::current_exe().unwrap();
-        let output = Command::new(own).args(["memory", &size.to_string()]).output().unwrap();
+    if is_wanted("archive") {
+        archive_and_restore();
+    }
+    if is_wanted("large") {
+        let size = (2u64 << 30).to_string();
+        let output = Command::new(std::env::current_exe().unwrap()).args(["memory", &size]).output().unwrap();
         print!("{}", String::from_utf8_lossy(&output.stdout));
     }
 }
@@ -50,24 +52,39 @@ fn workspace() -> Workspace {
     Workspace { _dir: dir, places: Places { root, home: None } }
 }
 
-fn median(mut times: Vec<Duration>) -> f64 {
-    times.sort();
-    times[times.len() / 2].as_secs_f64() * 1e3
+/// What one thing took: median of the wall clock, and mean of the processor, both in milliseconds.
+#[derive(Clone, Copy)]
+struct Took {
+    wall: f64,
+    cpu: f64,
 }
 
 /// Measures in turns, so that what else the machine does falls on all alike.
-fn in_turns(rounds: usize, what: &mut [&mut dyn FnMut() -> Duration]) -> Vec<f64> {
-    let mut times = vec![Vec::new(); what.len()];
+fn in_turns(rounds: usize, what: &mut [&mut dyn FnMut() -> Duration]) -> Vec<Took> {
+    let mut times = vec![(Vec::new(), 0.0); what.len()];
     for round in 0..=rounds {
         for (index, one) in what.iter_mut().enumerate() {
+            let before = cpu_ms();
             let took = one();
             // The first round warms up.
             if round > 0 {
-                times[index].push(took);
+                times[index].0.push(took);
+                times[index].1 += cpu_ms() - before;
             }
         }
     }
-    times.into_iter().map(median).collect()
+    let took = |(mut times, cpu): (Vec<Duration>, f64)| {
+        times.sort();
+        Took { wall: times[times.len() / 2].as_secs_f64() * 1e3, cpu: cpu / rounds as f64 }
+    };
+    times.into_iter().map(took).collect()
+}
+
+/// Processor time of this process and of those that it has waited for, in ticks of 10 ms.
+fn cpu_ms() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11..15].iter().map(|field| field.parse::<f64>().unwrap() * 10.0).sum()
 }
 
 fn timed(what: impl FnOnce()) -> Duration {
@@ -76,8 +93,10 @@ fn timed(what: impl FnOnce()) -> Duration {
     began.elapsed()
 }
 
-fn row(what: &str, own: f64, against: &str, other: f64) {
-    println!("| {what} | {own:.2} | {against} | {other:.2} | {:.2} |", own / other);
+fn row(what: &str, own: Took, against: &str, other: Took) {
+    let cpu = if own.cpu >= 20.0 { format!("{:.2}", own.cpu / other.cpu) } else { String::new() };
+    let ratio = own.wall / other.wall;
+    println!("| {what} | {:.2} | {against} | {:.2} | {ratio:.2} | {cpu} |", own.wall, other.wall);
 }
 
 /// A step with so many inputs, 50 in a folder, four folders deep.
@@ -100,8 +119,8 @@ fn look_up(count: usize) {
     let env = Environment::default();
     let key = Digest::of(b"key");
     // Stamps are trusted once they are older than the clock's grain.
-    let newest = fs::metadata(absolute.last().unwrap()).unwrap().modified().unwrap();
-    while newest.elapsed().unwrap_or_default() < Duration::from_millis(50) {
+    let made = Instant::now();
+    while made.elapsed() < Duration::from_millis(50) {
         std::thread::yield_now();
     }
     let digests = Digests::default();
@@ -135,10 +154,28 @@ fn look_up(count: usize) {
             assert!(store.entry(fingerprint).unwrap().is_some());
         })
     };
+    let (open, _) = Store::open(root, None).unwrap();
+    // As the steps of a run that is under way.
+    let mut later = || {
+        timed(|| {
+            let digests = Digests::default();
+            let disk = Disk { digests: &digests, ..disk };
+            let (digest, members) = open.pathsets(key).unwrap().next().unwrap().unwrap();
+            let looked = disk.look(&members, &open.remembered(digest).unwrap());
+            let fingerprint = looked.values.fingerprint(key, digest);
+            assert!(!looked.is_news && open.entry(fingerprint).unwrap().is_some());
+        })
+    };
     let mut bare = || timed(|| absolute.iter().for_each(|path| drop(path.symlink_metadata().unwrap())));
     let rounds = if count > 50_000 { 11 } else { 31 };
-    let times = in_turns(rounds, &mut [&mut warm, &mut bare]);
-    row(&format!("warm look-up, {count} inputs"), times[0], "bare loop of lstat", times[1]);
+    let times = in_turns(rounds, &mut [&mut warm, &mut later, &mut bare]);
+    row(
+        &format!("warm look-up, {count} inputs, with opening the store"),
+        times[0],
+        "bare loop of lstat",
+        times[2],
+    );
+    row(&format!("warm look-up, {count} inputs"), times[1], "bare loop of lstat", times[2]);
 }
 
 /// Text that shrinks about as code does.
@@ -233,7 +270,7 @@ fn archive_and_restore() {
     row("the same", times[0], "cp -r", times[2]);
     assert!(!replay(&store, fingerprint, &zones));
     let times = in_turns(5, &mut [&mut || timed(|| assert!(!replay(&store, fingerprint, &zones)))]);
-    println!("| nothing to restore, 1,000 files | {:.2} | | | |", times[0]);
+    println!("| nothing to restore, 1,000 files | {:.2} | | | | |", times[0].wall);
 }
 
 /// Puts the outputs of an entry in place, as a hit does; gives whether there was anything to do.
@@ -287,7 +324,7 @@ fn memory(bytes: u64) {
     let peak = |what: &str| {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().to_owned();
-        println!("| {what} {} MB: most memory | {peak} | | | |", bytes >> 20);
+        println!("| {what} {} MB: most memory | {peak} | | | | |", bytes >> 20);
     };
     peak("archive one output of");
     fs::remove_file(&large).unwrap();

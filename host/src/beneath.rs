@@ -97,6 +97,10 @@ impl Beneath {
     /// told of each.
     pub fn make(&mut self, path: &[u8], made: &mut dyn FnMut(&[u8])) -> io::Result<BorrowedFd<'_>> {
         self.stop = None;
+        if self.enter(path).is_ok() {
+            return self.enter(path).map_err(|_| Errno::NOTDIR.into());
+        }
+        self.stop = None;
         let mut ends: Vec<usize> =
             path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).collect();
         ends.push(path.len());

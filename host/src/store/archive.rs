@@ -13,12 +13,15 @@ use crate::stamp::{self, Found, Stamp};
 use memchr::memmem::Finder;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Above this many bytes of content, compression uses a second thread.
 const THREADED_ABOVE_BYTES: u64 = 8 << 20;
+
+/// How much of a file is read at once.
+const PIECE_BYTES: usize = 1 << 18;
 
 /// Why outputs could not be archived or unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -200,11 +203,14 @@ impl<W: Write> Packing<W> {
         let mut file = File::open(absolute).map_err(failed)?;
         let mode = if stamp.is_executable() { 0o755 } else { 0o644 };
         let mut header = header(tar::EntryType::Regular, stamp.size, mode);
-        let mut content =
+        let content =
             Watched { file: &mut file, hasher: blake3::Hasher::new(), places: &mut self.places, bytes: 0 };
         let name = Path::new(OsStr::from_bytes(path.as_bytes()));
-        let appended = self.tar.append_data(&mut header, name, (&mut content).take(stamp.size));
-        let Watched { hasher, bytes, .. } = content;
+        // tar reads in small pieces, and what watches works best on large ones.
+        let piece = usize::try_from(stamp.size).unwrap_or(usize::MAX).clamp(1, PIECE_BYTES);
+        let mut content = BufReader::with_capacity(piece, content.take(stamp.size));
+        let appended = self.tar.append_data(&mut header, name, &mut content);
+        let Watched { hasher, bytes, .. } = content.into_inner().into_inner();
         self.places.cut();
         appended.map_err(|source| StoreError::Io {
             what: "archive",
@@ -289,15 +295,47 @@ impl PlaceFinder {
         if self.found {
             return;
         }
-        let longest = self.names.iter().map(|name| name.needle().len()).max().unwrap_or(1);
-        self.tail.extend_from_slice(bytes);
-        self.found = self.names.iter().any(|name| name.find(&self.tail).is_some());
-        let keep = self.tail.len().min(longest - 1);
-        self.tail.drain(..self.tail.len() - keep);
+        let holds =
+            |names: &[Finder<'static>], bytes: &[u8]| names.iter().any(|name| name.find(bytes).is_some());
+        let overlap = self.names.iter().map(|name| name.needle().len()).max().unwrap_or(1) - 1;
+        // A name that begins in the last piece ends within so many bytes of this one.
+        self.tail.extend_from_slice(&bytes[..bytes.len().min(overlap)]);
+        self.found = holds(&self.names, &self.tail) || holds(&self.names, bytes);
+        if bytes.len() >= overlap {
+            self.tail.clear();
+            self.tail.extend_from_slice(&bytes[bytes.len() - overlap..]);
+        } else {
+            let keep = self.tail.len().min(overlap);
+            self.tail.drain(..self.tail.len() - keep);
+        }
     }
 
     /// One stream ends and another begins.
     fn cut(&mut self) {
         self.tail.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_found_wherever_the_pieces_are_cut() {
+        let places = Places { root: "/w/some".into(), home: Some("/h".into()) };
+        let text = b"in /w/some/x";
+        for piece in 1..=text.len() {
+            let mut finder = PlaceFinder::new(&places);
+            text.chunks(piece).for_each(|piece| finder.feed(piece));
+            assert!(finder.found, "pieces of {piece}");
+            let mut finder = PlaceFinder::new(&places);
+            b"in /w/som, /w/so/me".chunks(piece).for_each(|piece| finder.feed(piece));
+            assert!(!finder.found, "pieces of {piece}");
+        }
+        let mut finder = PlaceFinder::new(&places);
+        finder.feed(b"/w/so");
+        finder.cut();
+        finder.feed(b"me");
+        assert!(!finder.found);
     }
 }

@@ -150,10 +150,9 @@ impl Database {
         Ok(lines.into_iter().filter(|line| line != "ok").map(|line| format!("{path}: {line}")).collect())
     }
 
-    /// Frees the room of what was removed.
-    pub(super) fn compact(&self) -> Result<(), StoreError> {
-        let held = self.write();
-        held.execute_batch("VACUUM").map_err(|source| self.failed(source))
+    /// Frees the room of what was removed, unless somebody else is busy here: then it is used again later.
+    pub(super) fn compact(&self) {
+        let _ = self.write().execute_batch("VACUUM");
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -351,13 +350,16 @@ fn try_open(path: &Path, schema: &str) -> Result<Connection, Trouble> {
     // SQLite gives its other files the mode of this one.
     make_private(path).map_err(|_| Trouble::Failed(rusqlite::Error::InvalidPath(path.into())))?;
     let connection = connect(path)?;
+    // Both of one state: another session may be making the tables just now.
+    connection.execute_batch("BEGIN")?;
     let version: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    connection.execute_batch("COMMIT")?;
     if version == VERSION {
         set_up(&connection)?;
         is_whole(&connection, schema)?;
         return Ok(connection);
     }
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if version != 0 || tables != 0 {
         return Err(Trouble::SetAside(format!("has version {version}, not {VERSION}")));
     }

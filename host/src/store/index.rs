@@ -3,7 +3,7 @@
 //! It keeps bytes and bounds their number; what they mean is `entries.rs`.
 
 use super::database::{Database, Held, is_malformed, readable};
-use super::private::make_private_folder;
+use super::private::{lock_briefly, make_private_folder};
 use super::tier::{EntryRow, Pin, Sealed, Tier};
 use super::{Point, StoreError};
 use crate::config::Bounds;
@@ -312,7 +312,7 @@ impl Tier for Local {
         let is_new = !folder.is_dir();
         make_private_folder(folder)?;
         let all = File::open(&self.archives).map_err(failed)?;
-        all.lock_shared().map_err(failed)?;
+        lock_briefly(&all, true).map_err(failed)?;
         match fs::rename(file, &path) {
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
                 // Somebody's tool made a folder of that name. It is of no use here, and in the way.

@@ -1,13 +1,40 @@
 //! Files and folders of the cache are for their owner only, whatever the umask.
 
 use super::StoreError;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 const FILE: u32 = 0o600;
 const FOLDER: u32 = 0o700;
+
+/// How long somebody may hold a lock that is meant to be held for a moment.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Locks a file or folder, alone or with others, waiting no longer than for work that is being done: who
+/// holds it may have been suspended. Where the file system knows no locks there is none.
+pub(super) fn lock_briefly(file: &File, is_shared: bool) -> io::Result<()> {
+    let began = Instant::now();
+    loop {
+        let tried = if is_shared { file.try_lock_shared() } else { file.try_lock() };
+        match tried {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "another overhear has it locked"));
+            }
+            Err(TryLockError::Error(error)) if knows_no_locks(&error) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+fn knows_no_locks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(libc::ENOLCK)
+}
 
 /// Makes a folder with those above it, where it is missing.
 pub(super) fn make_private_folder(path: &Path) -> Result<(), StoreError> {

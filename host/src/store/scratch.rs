@@ -6,8 +6,8 @@
 //! mean something else in another container that shares the cache.
 
 use super::StoreError;
-use super::private::{make_private_folder, new_private};
-use std::fs::{self, File, TryLockError};
+use super::private::{lock_briefly, make_private_folder, new_private};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ impl Scratch {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed(error)),
             };
-            guard.lock().map_err(failed)?;
+            lock_briefly(&guard, false).map_err(failed)?;
             let made = tempfile::Builder::new().prefix("").rand_bytes(12).tempdir_in(parent);
             let folder = match made {
                 Ok(folder) => folder,
@@ -51,7 +51,7 @@ impl Scratch {
                 Err(error) => return Err(failed(error)),
             };
             let lock = File::open(folder.path()).map_err(failed)?;
-            lock.lock().map_err(failed)?;
+            lock_briefly(&lock, false).map_err(failed)?;
             return Ok(Scratch { parent: parent.to_path_buf(), folder, _lock: lock });
         }
     }
@@ -96,13 +96,13 @@ pub(super) fn remove_leftovers(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let path = entry.path();
         match File::open(&path).map(|folder| folder.try_lock().map(|()| folder)) {
-            Ok(Err(TryLockError::WouldBlock)) => continue,
-            Ok(_locked) => {
+            Ok(Ok(_locked)) => {
                 remove_elsewhere(&path);
                 let _ = fs::remove_dir_all(&path);
                 let _ = fs::remove_file(&path);
             }
-            Err(_) => {}
+            // It is in use; or nobody can say whether it is.
+            Ok(Err(_)) | Err(_) => {}
         }
     }
     let _ = fs::remove_dir(parent);

@@ -12,10 +12,18 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
 use tar::EntryType;
 
 /// Archives are written with windows of 2 to 8 MB: one that wants more memory is not ours.
 const WINDOW_LOG_MAX: u32 = 24;
+/// Above this many bytes of content, a second thread unfolds what the first one writes.
+const THREADED_ABOVE_BYTES: u64 = 4 << 20;
+/// How much is handled at once.
+const PIECE_BYTES: usize = 1 << 18;
+/// So many pieces may wait to be written.
+const PIECES_WAITING: usize = 8;
+
 /// What tar adds to each file at most, besides its name twice: headers, and filling up blocks.
 const TAR_ROOM_BYTES: u64 = 4096;
 
@@ -32,45 +40,61 @@ impl Store {
         let blob = self.tier().blob(archive).map_err(|error| damaged(error.to_string()))?;
         let mut decoder = zstd::Decoder::new(blob).map_err(|error| damaged(error.to_string()))?;
         decoder.window_log_max(WINDOW_LOG_MAX).map_err(|error| damaged(error.to_string()))?;
-        let room: u64 = outputs.iter().map(room).sum();
-        let bounded = Bounded { inner: decoder, left: room + (1 << 16) };
-        let kinds: FxHashMap<&PortablePath, &OutputKind> =
-            outputs.iter().map(|output| (&output.path, &output.kind)).collect();
-        let mut missing = wanted.clone();
-        let mut tar = tar::Archive::new(bounded);
-        let mut buffer = vec![0; 1 << 16];
-        for entry in tar.entries().map_err(|error| damaged(error.to_string()))? {
-            if missing.is_empty() {
-                return Ok(());
-            }
-            let mut entry = entry.map_err(|error| damaged(error.to_string()))?;
-            let name = entry.path_bytes();
-            let path = PortablePath::from_bytes(name.strip_suffix(b"/").unwrap_or(&name));
-            let Some(kind) = kinds.get(&path) else {
-                return Err(damaged(format!("it holds `{path}`, which is no output of this entry")));
-            };
-            let OutputKind::File { digest, bytes, executable } = kind else { continue };
-            if entry.header().entry_type() != EntryType::Regular || entry.size() != *bytes {
-                return Err(damaged(format!("`{path}` in it is not the file that was stored")));
-            }
-            let Some(target) = missing.remove(&path) else {
-                if wanted.contains_key(&path) {
-                    return Err(damaged(format!("`{path}` comes twice in it")));
-                }
-                continue;
-            };
-            let file = create(&target, *executable)?;
-            let mut sink = DigestWriter { inner: file, hasher: blake3::Hasher::new(), bytes: 0 };
-            copy(&mut entry, &mut sink, &mut buffer, &target, &damaged)?;
-            if sink.hasher.finalize().as_bytes() != digest.as_bytes() {
-                return Err(damaged(format!("`{path}` has another content than when it was stored")));
-            }
+        let room = outputs.iter().map(room).fold(0, u64::saturating_add);
+        let bounded = Bounded { inner: decoder, left: room.saturating_add(1 << 16) };
+        if room > THREADED_ABOVE_BYTES {
+            return std::thread::scope(|scope| {
+                let ahead = Ahead::start(scope, bounded);
+                read_files(ahead, outputs, wanted, &damaged)
+            });
         }
+        read_files(bounded, outputs, wanted, &damaged)
+    }
+}
+
+/// Reads a tar file and writes the wanted files of it.
+fn read_files(
+    tar: impl Read,
+    outputs: &[Output],
+    wanted: &FxHashMap<&PortablePath, PathBuf>,
+    damaged: &impl Fn(String) -> ArchiveError,
+) -> Result<(), ArchiveError> {
+    let kinds: FxHashMap<&PortablePath, &OutputKind> =
+        outputs.iter().map(|output| (&output.path, &output.kind)).collect();
+    let mut missing = wanted.clone();
+    let mut tar = tar::Archive::new(tar);
+    let mut buffer = vec![0; PIECE_BYTES];
+    for entry in tar.entries().map_err(|error| damaged(error.to_string()))? {
         if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(damaged(format!("{} files are missing in it", missing.len())))
+            return Ok(());
         }
+        let mut entry = entry.map_err(|error| damaged(error.to_string()))?;
+        let name = entry.path_bytes();
+        let path = PortablePath::from_bytes(name.strip_suffix(b"/").unwrap_or(&name));
+        let Some(kind) = kinds.get(&path) else {
+            return Err(damaged(format!("it holds `{path}`, which is no output of this entry")));
+        };
+        let OutputKind::File { digest, bytes, executable } = kind else { continue };
+        if entry.header().entry_type() != EntryType::Regular || entry.size() != *bytes {
+            return Err(damaged(format!("`{path}` in it is not the file that was stored")));
+        }
+        let Some(target) = missing.remove(&path) else {
+            if wanted.contains_key(&path) {
+                return Err(damaged(format!("`{path}` comes twice in it")));
+            }
+            continue;
+        };
+        let file = create(&target, *executable)?;
+        let mut sink = DigestWriter { inner: file, hasher: blake3::Hasher::new(), bytes: 0 };
+        copy(&mut entry, &mut sink, &mut buffer, &target, damaged)?;
+        if sink.hasher.finalize().as_bytes() != digest.as_bytes() {
+            return Err(damaged(format!("`{path}` has another content than when it was stored")));
+        }
+    }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(damaged(format!("{} files are missing in it", missing.len())))
     }
 }
 
@@ -123,6 +147,48 @@ impl<R: Read> Read for Bounded<R> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(into.len());
         let count = self.inner.read(&mut into[..most])?;
         self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// What another thread reads ahead.
+struct Ahead {
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl Ahead {
+    /// Begins to read. The thread ends with what it reads, or when nobody wants more.
+    fn start<'scope>(
+        scope: &'scope std::thread::Scope<'scope, '_>,
+        mut from: impl Read + Send + 'scope,
+    ) -> Ahead {
+        let (send, pieces) = sync_channel(PIECES_WAITING);
+        scope.spawn(move || {
+            loop {
+                let mut piece = Vec::with_capacity(PIECE_BYTES);
+                let read = from.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut piece);
+                let is_last = !matches!(read, Ok(count) if count > 0);
+                if send.send(read.map(|_| piece)).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        Ahead { pieces, piece: Vec::new(), at: 0 }
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.piece.len() {
+            // The last piece is empty, and after it there is none.
+            self.piece = self.pieces.recv().unwrap_or_else(|_| Ok(Vec::new()))?;
+            self.at = 0;
+        }
+        let count = into.len().min(self.piece.len() - self.at);
+        into[..count].copy_from_slice(&self.piece[self.at..self.at + count]);
+        self.at += count;
         Ok(count)
     }
 }

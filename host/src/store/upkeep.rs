@@ -2,6 +2,7 @@
 
 use super::database::readable;
 use super::index::{self, now_us};
+use super::private::lock_briefly;
 use super::{Point, Store, StoreError, io_error};
 use crate::digest::Digest;
 use crate::stamp::Found;
@@ -119,8 +120,8 @@ impl Store {
             // One in which another process has just put an archive stays.
             let _ = fs::remove_dir(folder.path());
         }
-        self.local.database.compact()?;
-        self.checkout.compact()?;
+        self.local.database.compact();
+        self.checkout.compact();
         Ok(Stat { entries: entries as u64, ..removed })
     }
 
@@ -149,8 +150,8 @@ impl Store {
         let removed = self.shrink(bytes_max, age_max)?;
         self.remove_set_aside()?;
         self.forget_missing_files()?;
-        self.local.database.compact()?;
-        self.checkout.compact()?;
+        self.local.database.compact();
+        self.checkout.compact();
         Ok(removed)
     }
 
@@ -234,7 +235,7 @@ impl Store {
     fn remove_unnamed(&self, files: Vec<(PathBuf, u64, Option<Digest>)>) -> Result<Stat, StoreError> {
         let mut removed = Stat::default();
         let Ok(all) = File::open(&self.local.archives) else { return Ok(removed) };
-        all.lock().map_err(io_error("lock", &self.local.archives))?;
+        lock_briefly(&all, false).map_err(io_error("lock", &self.local.archives))?;
         self.local.database.see_news();
         for (path, bytes, digest) in files {
             let is_named = match digest {

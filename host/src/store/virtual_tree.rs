@@ -100,6 +100,9 @@ impl VirtualTree {
 
     /// What lies at a path.
     pub fn at(&self, places: &Places, path: &PortablePath) -> io::Result<Lies> {
+        if self.planned.is_empty() {
+            return Found::at(&places.absolute(path)).map(Lies::Disk);
+        }
         match self.planned.get(path) {
             Some(Planned { what: Some(kind), step, .. }) => return Ok(Lies::Planned(kind.clone(), *step)),
             Some(Planned { what: None, .. }) => {
