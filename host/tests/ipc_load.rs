@@ -54,7 +54,7 @@ fn a_million_messages_are_heard_in_bounded_memory() {
     let printed = run(&server, &format!("{TIMED} timed(50, 400, () => c.getEnv('VITE_A'));"));
     let call = numbers(&printed);
     let finishing = Instant::now();
-    let hints = server.finish().unwrap();
+    let hints = server.finish(&|_| false).unwrap();
     let (finishing, grown) = (finishing.elapsed(), resident_kib().saturating_sub(before));
     let report = format!(
         "one way, µs: least {:.2}, median {:.2}, CPU of the client {:.2}, of the server {:.2}; \
@@ -82,7 +82,7 @@ fn a_million_messages_over_the_socket_are_heard_in_bounded_memory() {
     let one_way = timed(50, 20_000, |n| client.ignore_input(Path::new(&paths[n % 1000])).unwrap());
     let call = timed(50, 400, |_| drop(client.get_env("VITE_A", true).unwrap()));
     let grown = resident_kib().saturating_sub(before);
-    assert_eq!(server.finish().unwrap().len(), 1001);
+    assert_eq!(server.finish(&|_| false).unwrap().len(), 1001);
     let report = format!(
         "one way, µs: least {:.2}, median {:.2}; call, µs: least {:.1}, median {:.1}; server grew by {grown} KiB",
         one_way.0, one_way.1, call.0, call.1
@@ -123,7 +123,7 @@ fn a_million_different_messages_fail_the_run_in_bounded_memory() {
     let printed =
         run(&server, "for (let i = 0; i < 1e6; i++) c.ignoreInput('/flood/' + i); console.log('done');");
     assert_eq!(printed.trim(), "done");
-    assert!(server.finish().unwrap_err().contains("different things"));
+    assert!(server.finish(&|_| false).unwrap_err().contains("different things"));
 }
 
 fn resident_kib() -> u64 {
@@ -151,7 +151,7 @@ fn sixty_four_clients_at_once_say_a_million_things_and_ask_for_a_hundred_thousan
     );
     let (took, grown) = (from.elapsed(), resident_kib().saturating_sub(before));
     let cpu = server_cpu() - cpu_before;
-    assert_eq!(server.finish().unwrap().len(), 101);
+    assert_eq!(server.finish(&|_| false).unwrap().len(), 101);
     let report = format!(
         "64 clients, 10^6 messages and 10^5 calls in {took:?}; CPU of the clients with their start {} s, of the server {cpu:?}; server grew by {grown} KiB",
         printed.trim()
@@ -163,10 +163,10 @@ fn sixty_four_clients_at_once_say_a_million_things_and_ask_for_a_hundred_thousan
 #[test]
 fn a_server_starts_and_ends_in_a_moment() {
     let _alone = ALONE.lock().unwrap();
-    server().finish().unwrap();
+    server().finish(&|_| false).unwrap();
     let from = Instant::now();
     for _ in 0..20 {
-        server().finish().unwrap();
+        server().finish(&|_| false).unwrap();
     }
     let each = from.elapsed() / 20;
     let report = format!("start and finish of a server: {each:?}");

@@ -63,7 +63,7 @@ fn each_method_is_heard_and_answered() {
     );
     let vite = r#"{"VITE_A":"1","VITE_B":"é"}"#;
     assert_eq!(printed.trim(), format!(r#"["test",null,"",{vite},{vite},{{}},null,null,null]"#));
-    let hints = server.finish().unwrap();
+    let hints = server.finish(&|_| false).unwrap();
     assert_eq!(
         hints,
         [
@@ -89,7 +89,7 @@ fn variables_come_in_a_plain_object_whatever_their_names() {
         console.log(Object.getPrototypeOf(all) === Object.prototype, Object.keys(all).length, Object.hasOwn(all, '__proto__'));",
     );
     assert_eq!(printed.trim(), "true 5 true");
-    server.finish().unwrap();
+    server.finish(&|_| false).unwrap();
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn paths_may_be_bytes_or_urls_and_resolve_where_the_client_works() {
     let root = real(folder.path());
     let odd = overhear::path::from_bytes(b"b\xff".to_vec());
     assert_eq!(
-        server.finish().unwrap(),
+        server.finish(&|_| false).unwrap(),
         [
             Hint::IgnoreInput(root.join(odd)),
             Hint::IgnoreInput("/a b".into()),
@@ -139,7 +139,7 @@ fn main_thread_workers_children_and_modules_are_all_heard() {
         console.log(c === imported, value, execFileSync(process.execPath, ['child.cjs'], {encoding: 'utf8'}).trim());",
     );
     assert_eq!(output(command(&server, folder.path(), &["main.mjs"])).trim(), "true é 1");
-    let hints = server.finish().unwrap();
+    let hints = server.finish(&|_| false).unwrap();
     for name in ["main", "imported", "worker", "child"] {
         assert!(hints.contains(&Hint::IgnoreInput(real(folder.path()).join(name))), "{name} {hints:?}");
     }
@@ -172,7 +172,7 @@ fn ninety_six_clients_at_once_are_all_answered() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), "32");
     }
-    let hints = server.finish().unwrap();
+    let hints = server.finish(&|_| false).unwrap();
     assert_eq!(hints.len(), 96 * 200 + 96 + 1);
 }
 
@@ -193,7 +193,7 @@ fn two_servers_never_mix() {
         scope.spawn(|| output(command(&two, Path::new("/"), &["-e", &script("two")])));
     });
     for (server, tag) in [(one, "one"), (two, "two")] {
-        let hints = server.finish().unwrap();
+        let hints = server.finish(&|_| false).unwrap();
         assert_eq!(hints.len(), 501);
         for hint in hints {
             assert!(match hint {
@@ -242,7 +242,7 @@ fn a_server_that_ends_leaves_its_clients_undisturbed_and_nothing_behind() {
         "c.ignoreInput('/second'); c.disableCache(); if (c.getEnv('PATH') !== process.env.PATH) throw 1;
         if (!('PATH' in c.getEnvs('PA*'))) throw 1; c.ignoreOutput('/third')";
     let (first, second) = (Talking::start(&server, then), Talking::start(&server, "c.getEnv('PATH')"));
-    assert_eq!(server.finish().unwrap(), [Hint::IgnoreInput("/first".into())]);
+    assert_eq!(server.finish(&|_| false).unwrap(), [Hint::IgnoreInput("/first".into())]);
     assert!(!folder.exists());
     first.go_on();
     second.go_on();
@@ -262,7 +262,7 @@ fn a_server_that_is_dropped_leaves_its_clients_undisturbed_and_nothing_behind() 
 fn a_client_without_its_server_is_silent() {
     let server = server();
     let (env, own) = (server.child_env(), private_folder(&server));
-    server.finish().unwrap();
+    server.finish(&|_| false).unwrap();
     let mut node = Command::new("node");
     node.args([
         "-e",
@@ -281,7 +281,7 @@ fn what_a_client_said_before_it_was_killed_counts() {
     let mut client = Talking::start(&server, "");
     client.child.kill().unwrap();
     client.child.wait().unwrap();
-    assert_eq!(server.finish().unwrap(), [Hint::IgnoreInput("/first".into())]);
+    assert_eq!(server.finish(&|_| false).unwrap(), [Hint::IgnoreInput("/first".into())]);
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn what_a_client_cannot_deliver_fails_the_run_and_not_the_tool() {
         let server = server();
         let (printed, _) = run(&server, &format!("{script}; c.disableCache(); console.log('done');"));
         assert_eq!(printed.trim(), "done");
-        assert!(server.finish().unwrap_err().contains("could not deliver"));
+        assert!(server.finish(&|_| false).unwrap_err().contains("could not deliver"));
     }
 }
 
@@ -307,7 +307,7 @@ fn a_client_without_descriptors_fails_the_run_and_not_the_tool() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -n 256; exec node -e \"$1\"", "sh", &script]).envs(server.child_env());
     assert_eq!(output(shell).trim(), "done");
-    assert!(server.finish().unwrap_err().contains("could not deliver"));
+    assert!(server.finish(&|_| false).unwrap_err().contains("could not deliver"));
 }
 
 #[test]
@@ -319,5 +319,5 @@ fn odd_arguments_never_throw() {
         const {getEnv} = c; console.log(getEnv('VITE_A', undefined));",
     );
     assert_eq!(printed, "undefined undefined [{},{},{},{}]\n1\n");
-    server.finish().unwrap();
+    server.finish(&|_| false).unwrap();
 }

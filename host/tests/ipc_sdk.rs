@@ -38,7 +38,7 @@ fn its_own_tests_pass_inside_and_all_is_told() {
     let env = |name: &str, tracked| Hint::GetEnv { name: name.into(), tracked };
     let envs = |select| Hint::GetEnvs { select, tracked: true };
     assert_eq!(
-        server.finish().unwrap(),
+        server.finish(&|_| false).unwrap(),
         [
             env("SDK_A", true),
             envs(EnvSelect::Glob("SDK_?".into())),
@@ -69,5 +69,5 @@ fn packed_and_installed_it_works_from_both_kinds_of_module() {
     assert_eq!(run("node", &["--input-type=module", "-e", import], at, Some(&server)), "2\n");
     let require = "console.log(require('overhear-client').getEnv('SDK_B'))";
     assert_eq!(run("node", &["-e", require], at, Some(&server)), "2\n");
-    assert_eq!(server.finish().unwrap(), [Hint::GetEnv { name: "SDK_B".into(), tracked: true }]);
+    assert_eq!(server.finish(&|_| false).unwrap(), [Hint::GetEnv { name: "SDK_B".into(), tracked: true }]);
 }

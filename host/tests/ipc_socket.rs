@@ -59,7 +59,7 @@ fn the_rust_client_says_and_asks_everything() {
     assert_eq!(client.get_envs(Select::Prefix(""), false).unwrap().len(), 2);
     let cwd = fs::canonicalize(".").unwrap();
     assert_eq!(
-        server.finish().unwrap(),
+        server.finish(&|_| false).unwrap(),
         [
             Hint::IgnoreInput(cwd.join("dist")),
             Hint::IgnoreOutput("/nowhere/x".into()),
@@ -77,7 +77,7 @@ fn a_client_of_a_server_that_is_gone_gets_an_error_and_not_a_signal() {
     let server = server();
     let path = folder(&server);
     let mut client = Client::connect(&path).unwrap();
-    server.finish().unwrap();
+    server.finish(&|_| false).unwrap();
     assert!(client.get_env("A", true).is_err());
     assert!(Client::connect(&path).is_err());
 }
@@ -94,7 +94,7 @@ fn what_was_written_before_the_end_counts_although_nobody_had_read_it() {
     }
     let (mut up, _down) = take_pair(&path);
     up.write_all(&[greeting(), frame(Message::DisableCache)].concat()).unwrap();
-    assert_eq!(server.finish().unwrap().len(), 101);
+    assert_eq!(server.finish(&|_| false).unwrap().len(), 101);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn garbage_fails_the_run_and_nothing_else() {
             }
             assert!(reply.is_empty());
             assert_eq!(good.get_env("A", true).unwrap(), Some("1".to_owned()), "others are undisturbed");
-            let error = server.finish().unwrap_err();
+            let error = server.finish(&|_| false).unwrap_err();
             assert!(error.contains(cause), "{error}");
         }
     }
@@ -134,7 +134,7 @@ fn garbage_into_a_channel_that_nobody_took_fails_the_run() {
     let server = server();
     let free = fs::read_dir(folder(&server).join("free")).unwrap().next().unwrap().unwrap().path();
     fs::write(free.join("up"), "garbage").unwrap();
-    server.finish().unwrap_err();
+    server.finish(&|_| false).unwrap_err();
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn messages_that_are_malformed_or_not_known_fail_the_run_and_the_rest_is_answere
         let mut reply = [0; 7];
         stream.read_exact(&mut reply).unwrap();
         assert_eq!(reply, [3, 0, 0, 0, 0x82, 0, b'1']);
-        server.finish().unwrap_err();
+        server.finish(&|_| false).unwrap_err();
     }
 }
 
@@ -160,7 +160,7 @@ fn a_message_that_may_be_skipped_is_skipped() {
     let mut stream = UnixStream::connect(folder(&server).join("socket")).unwrap();
     let later = frame(Message::Unknown { kind: 0x55, ignorable: true, reply: false });
     stream.write_all(&[greeting(), later, frame(Message::DisableCache)].concat()).unwrap();
-    assert_eq!(server.finish().unwrap(), [Hint::DisableCache]);
+    assert_eq!(server.finish(&|_| false).unwrap(), [Hint::DisableCache]);
 }
 
 #[test]
@@ -174,7 +174,7 @@ s.sendall(b'\\x08\\0\\0\\0\\1\\0OVHR\\1\\0\\x32\\0\\0\\0\\2\\0/half'); os.kill(o
         let status =
             Command::new(program).args(["-c", script]).current_dir(folder(&server)).status().unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{program}");
-        assert!(server.finish().is_err(), "{program}");
+        assert!(server.finish(&|_| false).is_err(), "{program}");
     }
 }
 
@@ -196,14 +196,14 @@ fn a_client_that_asks_and_never_listens_does_not_hold_up_the_end() {
         std::thread::yield_now();
     }
     // The last question may have been cut; that the server ends is what counts.
-    let _ = server.finish();
+    let _ = server.finish(&|_| false);
 }
 
 #[test]
 fn a_loss_that_a_client_reports_fails_the_run() {
     let server = server();
     fs::remove_file(folder(&server).join("sound")).unwrap();
-    assert!(server.finish().unwrap_err().contains("could not deliver"));
+    assert!(server.finish(&|_| false).unwrap_err().contains("could not deliver"));
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn channels_of_clients_that_have_ended_are_given_back() {
         assert!(begin.elapsed() < Duration::from_secs(10), "{} descriptors are open", descriptors());
         std::thread::yield_now();
     }
-    assert_eq!(server.finish().unwrap().len(), 300);
+    assert_eq!(server.finish(&|_| false).unwrap().len(), 300);
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn who_comes_and_goes_without_a_word_fails_the_run() {
     let server_of = |come: &dyn Fn(&Path)| {
         let server = server();
         come(&folder(&server));
-        server.finish()
+        server.finish(&|_| false)
     };
     let error = server_of(&|folder| drop(UnixStream::connect(folder.join("socket")).unwrap())).unwrap_err();
     assert!(error.contains("before it had said anything"), "{error}");
@@ -271,7 +271,7 @@ fn a_message_that_is_too_long_is_not_sent_half() {
     let long = "/x".repeat(1 << 20);
     assert!(matches!(client.ignore_input(Path::new(&long)), Err(ClientError::Long { .. })));
     client.disable_cache().unwrap();
-    assert!(server.finish().unwrap_err().contains("could not deliver"));
+    assert!(server.finish(&|_| false).unwrap_err().contains("could not deliver"));
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_message_longer_than_a_pipe_takes_at_once_arrives_whole() {
         client.ignore_input(Path::new(&format!("/s{n}{}", "x".repeat(300_000)))).unwrap();
     }
     assert!(node.wait().unwrap().success());
-    let hints = server.finish().unwrap();
+    let hints = server.finish(&|_| false).unwrap();
     assert_eq!(hints.len(), 72);
     for hint in hints {
         let Hint::IgnoreInput(path) = hint else { panic!("{hint:?}") };
@@ -331,7 +331,7 @@ fn nothing_that_was_said_is_lost_wherever_a_client_is_killed() {
             // The last line may be half a number.
             said = line.parse().ok().filter(|next| *next == said + 1).unwrap_or(said);
         }
-        if let Ok(hints) = server.finish() {
+        if let Ok(hints) = server.finish(&|_| false) {
             assert!(hints.len() > said, "round {round}: {} of {}", hints.len(), said + 1);
         }
     }
@@ -361,7 +361,7 @@ for pid in children:
     let server = server();
     let status = Command::new("python3").args(["-c", &script]).envs(server.child_env()).status().unwrap();
     assert!(status.success());
-    assert_eq!(server.finish().unwrap().len(), 1 + 8 + 2);
+    assert_eq!(server.finish(&|_| false).unwrap().len(), 1 + 8 + 2);
 }
 
 #[test]
@@ -380,7 +380,7 @@ fn what_was_said_right_before_the_end_of_a_process_counts() {
             .status()
             .unwrap();
     }
-    assert_eq!(server.finish().unwrap(), [Hint::DisableCache]);
+    assert_eq!(server.finish(&|_| false).unwrap(), [Hint::DisableCache]);
 }
 
 /// An example of the documentation, by its language.
@@ -392,7 +392,7 @@ fn block(language: &str) -> &'static str {
 /// What each client of the documentation must have said, in this order.
 fn all_was_said(server: Server) {
     assert_eq!(
-        server.finish().unwrap(),
+        server.finish(&|_| false).unwrap(),
         [
             Hint::IgnoreInput(fs::canonicalize(".").unwrap().join("in")),
             Hint::IgnoreOutput(overhear::path::from_bytes(b"/out\xff".to_vec())),
@@ -438,7 +438,7 @@ print(o.get_env('A'), o.get_env('NONE', tracked=False), o.get_envs('AB'))",
         "import tempfile\no = Overhear(); d = tempfile.mkdtemp(); os.chdir(d); os.rmdir(d)",
     );
     run(&gone, server.child_env());
-    assert!(server.finish().unwrap_err().contains("could not deliver"));
+    assert!(server.finish(&|_| false).unwrap_err().contains("could not deliver"));
 }
 
 #[test]
@@ -502,7 +502,7 @@ fn the_lines_for_a_shell_in_the_documentation_work() {
     assert_eq!(run(server.child_env()), "a\nFLAG_X=1\n");
     let own = fs::canonicalize(folder.path()).unwrap().join(".cache/mytool");
     assert_eq!(
-        server.finish().unwrap(),
+        server.finish(&|_| false).unwrap(),
         [
             Hint::IgnoreInput(own.clone()),
             Hint::IgnoreOutput(own),

@@ -61,7 +61,7 @@ fn vite(project: &Path, env: &[(&str, &str)], args: &[&str]) -> Vec<Hint> {
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).envs(server.child_env());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    server.finish().unwrap()
+    server.finish(&|_| false).unwrap()
 }
 
 fn built(project: &Path) -> String {

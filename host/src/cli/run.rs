@@ -301,7 +301,7 @@ impl RunArgs {
 /// The request with what git says of the commits that it names.
 fn with_changes(workspace: &Workspace, request: &Request) -> Result<Request, Problems> {
     let mut request = request.clone();
-    for since in plan::references(&request) {
+    for since in plan::references(&request)? {
         let changed = workspace::changed_packages(workspace, &since)?;
         request.changed.insert(since, changed);
     }

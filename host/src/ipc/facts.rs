@@ -7,9 +7,10 @@ use crate::path::{from_bytes, join_lexically};
 use overhear_client::protocol::{self, Message, Reply, Select, VERSION};
 use rustc_hash::FxHashSet;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 /// More different things than this are not listened to: the run is not stored, and memory stays bounded.
@@ -24,8 +25,8 @@ const MAX_LINKS: usize = 40;
 /// One thing that was said.
 struct Said {
     hint: Hint,
-    /// The path as it was said, where that is not yet the place that it leads to.
-    path: Option<Box<[u8]>>,
+    /// The path as it was said, and the links on it, where that is not yet the place that it leads to.
+    over: Option<(Box<[u8]>, Vec<PathBuf>)>,
 }
 
 /// What was said.
@@ -129,7 +130,7 @@ impl Facts {
         }
         self.bytes += body.len();
         self.seen.insert(body.into());
-        let mut say = |hint| self.said.push(Said { hint, path: None });
+        let mut say = |hint| self.said.push(Said { hint, over: None });
         match *message {
             Message::IgnoreInput { path } => self.note_path(path, Hint::IgnoreInput),
             Message::IgnoreOutput { path } => self.note_path(path, Hint::IgnoreOutput),
@@ -144,36 +145,67 @@ impl Facts {
 
     fn note_path(&mut self, path: &[u8], hint: fn(PathBuf) -> Hint) {
         let said = places(path).into_iter().map(|place| {
-            let over_link = place.as_os_str().as_bytes() != path;
-            Said { hint: hint(place), path: over_link.then(|| path.into()) }
+            let is_plain = place.as_os_str().as_bytes() == path;
+            Said { hint: hint(place), over: (!is_plain).then(|| (path.into(), links_on(path))) }
         });
         self.said.extend(said);
     }
 
     /// What was said, each thing once, in the order in which it was said first; or why something may
-    /// be missing. To be called when the tools have ended.
-    pub(super) fn into_hints(self) -> Result<Vec<Hint>, String> {
+    /// be missing. To be called when the tools have ended. `is_changed`: whether they made, changed or
+    /// removed what lies at a path.
+    pub(super) fn into_hints(self, is_changed: &dyn Fn(&Path) -> bool) -> Result<Vec<Hint>, String> {
         if let Some(cause) = self.fault {
             return Err(cause);
         }
         let mut once = BTreeSet::new();
-        let hints = self.said.into_iter().filter(Said::still_holds).map(|said| said.hint);
+        let hints = self.said.into_iter().filter(|said| said.still_holds(is_changed)).map(|said| said.hint);
         Ok(hints.filter(|hint| once.insert(hint.clone())).collect())
     }
 }
 
 impl Said {
     /// A message is heard a moment after it was sent. A link on the path may have been led elsewhere in
-    /// between, and then what was found is not what was meant. It is known by that the path leads elsewhere
-    /// now; without the hint more counts, which makes no hit wrong. A link that is gone leads nowhere else.
-    fn still_holds(&self) -> bool {
-        let (Some(path), Hint::IgnoreInput(place) | Hint::IgnoreOutput(place)) = (&self.path, &self.hint)
+    /// between, and then what was found is not what was meant. It is known by that the tools changed the
+    /// link, or that the path leads elsewhere now; without the hint more counts, which makes no hit wrong.
+    fn still_holds(&self, is_changed: &dyn Fn(&Path) -> bool) -> bool {
+        let (Some((path, links)), Hint::IgnoreInput(place) | Hint::IgnoreOutput(place)) =
+            (&self.over, &self.hint)
         else {
             return true;
         };
+        if links.iter().any(|link| is_changed(link)) {
+            return false;
+        }
         let now = places(path);
+        // One that is gone leads nowhere else.
         now.contains(place) || now == [join_lexically(Path::new("/"), &from_bytes(path.to_vec()))]
     }
+}
+
+/// The links that a path leads over, each by the place where it lies.
+fn links_on(path: &[u8]) -> Vec<PathBuf> {
+    let path = from_bytes(path.to_vec());
+    let mut rest: Vec<OsString> = path.components().rev().map(|part| part.as_os_str().to_owned()).collect();
+    let (mut at, mut links) = (PathBuf::from("/"), Vec::new());
+    while let Some(part) = rest.pop() {
+        match Path::new(&part).components().next() {
+            Some(Component::ParentDir) => drop(at.pop()),
+            Some(Component::Normal(name)) => {
+                let next = at.join(name);
+                match fs::read_link(&next) {
+                    Ok(target) if links.len() < MAX_LINKS => {
+                        links.push(next);
+                        rest.extend(target.components().rev().map(|part| part.as_os_str().to_owned()));
+                    }
+                    _ => at = next,
+                }
+            }
+            Some(Component::RootDir) => at = PathBuf::from("/"),
+            _ => {}
+        }
+    }
+    links
 }
 
 /// A value that is not UTF-8 comes with replacement characters: it is not what the tool would have found.
@@ -286,7 +318,7 @@ mod tests {
         let reply = say(&mut facts, Message::GetEnvs { select, tracked: true, reply: true });
         assert_eq!(Reply::decode(&reply), Ok(Reply::Values(vec![("VITE_A", "1"), ("VITE_B", "2")])));
         assert!(say(&mut facts, Message::GetEnv { name: "OTHER", tracked: true, reply: false }).is_empty());
-        let hints = facts.into_hints().unwrap();
+        let hints = facts.into_hints(&|_| false).unwrap();
         assert_eq!(hints[0], Hint::GetEnv { name: "VITE_A".into(), tracked: true });
         assert_eq!(hints[1], Hint::GetEnv { name: "NONE".into(), tracked: false });
         assert_eq!(hints[2], Hint::GetEnvs { select: EnvSelect::Glob("*_?".into()), tracked: true });
@@ -300,7 +332,7 @@ mod tests {
             say(&mut facts, Message::GetEnv { name: "A", tracked: true, reply });
             say(&mut facts, Message::DisableCache);
         }
-        assert_eq!(facts.into_hints().unwrap().len(), 2);
+        assert_eq!(facts.into_hints(&|_| false).unwrap().len(), 2);
     }
 
     #[test]
@@ -309,7 +341,7 @@ mod tests {
             let mut facts = facts();
             let reply = say(&mut facts, Message::Unknown { kind: 0x70, ignorable, reply: true });
             assert_eq!(Reply::decode(&reply), Ok(Reply::NotKnown));
-            assert_eq!(facts.into_hints().is_ok(), fine);
+            assert_eq!(facts.into_hints(&|_| false).is_ok(), fine);
         }
     }
 
@@ -318,7 +350,7 @@ mod tests {
         let (mut facts, mut replies) = (facts(), Vec::new());
         facts.take(&[5, REPLY, 0xff], &mut true, &mut replies).unwrap();
         assert!(!replies.is_empty());
-        assert!(facts.into_hints().is_err());
+        assert!(facts.into_hints(&|_| false).is_err());
     }
 
     #[test]
@@ -342,7 +374,7 @@ mod tests {
         ] {
             let mut facts = facts();
             say(&mut facts, message);
-            assert_eq!(facts.into_hints().is_ok(), fine, "{message:?}");
+            assert_eq!(facts.into_hints(&|_| false).is_ok(), fine, "{message:?}");
         }
     }
 
@@ -363,7 +395,29 @@ mod tests {
         symlink("b", &link).unwrap();
         // The link itself is where it was.
         let place = |name: &str| Hint::IgnoreInput(root.join(name));
-        assert_eq!(facts.into_hints().unwrap(), [place("link"), place("b")]);
+        assert_eq!(facts.into_hints(&|_| false).unwrap(), [place("link"), place("b")]);
+    }
+
+    #[test]
+    fn a_link_that_the_tools_changed_is_named_in_vain_wherever_it_leads() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        fs::create_dir(root.join("a")).unwrap();
+        symlink("a", root.join("one")).unwrap();
+        symlink(root.join("one"), root.join("two")).unwrap();
+        let said = |changed: &str| {
+            let mut facts = facts();
+            for path in ["two/x", "one/../plain", "a/x"] {
+                let path = root.join(path);
+                say(&mut facts, Message::IgnoreInput { path: path.as_os_str().as_encoded_bytes() });
+            }
+            facts.into_hints(&|path| path == root.join(changed)).unwrap()
+        };
+        let place = |name: &str| Hint::IgnoreInput(root.join(name));
+        assert_eq!(said("none"), [place("a/x"), place("plain")]);
+        // Both lead over it; what was said again without it still holds.
+        assert_eq!(said("one"), [place("a/x")]);
+        assert_eq!(said("two"), [place("plain"), place("a/x")]);
     }
 
     #[test]
@@ -376,7 +430,7 @@ mod tests {
         let path = root.join("link/below");
         say(&mut facts, Message::IgnoreOutput { path: path.as_os_str().as_encoded_bytes() });
         fs::remove_file(root.join("link")).unwrap();
-        assert_eq!(facts.into_hints().unwrap(), [Hint::IgnoreOutput(root.join("a/below"))]);
+        assert_eq!(facts.into_hints(&|_| false).unwrap(), [Hint::IgnoreOutput(root.join("a/below"))]);
     }
 
     #[test]
@@ -386,7 +440,7 @@ mod tests {
             say(&mut facts, Message::GetEnv { name: &n.to_string(), tracked: true, reply: false });
         }
         assert_eq!(facts.said.len(), MAX_DIFFERENT);
-        assert!(facts.into_hints().unwrap_err().contains("different things"));
+        assert!(facts.into_hints(&|_| false).unwrap_err().contains("different things"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
@@ -115,10 +115,12 @@ impl Server {
     /// To be called when all processes of the step have ended: takes in what they said before, and says
     /// it, each thing once, in the order in which it was said first. An error is the reason why a fact
     /// may be missing. Never waits for a client. Not to be called on the thread of the servers.
-    pub fn finish(mut self) -> Result<Vec<Hint>, String> {
+    /// `is_changed`: whether the step made, changed or removed what lies at a path; what was named over a
+    /// link that it changed is left out, as it is not known where that led when it was named.
+    pub fn finish(mut self, is_changed: &dyn Fn(&Path) -> bool) -> Result<Vec<Hint>, String> {
         let ended = self.end();
         let facts = std::mem::replace(&mut *serve::lock(&self.facts), Facts::new(ServerSpec::default()));
-        let hints = facts.into_hints()?;
+        let hints = facts.into_hints(is_changed)?;
         if !ended {
             return Err("the server had an internal fault".to_owned());
         }
@@ -160,7 +162,7 @@ mod tests {
         let (gone, stopped) = oneshot::channel();
         drop(gone);
         server.stopped = Some(stopped);
-        assert_eq!(server.finish(), Err("the server had an internal fault".to_owned()));
+        assert_eq!(server.finish(&|_| false), Err("the server had an internal fault".to_owned()));
         assert!(!folder.exists());
     }
 }

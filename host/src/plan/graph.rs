@@ -410,7 +410,7 @@ impl Builder<'_> {
             ..Request::default()
         };
         // What git would have to tell is left to an overhear of its own.
-        if !super::references(&request).is_empty() {
+        if !super::asked_of_git(&request).is_empty() {
             return None;
         }
         let mut selected = select(self.workspace, &request).ok().filter(|found| found.warnings.is_empty())?;

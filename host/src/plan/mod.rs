@@ -59,8 +59,16 @@ pub struct Request {
     pub from_dir: PathBuf,
 }
 
-/// What must be known of changes before these requests can be planned.
-pub fn references(request: &Request) -> BTreeSet<Since> {
+/// What must be known of changes before a request can be planned.
+///
+/// # Errors
+/// Flags that contradict each other: then nobody needs to be asked.
+pub fn references(request: &Request) -> Result<BTreeSet<Since>, Problem> {
+    select::contradictions(request)?;
+    Ok(asked_of_git(request))
+}
+
+fn asked_of_git(request: &Request) -> BTreeSet<Since> {
     let filters = select::references(&request.filters).into_iter().map(Since::Named);
     filters.chain(request.affected.clone()).collect()
 }

@@ -51,7 +51,7 @@ pub(super) fn select(workspace: &Workspace, request: &Request) -> Result<Selecte
     problems.or(selected)
 }
 
-fn contradictions(request: &Request) -> Result<(), Problem> {
+pub(super) fn contradictions(request: &Request) -> Result<(), Problem> {
     let filters = !request.filters.is_empty();
     let named = request.tasks.iter().find(|spec| spec.package.is_some());
     let affected = request.affected.is_some();

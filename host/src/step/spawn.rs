@@ -12,7 +12,7 @@ use crate::ipc::{Server, ServerSpec};
 use crate::outcome::{MissReason, Outcome};
 use crate::plan::Step;
 use crate::process::{self, Mode, SpawnError};
-use crate::stamp::{self, Stamp};
+use crate::stamp::{self, Found, Stamp};
 use crate::store::LogRecorder;
 use crate::trace::Spec;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -74,8 +74,9 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
             return Ended::Failed { exit_code, error: Some(error.to_string()), took: Duration::ZERO };
         }
     };
-    let hints = server.map_err(|error| error.to_string()).and_then(Server::finish);
     let mut observed = ended.observed.unwrap_or_default();
+    let is_changed = |path: &Path| observed.seen(path).is_some_and(|seen| seen.change.is_some());
+    let hints = server.map_err(|error| error.to_string()).and_then(|server| server.finish(&is_changed));
     // A client that may not even say so in its server's folder can be seen.
     let hints = match observed.paths.remove(Path::new(overhear_client::PROBE_LOST)) {
         Some(_) => hints.and(Err("a client could not deliver what it was told".to_owned())),
@@ -118,10 +119,24 @@ fn digests_before(shared: &Shared, cached: &Cached) -> FxHashMap<PathBuf, (Stamp
     let paths = cached.store.overlaps(cached.scope).unwrap_or_default();
     let paths = paths.iter().map(|path| shared.zones.places.absolute(path));
     let digests = paths.filter_map(|path| {
+        wait_until_settled(&path);
+        let began = stamp::now_ns();
         let (stamp, digest) = digest_file(&path).ok()?;
-        stamp.is_settled(stamp::now_ns()).then_some((path, (stamp, digest)))
+        stamp.is_settled(began).then_some((path, (stamp, digest)))
     });
     digests.collect()
+}
+
+/// A file that was written a moment ago, by the run before this one, is waited for until a later change
+/// would show in its stamp: else steps that rewrite their own inputs would be refused as often as they
+/// are run in a row. A clock that ticks in seconds is not waited for.
+fn wait_until_settled(path: &Path) {
+    let Ok(Found::File(stamp)) = Found::at(path) else { return };
+    let age = stamp::now_ns().saturating_sub(stamp.ctime_ns);
+    if (0..=stamp::CLOCK_GRAIN_NS).contains(&age) {
+        let rest = u64::try_from(stamp::CLOCK_GRAIN_NS - age).unwrap_or(0);
+        std::thread::sleep(Duration::from_nanos(rest) + Duration::from_millis(1));
+    }
 }
 
 /// What the step left last, if it goes with state files and all of it is still there as it was left.

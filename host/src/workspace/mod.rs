@@ -21,7 +21,9 @@ use crate::config::{ConfigFile, DependencyKind, RootSettings, TaskEntry};
 use crate::problem::{Place, Problem, Problems, Source, closest};
 use manifest::Manifest;
 use rustc_hash::FxHashMap;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Names of configuration files; the first that is there counts.
@@ -256,12 +258,7 @@ impl Workspace {
 /// # Errors
 /// What the system says, or that it is not UTF-8.
 fn read_source(file: &Path) -> io::Result<Option<Source>> {
-    // A pipe or a device may have no end.
-    let is_odd = |meta: std::fs::Metadata| !meta.is_file() && !meta.is_dir();
-    if file.metadata().is_ok_and(is_odd) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    match std::fs::read(file) {
+    match read_regular(file) {
         Ok(bytes) => {
             let text = String::from_utf8(bytes)
                 .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))?;
@@ -272,6 +269,18 @@ fn read_source(file: &Path) -> io::Result<Option<Source>> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Reads a regular file. Opening a pipe may wait for ever, and a device may have no end.
+fn read_regular(file: &Path) -> io::Result<Vec<u8>> {
+    let mut opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(file)?;
+    let meta = opened.metadata()?;
+    if !meta.is_file() && !meta.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1);
+    opened.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Problem {
