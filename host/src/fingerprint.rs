@@ -445,7 +445,7 @@ impl Disk<'_> {
 }
 
 /// A missing folder has no names, like an empty one: whether it is there is another question.
-fn absent(query: &Query) -> Value {
+pub fn absent(query: &Query) -> Value {
     match query {
         Query::Listing(_) => Value::listing(&Vec::new(), &[]),
         _ => Value::ABSENT,

@@ -11,7 +11,9 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Folders into which a walk goes only where a pattern names them.
@@ -113,7 +115,7 @@ impl Globs {
     pub fn walk(&self, places: &Places) -> BTreeMap<PortablePath, Found> {
         let mut found = BTreeMap::new();
         for include in &self.include {
-            self.walk_below(places, include, &include.stem, &mut found);
+            self.walk_below(places, include, &include.stem, &mut Vec::new(), &mut found);
         }
         found
     }
@@ -123,32 +125,36 @@ impl Globs {
         places: &Places,
         include: &Include,
         path: &Path,
+        inside: &mut Vec<(u64, u64)>,
         files: &mut BTreeMap<PortablePath, Found>,
     ) {
         let absolute = places.root.join(path);
         let found = Found::at(&absolute).unwrap_or(Found::Absent);
-        match found {
-            Found::Folder(_) => {
-                let depth = path.components().count();
-                if include.depth.is_some_and(|most| depth >= most) {
-                    return;
-                }
-                for name in std::fs::read_dir(&absolute).into_iter().flatten().flatten() {
-                    let name = name.file_name();
-                    let is_left_out =
-                        NAMED_ONLY.iter().any(|only| name == *only && !include.text.contains(only));
-                    if !is_left_out {
-                        self.walk_below(places, include, &path.join(&name), files);
-                    }
-                }
-            }
-            Found::Absent | Found::Other => {}
-            Found::File(_) | Found::Link(_) => {
-                if include.matcher.is_match(path) && !self.excludes(path) {
-                    files.insert(places.portable(&absolute), found);
-                }
+        if matches!(found, Found::File(_) | Found::Link(_))
+            && include.matcher.is_match(path)
+            && !self.excludes(path)
+        {
+            files.insert(places.portable(&absolute), found.clone());
+        }
+        let is_at_end = include.depth.is_some_and(|most| path.components().count() >= most);
+        if is_at_end || !matches!(found, Found::Folder(_) | Found::Link(_)) {
+            return;
+        }
+        // The command reads what lies behind a link as well; but not a folder within itself.
+        let Some(meta) = absolute.metadata().ok().filter(Metadata::is_dir) else { return };
+        let folder = (meta.dev(), meta.ino());
+        if inside.contains(&folder) {
+            return;
+        }
+        inside.push(folder);
+        for name in std::fs::read_dir(&absolute).into_iter().flatten().flatten() {
+            let name = name.file_name();
+            let is_left_out = NAMED_ONLY.iter().any(|only| name == *only && !include.text.contains(only));
+            if !is_left_out {
+                self.walk_below(places, include, &path.join(&name), inside, files);
             }
         }
+        inside.pop();
     }
 }
 
@@ -216,6 +222,10 @@ mod tests {
         assert_eq!(found(&["node_modules/n/*.ts"]), "node_modules/n/i.ts");
         assert_eq!(found(&["top.ts", "{src,lib}/*.md"]), "src/x.md top.ts");
         assert_eq!(found(&["missing/**"]), "");
+        std::os::unix::fs::symlink("src/b", folder.path().join("link")).expect("links");
+        std::os::unix::fs::symlink("..", folder.path().join("src/b/up")).expect("links");
+        assert_eq!(found(&["link/*.ts"]), "link/c.test.ts link/c.ts");
+        assert_eq!(found(&["link/**/a.ts"]), "link/up/a.ts");
     }
 
     #[test]

@@ -28,6 +28,14 @@ impl PortablePath {
         &self.0
     }
 
+    /// What has a name in the folder at this path of the workspace.
+    pub fn join(&self, name: &OsStr) -> PortablePath {
+        match &*self.0 {
+            b"." => PortablePath::from_bytes(name.as_bytes()),
+            folder => PortablePath([folder, b"/", name.as_bytes()].concat().into()),
+        }
+    }
+
     /// Whether it lies in the workspace (the root itself is `.`).
     pub fn is_inside(&self) -> bool {
         !matches!(self.0.first(), Some(b'/' | b'~')) && !self.0.starts_with(b"../") && &*self.0 != b".."

@@ -57,6 +57,8 @@ pub struct Evidence<'a> {
     pub folder_made_before: &'a dyn Fn(&Path) -> bool,
     /// The digest of that earlier state of a file, where somebody computed it in time.
     pub digest_before: &'a dyn Fn(&Path, &Stamp) -> Option<Digest>,
+    /// The digest of the file that lies there now.
+    pub digest_now: &'a dyn Fn(&Path) -> Option<Digest>,
     /// What this step last left, state files among it, where all of that lay there unchanged before
     /// this run.
     pub left_whole: Option<&'a FxHashSet<PathBuf>>,
@@ -139,8 +141,6 @@ pub enum InputValue {
     Known(Value),
     /// The content of the file that had this stamp when it was first read.
     File(Stamp),
-    /// The content at the end of the run, whatever was there before.
-    AtEnd,
 }
 
 /// A path that was seen and does not count.
@@ -364,7 +364,7 @@ fn settle_change(
 ) -> Result<(), Refusal> {
     let is_gone = *fate.end == Found::Absent;
     let is_temporary = is_gone && change.found == Found::Absent;
-    if matches!(zone, Zone::Scratch | Zone::Git) || (is_temporary && zone != Zone::Workspace) {
+    if zone == Zone::Scratch || (is_temporary && zone != Zone::Workspace) {
         return Ok(());
     }
     let overlap = || Refusal::ReadWriteOverlap {
@@ -372,7 +372,8 @@ fn settle_change(
         process: evidence.observed.process(change.pid).to_owned(),
     };
     let read = first_content_read(seen).filter(|read| fate.is_before_change(read));
-    let overlaps = read.filter(|_| rules.input_counts(path)).is_some_and(|read| {
+    let counts = rules.input_counts(path) && (zone != Zone::Git || Zones::is_git_stamp(path));
+    let overlaps = read.filter(|_| counts).is_some_and(|read| {
         let known = is_left_whole(evidence, path)
             || matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
         // An adapter's word counts as far as it may hide the read.
@@ -380,6 +381,14 @@ fn settle_change(
             || rules.ignores_read(path).is_some_and(|rule| rule.may_hide(evidence, path, &read.found));
         matches!(read.found, Found::File(_)) && !known && !hidden()
     });
+    if zone == Zone::Git {
+        let changes = rules.output_counts(path) && changes_version(evidence, path, change, fate);
+        return match (overlaps, changes) {
+            (true, _) => Err(overlap()),
+            (false, true) => Err(Refusal::WroteOutside(evidence.zones.places.portable(path).to_string())),
+            (false, false) => Ok(()),
+        };
+    }
     if let Some(rule) = rules.ignores_write(path) {
         // What was read counts all the same, and nobody knows what it was.
         if overlaps {
@@ -422,6 +431,22 @@ fn settle_change(
         settled.outputs.push(path.to_path_buf());
     }
     Ok(())
+}
+
+/// Whether the step made git say something else than before: a commit, a branch, a file staged. A hit
+/// could not do that. A file that was written anew with the same content says the same.
+fn changes_version(evidence: &Evidence, path: &Path, change: &First, fate: &Fate) -> bool {
+    if !Zones::is_git_stamp(path) {
+        return false;
+    }
+    match (&change.found, fate.end) {
+        (Found::File(stamp), Found::File(_)) => {
+            let before = (evidence.digest_before)(path, stamp);
+            before.is_none() || before != (evidence.digest_now)(path)
+        }
+        (_, Found::Folder(_)) => false,
+        _ => true,
+    }
 }
 
 /// Whether a run of this step is known to have made what it now removed. Folders are known by what
@@ -542,7 +567,8 @@ fn file_value(evidence: &Evidence, path: &Path, stamp: &Stamp, fate: &Fate) -> I
         None => InputValue::File(*stamp),
         Some(_) => match (evidence.digest_before)(path, stamp) {
             Some(digest) => InputValue::Known(Value::content(digest, stamp.is_executable())),
-            None => InputValue::AtEnd,
+            // That it is not as it was read makes a Refusal of it.
+            None => InputValue::File(*stamp),
         },
     }
 }

@@ -22,6 +22,8 @@ struct Scene {
     tool_state: Vec<PathBuf>,
     /// Files whose earlier content somebody had hashed in time.
     hashed: Vec<PathBuf>,
+    /// Files that were written anew with the content that was hashed.
+    rewritten: Vec<PathBuf>,
     /// What the step had left and was there unchanged, state files among it.
     left_whole: Option<FxHashSet<PathBuf>>,
     /// Names that only later steps of the task made.
@@ -124,6 +126,13 @@ impl Scene {
             tool_made_before: &|path| self.made.iter().any(|made| made == path),
             is_tool_state: &|path| self.tool_state.iter().any(|state| state == path),
             folder_made_before: &|path| self.made.iter().any(|made| made == path),
+            digest_now: &|path| {
+                Some(Digest::of(if self.rewritten.iter().any(|same| same == path) {
+                    b"before"
+                } else {
+                    b"now"
+                }))
+            },
             left_whole: self.left_whole.as_ref(),
             without_later: &|_, names| {
                 names.iter().filter(|(name, _)| !self.later.contains(name)).cloned().collect()
@@ -527,4 +536,31 @@ fn what_the_tool_of_another_step_keeps_for_itself_is_no_name_in_a_listing() {
         .tool_state(".tool/cache")
         .saw(AccessKind::List(names), ".tool", folder())
         .check(&["listing .tool without cache"]);
+}
+
+#[test]
+fn a_step_that_changes_what_git_says_is_not_kept() {
+    let commit = || {
+        Scene::new()
+            .saw(AccessKind::Read, ".git/refs/heads/main", file(1))
+            .saw(WRITE, ".git/refs/heads/main", file(1))
+            .ends(".git/refs/heads/main", file(2))
+    };
+    assert_eq!(commit().refused().kind(), "read_write_overlap");
+    assert_eq!(commit().hashed_before(".git/refs/heads/main").refused().kind(), "wrote_outside");
+    let unread = Scene::new().saw(WRITE, ".git/HEAD", file(1)).ends(".git/HEAD", file(2));
+    assert_eq!(unread.refused().kind(), "wrote_outside");
+}
+
+#[test]
+fn an_index_that_was_only_refreshed_is_an_input_as_it_was() {
+    let mut scene = Scene::new()
+        .hashed_before(".git/index")
+        .saw(AccessKind::Read, ".git/index", file(1))
+        .saw(WRITE, ".git/index", file(1))
+        .ends(".git/index", file(2))
+        .saw(WRITE, ".git/objects/ab/c", Found::Absent)
+        .ends(".git/objects/ab/c", file(3));
+    scene.rewritten.push(at(".git/index"));
+    scene.check(&["content .git/index"]);
 }

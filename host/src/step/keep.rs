@@ -227,6 +227,10 @@ fn settle_and_store(
             Some((before, digest)) if before == stamp => Some(*digest),
             _ => shared.digests.known(path, stamp),
         },
+        digest_now: &|path| match Found::at(path) {
+            Ok(Found::File(stamp)) => shared.digests.of_file(path, stamp).ok().map(|(_, digest)| digest),
+            _ => None,
+        },
         left_whole: run.left_whole.as_ref(),
         without_later: &|folder, names| {
             // Where it is not known who made a name, the name counts.
@@ -418,14 +422,6 @@ fn input_value(shared: &Shared, input: &Input) -> Result<(Option<Stamp>, Value),
                 }
             }
             _ => Err(changed()),
-        },
-        InputValue::AtEnd => match Found::at(&input.path) {
-            Ok(Found::File(now)) => {
-                let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;
-                Ok((Some(read), Value::content(digest, read.is_executable())))
-            }
-            Ok(found) => Ok((None, Value::kind(&found))),
-            Err(_) => Err(changed()),
         },
     }
 }

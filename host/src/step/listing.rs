@@ -10,7 +10,6 @@ use crate::path::PortablePath;
 use crate::stamp::Found;
 use crate::store::{StoreError, VirtualTree};
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 
 /// Takes what later steps of the task made out of the values of listings.
 pub fn without_later(
@@ -62,10 +61,7 @@ fn is_of_later(
     folder: &PortablePath,
     name: &OsString,
 ) -> Result<bool, StoreError> {
-    let path = match folder.as_bytes() {
-        b"." => PortablePath::from_bytes(name.as_bytes()),
-        bytes => PortablePath::from_bytes(&[bytes, b"/", name.as_bytes()].concat()),
-    };
+    let path = folder.join(name);
     if !cached.store.is_left_within(&path, later)? {
         return Ok(false);
     }

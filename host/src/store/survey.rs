@@ -171,7 +171,7 @@ impl Store {
             }
             let Some(there) = place.names(folder)? else { continue };
             for name in there.iter().filter(|name| !names.contains(name.as_os_str())) {
-                let extra = join(folder, name);
+                let extra = folder.join(name);
                 let absolute = place.places().absolute(&extra);
                 let is_other = place.zones.of(&absolute) != Zone::Workspace || place.tool.is_own(&absolute);
                 if is_other || survey.remove.contains(&extra) || self.is_of_later(&extra, place)? {
@@ -215,7 +215,7 @@ impl Store {
                 return Ok(false);
             }
             for name in names {
-                if !self.may_go(&join(path, &name), place, survey)? {
+                if !self.may_go(&path.join(&name), place, survey)? {
                     return Ok(false);
                 }
             }
@@ -317,7 +317,7 @@ impl Store {
         let names = VirtualTree::default().names(places, path);
         let names = names.map_err(io_error("list", &places.absolute(path)))?.unwrap_or_default();
         for name in &names {
-            let child = join(path, name);
+            let child = path.join(name);
             let absolute = places.absolute(&child);
             let found = Found::at(&absolute).map_err(io_error("look at", &absolute))?;
             if !self.is_all_made_by(&child, &found, steps, places, digests)? {
@@ -380,13 +380,6 @@ fn expected_names(outputs: &[Output]) -> BTreeMap<PortablePath, FxHashSet<&OsStr
         }
     }
     expected
-}
-
-fn join(folder: &PortablePath, name: &OsStr) -> PortablePath {
-    match folder.as_bytes() {
-        b"." => PortablePath::from_bytes(name.as_bytes()),
-        bytes => PortablePath::from_bytes(&[bytes, b"/", name.as_bytes()].concat()),
-    }
 }
 
 /// Whether what lies on the disk is the output, and its stamp where that can be trusted from now on.

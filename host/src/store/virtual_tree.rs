@@ -151,7 +151,7 @@ impl VirtualTree {
         for ((path, query), value) in pathset.paths.iter().zip(&mut values.paths) {
             match self.planned.get(path) {
                 Some(Planned { what: Some(kind), .. }) => *value = value_of(kind, query),
-                Some(Planned { what: None, .. }) => *value = absent(query),
+                Some(Planned { what: None, .. }) => *value = fingerprint::absent(query),
                 None => {}
             }
             self.apply_below(places, path, query, value);
@@ -229,13 +229,6 @@ fn letter(kind: &OutputKind) -> u8 {
         OutputKind::File { .. } => b'f',
         OutputKind::Link(_) => b'l',
         OutputKind::Folder => b'd',
-    }
-}
-
-fn absent(query: &Query) -> Value {
-    match query {
-        Query::Listing(_) => Value::listing(&Listing::new(), &[]),
-        _ => Value::ABSENT,
     }
 }
 
