@@ -113,6 +113,9 @@ pub struct Settled {
     /// Those of `outputs` by which the tool knows what it did last, sorted: no inputs, because the
     /// outputs go with them.
     pub state_files: Vec<PathBuf>,
+    /// Folders that it looked for before it made them, sorted: it saw that nothing is there, and names
+    /// of others there are news.
+    pub found_bare: Vec<PathBuf>,
     /// What was seen but does not count, and why.
     pub ignored: Vec<Ignored>,
     /// What counts although an adapter would have it ignored: nothing shows that it does not matter.
@@ -508,6 +511,9 @@ fn settle_reads(
     let holds_root = evidence.zones.places.root.starts_with(path) && evidence.zones.places.root != path;
     if !rules.input_counts(path) || is_searched_program(evidence, path) || holds_root {
         return;
+    }
+    if earliest.found == Found::Absent && fate.change.is_some() && matches!(fate.end, Found::Folder(_)) {
+        settled.found_bare.push(path.to_path_buf());
     }
     let read = first_content_read(seen).filter(|first| fate.is_before_change(first));
     // What the step itself replaces, creates or removes was merely probed, unless its content was read.

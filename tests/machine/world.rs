@@ -2,22 +2,12 @@
 //! commands directly in a copy of the tree as it was before, and holds one against the other.
 
 use crate::case::{Action, Case, FOLDERS, How, INPUTS, KEYS, VARIABLES};
+use crate::tree::{Node, Tree, put, read_node, read_tree, show, write_tree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// What lies at one path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Node {
-    File { executable: bool, content: Vec<u8> },
-    Link(PathBuf),
-    Folder,
-}
-
-/// A tree, by relative path.
-pub type Tree = BTreeMap<PathBuf, Node>;
 
 /// What a run printed and how it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +19,13 @@ struct Ended {
 
 /// A step of a task.
 type StepName = (usize, usize);
+
+/// What is supposed of the own outputs of a step that hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Own {
+    Absent,
+    There,
+}
 
 /// What steps changed, in order: `None` where they removed.
 type Changes = Vec<(StepName, PathBuf, Option<Node>)>;
@@ -309,9 +306,9 @@ impl<'a> World<'a> {
             if hits.is_empty() {
                 return Err(format!("running t{task} was no direct run: {wrong}\n{}", told(&reported)));
             }
-            // The documented limit: a step's own unchanged outputs count as absent.
-            let allowed = subsets(&hits).into_iter().find_map(|absent| {
-                let (wanted, mut tree, others) = self.run_directly(&before, &chain, &absent);
+            // The documented limit: what a step left itself counts as absent, so as well as there.
+            let allowed = suppositions(&hits).into_iter().find_map(|supposed| {
+                let (wanted, mut tree, others) = self.run_directly(&before, &chain, &supposed);
                 let is_same = difference(&got, &after, &wanted, &tree).is_none();
                 // What other entries of the step left, and a direct run leaves as well, stays.
                 let stays =
@@ -319,13 +316,15 @@ impl<'a> World<'a> {
                 for (path, (_, node, _)) in stays {
                     tree.entry(path.clone()).or_insert_with(|| node.clone());
                 }
-                (is_same || difference(&got, &after, &wanted, &tree).is_none()).then_some(others)
+                (is_same || difference(&got, &after, &wanted, &tree).is_none()).then_some((supposed, others))
             });
-            let Some(others) = allowed else {
+            let Some((supposed, others)) = allowed else {
                 return Err(format!("a hit of t{task} was wrong: {wrong}\n{}", told(&reported)));
             };
             changes = others;
-            *self.counts.limits.entry("own outputs count as absent").or_default() += 1;
+            let is_there = supposed.iter().any(|(_, own)| *own == Own::There);
+            let limit = if is_there { "own outputs count as there" } else { "own outputs count as absent" };
+            *self.counts.limits.entry(limit).or_default() += 1;
         }
         let judged = self.judge_hits(task, force, got.code, &before, &after, &changes, &reported);
         self.learn_left(&before, changes);
@@ -402,7 +401,8 @@ impl<'a> World<'a> {
         task: usize,
         force: bool,
     ) -> Result<(Ended, BTreeMap<StepName, Reported>), String> {
-        let program = env!("CARGO_BIN_EXE_overhear");
+        let program = std::env::var("OVERHEAR_MACHINE_PROGRAM");
+        let program = program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_overhear"));
         let summary = self.base.join("summary.json");
         let _ = fs::remove_file(&summary);
         let mut command = Command::new(program);
@@ -451,8 +451,14 @@ impl<'a> World<'a> {
     }
 
     /// Runs the commands of a chain of tasks in a copy that lies, for that time, where the workspace
-    /// lies. Before a step of `absent`, what it left and is unchanged is removed.
-    fn run_directly(&self, before: &Tree, chain: &[usize], absent: &[StepName]) -> (Ended, Tree, Changes) {
+    /// lies. Before a step of `supposed`, what it left and is unchanged is removed, or what it left and
+    /// is missing is put there.
+    fn run_directly(
+        &self,
+        before: &Tree,
+        chain: &[usize],
+        supposed: &[(StepName, Own)],
+    ) -> (Ended, Tree, Changes) {
         let (ws, held) = (self.ws(), self.base.join("held"));
         fs::rename(&ws, &held).expect("the workspace can be moved");
         write_tree(&ws, before);
@@ -460,8 +466,13 @@ impl<'a> World<'a> {
         let (mut tree, mut all) = (before.clone(), Vec::new());
         'chain: for task in chain {
             for step in 0..self.case.tasks[*task].steps.len() {
-                if absent.contains(&(*task, step)) {
-                    self.remove_own(&ws, (*task, step));
+                let own = supposed.iter().find(|(of, _)| *of == (*task, step)).map(|(_, own)| *own);
+                match own {
+                    Some(Own::Absent) => self.remove_own(&ws, (*task, step)),
+                    Some(Own::There) => self.put_own(&ws, (*task, step)),
+                    None => {}
+                }
+                if own.is_some() {
                     tree = read_tree(&ws);
                 }
                 let mut command = Command::new("sh");
@@ -498,6 +509,16 @@ impl<'a> World<'a> {
         }
     }
 
+    fn put_own(&self, ws: &Path, step: StepName) {
+        for (path, (by, node, made)) in &self.left {
+            let absolute = ws.join(path);
+            if *made && *by == step && read_node(&absolute).is_none() {
+                // A file may lie where its folder was: then the step finds that.
+                let _ = put(&absolute, node);
+            }
+        }
+    }
+
     /// Remembers what the steps left, as the direct runs of them showed it.
     fn learn_left(&mut self, before: &Tree, changes: Changes) {
         let known = std::mem::take(&mut self.left);
@@ -513,13 +534,20 @@ impl<'a> World<'a> {
     }
 }
 
-/// All ways to choose some of these, except none; the whole first. Of many only the first are used.
-fn subsets(steps: &[StepName]) -> Vec<Vec<StepName>> {
-    let steps = &steps[..steps.len().min(6)];
-    let choose = |bits: usize| {
-        steps.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, step)| *step).collect()
+/// All ways to suppose something else of the outputs of some of these steps; absent everywhere first.
+/// Of many steps only the first are used.
+fn suppositions(steps: &[StepName]) -> Vec<Vec<(StepName, Own)>> {
+    let steps = &steps[..steps.len().min(5)];
+    let choose = |number: usize| {
+        let digits = steps.iter().enumerate().map(|(at, step)| (*step, number / 3_usize.pow(at as u32) % 3));
+        let supposed = digits.filter_map(|(step, digit)| match digit {
+            0 => Some((step, Own::Absent)),
+            1 => Some((step, Own::There)),
+            _ => None,
+        });
+        supposed.collect()
     };
-    (1..1_usize << steps.len()).rev().map(choose).collect()
+    (0..3_usize.pow(steps.len() as u32) - 1).map(choose).collect()
 }
 
 /// What is another in a tree than it was.
@@ -552,62 +580,5 @@ fn difference(got: &Ended, tree: &Tree, wanted: &Ended, wanted_tree: &Tree) -> O
     }
     let paths = tree.keys().chain(wanted_tree.keys());
     let path = paths.into_iter().find(|path| tree.get(*path) != wanted_tree.get(*path))?;
-    let show = |node: Option<&Node>| match node {
-        None => "nothing".to_owned(),
-        Some(Node::File { executable, content }) => {
-            format!(
-                "{:?}{}",
-                String::from_utf8_lossy(content),
-                if *executable { " (executable)" } else { "" }
-            )
-        }
-        Some(other) => format!("{other:?}"),
-    };
     Some(format!("{} is {}, directly {}", path.display(), show(tree.get(path)), show(wanted_tree.get(path))))
-}
-
-fn read_node(path: &Path) -> Option<Node> {
-    let meta = path.symlink_metadata().ok()?;
-    Some(if meta.is_symlink() {
-        Node::Link(fs::read_link(path).ok()?)
-    } else if meta.is_dir() {
-        Node::Folder
-    } else {
-        Node::File { executable: meta.permissions().mode() & 0o111 != 0, content: fs::read(path).ok()? }
-    })
-}
-
-fn read_tree(root: &Path) -> Tree {
-    let mut tree = Tree::new();
-    let mut folders = vec![root.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            if entry.file_name() == ".overhear" {
-                continue;
-            }
-            let path = entry.path();
-            let Some(node) = read_node(&path) else { continue };
-            if node == Node::Folder {
-                folders.push(path.clone());
-            }
-            tree.insert(path.strip_prefix(root).expect("it lies below").to_path_buf(), node);
-        }
-    }
-    tree
-}
-
-fn write_tree(root: &Path, tree: &Tree) {
-    fs::create_dir(root).expect("the place is free");
-    for (path, node) in tree {
-        let path = root.join(path);
-        match node {
-            Node::Folder => fs::create_dir(&path),
-            Node::Link(text) => std::os::unix::fs::symlink(text, &path),
-            Node::File { executable, content } => fs::write(&path, content).and_then(|()| {
-                let mode = if *executable { 0o755 } else { 0o644 };
-                fs::set_permissions(&path, fs::Permissions::from_mode(mode))
-            }),
-        }
-        .expect("a copy can be made");
-    }
 }

@@ -539,6 +539,18 @@ fn what_the_tool_of_another_step_keeps_for_itself_is_no_name_in_a_listing() {
 }
 
 #[test]
+fn a_folder_that_was_looked_for_before_it_was_made_was_found_bare() {
+    let scene = Scene::new()
+        .saw(AccessKind::Stat, "dist", Found::Absent)
+        .saw(AccessKind::Create, "dist", Found::Absent)
+        .ends("dist", folder())
+        .saw(AccessKind::Create, "gen", Found::Absent)
+        .saw(AccessKind::List(Vec::new()), "gen", folder())
+        .ends("gen", folder());
+    assert_eq!(scene.settle().unwrap().found_bare, [at("dist")]);
+}
+
+#[test]
 fn a_step_that_changes_what_git_says_is_not_kept() {
     let commit = || {
         Scene::new()

@@ -475,7 +475,8 @@ fn store(
     let removed: Vec<PortablePath> = settled.removed.iter().map(|path| places.portable(path)).collect();
     let temporary = settled.temporary.iter().map(|path| places.portable(path)).collect();
     let state_files: Vec<_> = settled.state_files.iter().map(|path| places.portable(path)).collect();
-    let manifest = Manifest { outputs: packed.outputs, removed, temporary, state_files, habits };
+    let found_bare = settled.found_bare.iter().map(|path| places.portable(path)).collect();
+    let manifest = Manifest { outputs: packed.outputs, removed, temporary, state_files, found_bare, habits };
     let entry = NewEntry {
         key: cached.key_digest,
         pathset,

@@ -25,8 +25,12 @@ pub(super) fn no_output(path: &PortablePath) -> StoreError {
 /// Checks all paths that a manifest would have written or removed, and that they are in order.
 pub(super) fn check(manifest: &Manifest) -> Result<(), StoreError> {
     let outputs = manifest.outputs.iter().map(|output| &output.path);
-    let all =
-        outputs.clone().chain(&manifest.removed).chain(&manifest.temporary).chain(&manifest.state_files);
+    let all = outputs
+        .clone()
+        .chain(&manifest.removed)
+        .chain(&manifest.temporary)
+        .chain(&manifest.state_files)
+        .chain(&manifest.found_bare);
     if let Some(path) = all.into_iter().find(|path| !is_sound(path)) {
         return Err(StoreError::Damaged(format!(
             "a cache entry names `{path}`, which is no output of a task"

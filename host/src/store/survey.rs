@@ -166,7 +166,8 @@ impl Store {
     ) -> Result<Option<PortablePath>, StoreError> {
         for (folder, names) in expected {
             let habit = folder_habit(entry, place, folder);
-            if habit == Some(FolderHabit::Kept) {
+            let is_news = entry.manifest.found_bare.binary_search(folder).is_ok();
+            if habit == Some(FolderHabit::Kept) && !is_news {
                 continue;
             }
             let Some(there) = place.names(folder)? else { continue };
