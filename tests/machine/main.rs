@@ -7,7 +7,8 @@
 //!
 //! `OVERHEAR_MACHINE_SECONDS` (default 60) bounds it by the clock, `OVERHEAR_MACHINE_COUNT` by the
 //! number of sequences, `OVERHEAR_MACHINE_SEED` says with which to begin, `OVERHEAR_MACHINE_KEEP_GOING`
-//! tells all that fail instead of the first, `OVERHEAR_MACHINE_PROGRAM` is another overhear to try. `OVERHEAR_MACHINE_STRICT` takes a missed hit as a failure.
+//! tells all that fail instead of the first, `OVERHEAR_MACHINE_PROGRAM` is another overhear to try.
+//! `OVERHEAR_MACHINE_STRICT` takes a missed hit as a failure.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program tells what it found")]
 
 mod case;

@@ -1,11 +1,12 @@
 //! The workspace of one sequence: carries actions out on the disk, runs overhear, runs the same
 //! commands directly in a copy of the tree as it was before, and holds one against the other.
 
-use crate::case::{Action, Case, FOLDERS, How, INPUTS, KEYS, VARIABLES};
+mod edits;
+
+use crate::case::{Case, INPUTS, KEYS, VARIABLES};
 use crate::tree::{Node, Tree, put, read_node, read_tree, show, write_tree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,15 +18,21 @@ struct Ended {
     code: i32,
 }
 
+/// What a direct run of a chain came to.
+#[derive(Default)]
+struct Direct {
+    ended: Ended,
+    tree: Tree,
+    changes: Changes,
+    /// What of its own each step found.
+    own: Vec<(StepName, Own)>,
+}
+
 /// A step of a task.
 type StepName = (usize, usize);
 
-/// What is supposed of the own outputs of a step that hit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Own {
-    Absent,
-    There,
-}
+/// What a step left itself and that was there, unchanged, when it began.
+type Own = BTreeMap<PathBuf, Node>;
 
 /// What steps changed, in order: `None` where they removed.
 type Changes = Vec<(StepName, PathBuf, Option<Node>)>;
@@ -54,6 +61,8 @@ pub struct World<'a> {
     env: [Option<usize>; 2],
     /// What each step left, as the direct runs show it; and whether it made that from nothing.
     left: BTreeMap<PathBuf, (StepName, Node, bool)>,
+    /// With what of its own each step was run and kept.
+    kept_with: BTreeMap<StepName, BTreeSet<Own>>,
     /// The last run, unless something but outputs was changed since.
     last: Option<Last>,
     /// How to repeat it by hand.
@@ -94,6 +103,7 @@ impl<'a> World<'a> {
             keys,
             env: [None, None],
             left: BTreeMap::new(),
+            kept_with: BTreeMap::new(),
             last: None,
             script: Vec::new(),
             counts: Counts::default(),
@@ -139,150 +149,6 @@ impl<'a> World<'a> {
         self.case.tasks[task].steps[step].replace("TOOL ", &format!("{} --tool tools/", self.tool.display()))
     }
 
-    fn write(&mut self, path: &str, text: &str) {
-        self.script.push(format!("mkdir -p \"$(dirname {path})\"; cat > {path} <<'END'\n{text}END"));
-        let path = self.ws().join(path);
-        // A folder may lie there, or a file where a folder should be: an edit that cannot be made is none.
-        let _ = fs::create_dir_all(path.parent().expect("it lies in the workspace"));
-        let _ = fs::write(path, text);
-    }
-
-    fn link(&mut self, path: &str, text: &str) {
-        self.script.push(format!("rm -rf {path}; ln -s {text} {path}"));
-        self.remove(path);
-        let path = self.ws().join(path);
-        let _ = fs::create_dir_all(path.parent().expect("it lies in the workspace"));
-        let _ = std::os::unix::fs::symlink(text, path);
-    }
-
-    fn remove(&self, path: &str) {
-        let path = self.ws().join(path);
-        let _ = match path.symlink_metadata() {
-            Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path),
-            _ => fs::remove_file(&path),
-        };
-    }
-
-    /// Carries out one action; what is wrong afterwards, if anything.
-    pub fn act(&mut self, action: &Action) -> Result<(), String> {
-        if let Action::Run { task, force } = action {
-            return self.run(*task, *force);
-        }
-        let keeps_hit = matches!(action, Action::DeleteOutputs(_) | Action::Touch(_));
-        match action {
-            Action::Run { .. } => {}
-            Action::Write { path, version, how } => self.edit(path, *version, *how),
-            Action::Touch(path) => {
-                self.script.push(format!("[ -f {path} ] && touch {path}"));
-                if let Ok(file) = fs::OpenOptions::new().append(true).open(self.ws().join(path)) {
-                    let _ = file.set_modified(std::time::SystemTime::now());
-                }
-            }
-            Action::Delete(path) => {
-                self.script.push(format!("rm -rf {path}"));
-                self.remove(path);
-            }
-            Action::Rename(from, to) => {
-                self.script.push(format!("mv -T {from} {to}"));
-                let _ = fs::rename(self.ws().join(from), self.ws().join(to));
-            }
-            Action::Chmod(path) => {
-                self.script.push(format!("[ -f {path} ] && chmod +x {path}"));
-                let path = self.ws().join(path);
-                if path.is_file() {
-                    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o755));
-                }
-            }
-            Action::ToFolder(path) => {
-                self.script.push(format!("rm -rf {path}"));
-                self.remove(path);
-                self.write(&format!("{path}/inner"), "v0\n");
-            }
-            Action::ToLink(path, text) => self.link(path, text),
-            Action::DeleteOutputs(which) => self.delete_outputs(*which),
-            Action::EditOutput(which, version) => {
-                let made: Vec<PathBuf> = self.left.keys().cloned().collect();
-                if let Some(path) = made.get(which % made.len().max(1)) {
-                    self.write(&path.display().to_string(), &format!("edit {version}\n"));
-                }
-            }
-            Action::Stray(which) => {
-                let folder = FOLDERS[2 + which % 3];
-                if self.ws().join(folder).is_dir() {
-                    self.write(&format!("{folder}/stray"), "stray\n");
-                }
-            }
-            Action::Env(which, value) => {
-                self.env[*which] = *value;
-                self.script.push(match value {
-                    Some(value) => format!("export {}=e{value}", VARIABLES[*which]),
-                    None => format!("unset {}", VARIABLES[*which]),
-                });
-            }
-            Action::Keys { task, keys } => {
-                self.keys[*task] = *keys;
-                self.write_config();
-            }
-            Action::Script { script, version } => {
-                let text = format!("{}\n", self.case.scripts[*script][*version].join("\n"));
-                self.write(&format!("tools/{script}"), &text);
-            }
-            Action::Back => {
-                for path in INPUTS[..3].iter().chain(&["top"]) {
-                    self.script.push(format!("rm -rf {path}"));
-                    self.remove(path);
-                    self.write(path, "v0\n");
-                }
-            }
-        }
-        if !keeps_hit {
-            self.last = None;
-        }
-        Ok(())
-    }
-
-    fn edit(&mut self, path: &str, version: usize, how: How) {
-        let absolute = self.ws().join(path);
-        let text = format!("v{version}\n{}", if how == How::Longer { "more\n" } else { "" });
-        match how {
-            How::Plain | How::Longer => self.write(path, &text),
-            How::KeepingTime => {
-                let time = fs::metadata(&absolute).and_then(|meta| meta.modified());
-                self.script.push(format!("[ -e {path} ] && cp -p {path} ../reference"));
-                self.write(path, &text);
-                self.script
-                    .push(format!("[ -e ../reference ] && touch -r ../reference {path}; rm -f ../reference"));
-                if let (Ok(time), Ok(file)) = (time, fs::OpenOptions::new().append(true).open(&absolute)) {
-                    let _ = file.set_modified(time);
-                }
-            }
-            How::RenamedOver => {
-                self.write("beside", &text);
-                self.script.push(format!("mv -T beside {path}"));
-                if fs::rename(self.ws().join("beside"), &absolute).is_err() {
-                    self.remove("beside");
-                }
-            }
-        }
-    }
-
-    fn delete_outputs(&mut self, which: Option<usize>) {
-        let made: Vec<PathBuf> = self.left.keys().cloned().collect();
-        // Sources that a step rewrote are not thought of as outputs.
-        let is_output = |path: &&PathBuf| !path.starts_with("src") && !path.starts_with("top");
-        let made: Vec<PathBuf> = match which {
-            None => made.iter().filter(is_output).cloned().collect(),
-            Some(which) => {
-                made.iter().filter(is_output).skip(which % made.len().max(1)).take(1).cloned().collect()
-            }
-        };
-        for path in made {
-            let path = path.display().to_string();
-            self.script.push(format!("rm -rf {path}"));
-            self.remove(&path);
-        }
-    }
-
     /// The chain of tasks that a request for one runs, in order.
     fn chain(&self, task: usize) -> Vec<usize> {
         let mut chain = vec![task];
@@ -301,30 +167,38 @@ impl<'a> World<'a> {
         let after = read_tree(&self.ws());
         let hits: Vec<StepName> =
             reported.iter().filter(|(_, reported)| reported.is_hit).map(|(step, _)| *step).collect();
-        let (wanted, wanted_tree, mut changes) = self.run_directly(&before, &chain, &[]);
+        let Direct { ended: wanted, tree: wanted_tree, mut changes, mut own } =
+            self.run_directly(&before, &chain, &[]);
         if let Some(wrong) = difference(&got, &after, &wanted, &wanted_tree) {
             if hits.is_empty() {
                 return Err(format!("running t{task} was no direct run: {wrong}\n{}", told(&reported)));
             }
-            // The documented limit: what a step left itself counts as absent, so as well as there.
-            let allowed = suppositions(&hits).into_iter().find_map(|supposed| {
-                let (wanted, mut tree, others) = self.run_directly(&before, &chain, &supposed);
-                let is_same = difference(&got, &after, &wanted, &tree).is_none();
+            // The documented limit: what a step left itself counts as absent, now and when it was kept.
+            let allowed = self.suppositions(&hits).into_iter().find_map(|supposed| {
+                let mut direct = self.run_directly(&before, &chain, &supposed);
+                if difference(&got, &after, &direct.ended, &direct.tree).is_none() {
+                    return Some((supposed, direct));
+                }
                 // What other entries of the step left, and a direct run leaves as well, stays.
                 let stays =
                     self.left.iter().filter(|(path, (_, node, _))| wanted_tree.get(*path) == Some(node));
                 for (path, (_, node, _)) in stays {
-                    tree.entry(path.clone()).or_insert_with(|| node.clone());
+                    direct.tree.entry(path.clone()).or_insert_with(|| node.clone());
                 }
-                (is_same || difference(&got, &after, &wanted, &tree).is_none()).then_some((supposed, others))
+                difference(&got, &after, &direct.ended, &direct.tree).is_none().then_some((supposed, direct))
             });
-            let Some((supposed, others)) = allowed else {
+            let Some((supposed, direct)) = allowed else {
                 return Err(format!("a hit of t{task} was wrong: {wrong}\n{}", told(&reported)));
             };
-            changes = others;
-            let is_there = supposed.iter().any(|(_, own)| *own == Own::There);
+            let is_there = supposed.iter().any(|(_, own)| !own.is_empty());
             let limit = if is_there { "own outputs count as there" } else { "own outputs count as absent" };
             *self.counts.limits.entry(limit).or_default() += 1;
+            (changes, own) = (direct.changes, direct.own);
+        }
+        for (step, own) in own {
+            if reported.get(&step).is_some_and(|reported| reported.is_kept) {
+                self.kept_with.entry(step).or_default().insert(own);
+            }
         }
         let judged = self.judge_hits(task, force, got.code, &before, &after, &changes, &reported);
         self.learn_left(&before, changes);
@@ -451,72 +325,83 @@ impl<'a> World<'a> {
     }
 
     /// Runs the commands of a chain of tasks in a copy that lies, for that time, where the workspace
-    /// lies. Before a step of `supposed`, what it left and is unchanged is removed, or what it left and
-    /// is missing is put there.
-    fn run_directly(
-        &self,
-        before: &Tree,
-        chain: &[usize],
-        supposed: &[(StepName, Own)],
-    ) -> (Ended, Tree, Changes) {
+    /// lies. Before a step of `supposed`, what it left and is unchanged is taken away, and that put there.
+    fn run_directly(&self, before: &Tree, chain: &[usize], supposed: &[(StepName, Own)]) -> Direct {
         let (ws, held) = (self.ws(), self.base.join("held"));
         fs::rename(&ws, &held).expect("the workspace can be moved");
         write_tree(&ws, before);
-        let mut ended = Ended::default();
-        let (mut tree, mut all) = (before.clone(), Vec::new());
-        'chain: for task in chain {
-            for step in 0..self.case.tasks[*task].steps.len() {
-                let own = supposed.iter().find(|(of, _)| *of == (*task, step)).map(|(_, own)| *own);
-                match own {
-                    Some(Own::Absent) => self.remove_own(&ws, (*task, step)),
-                    Some(Own::There) => self.put_own(&ws, (*task, step)),
-                    None => {}
-                }
-                if own.is_some() {
-                    tree = read_tree(&ws);
-                }
-                let mut command = Command::new("sh");
-                self.environment(&mut command);
-                command.arg("-c").arg(self.command((*task, step)));
-                let output = command.stdin(std::process::Stdio::null()).output().expect("sh starts");
-                ended.out.push_str(&String::from_utf8_lossy(&output.stdout));
-                ended.err.push_str(&String::from_utf8_lossy(&output.stderr));
-                ended.code = output.status.code().unwrap_or(-1);
-                let now = read_tree(&ws);
-                all.extend(changes((*task, step), &tree, &now));
-                tree = now;
-                if ended.code != 0 {
-                    break 'chain;
-                }
+        let mut direct = Direct { tree: before.clone(), ..Direct::default() };
+        let steps =
+            chain.iter().flat_map(|task| (0..self.case.tasks[*task].steps.len()).map(|at| (*task, at)));
+        for step in steps {
+            if let Some((_, own)) = supposed.iter().find(|(of, _)| *of == step) {
+                self.suppose(&ws, step, own);
+                direct.tree = read_tree(&ws);
+            }
+            let own = self.own(step).filter(|(path, node)| direct.tree.get(*path) == Some(node));
+            direct.own.push((step, own.map(|(path, node)| (path.clone(), node.clone())).collect()));
+            let mut command = Command::new("sh");
+            self.environment(&mut command);
+            command.arg("-c").arg(self.command(step));
+            let output = command.stdin(std::process::Stdio::null()).output().expect("sh starts");
+            direct.ended.out.push_str(&String::from_utf8_lossy(&output.stdout));
+            direct.ended.err.push_str(&String::from_utf8_lossy(&output.stderr));
+            direct.ended.code = output.status.code().unwrap_or(-1);
+            let now = read_tree(&ws);
+            direct.changes.extend(changes(step, &direct.tree, &now));
+            direct.tree = now;
+            if direct.ended.code != 0 {
+                break;
             }
         }
         fs::remove_dir_all(&ws).expect("the copy can be removed");
         fs::rename(&held, &ws).expect("the workspace can be moved back");
-        (ended, tree, all)
+        direct
     }
 
-    fn remove_own(&self, ws: &Path, step: StepName) {
-        for (path, (by, node, made)) in self.left.iter().rev() {
+    /// What a step made itself, by the last that is known; names that a later step of the same task
+    /// made count as well.
+    fn own(&self, step: StepName) -> impl DoubleEndedIterator<Item = (&PathBuf, &Node)> {
+        let own =
+            self.left.iter().filter(move |(_, (by, _, made))| *made && by.0 == step.0 && by.1 >= step.1);
+        own.map(|(path, (_, node, _))| (path, node))
+    }
+
+    fn suppose(&self, ws: &Path, step: StepName, own: &Own) {
+        for (path, node) in self.own(step).rev() {
             let absolute = ws.join(path);
-            // Names that a later step of the same task made count as absent too.
-            if *made && by.0 == step.0 && by.1 >= step.1 && read_node(&absolute).as_ref() == Some(node) {
-                let _ = if *node == Node::Folder {
-                    fs::remove_dir(&absolute)
-                } else {
-                    fs::remove_file(&absolute)
-                };
+            if !own.contains_key(path) && read_node(&absolute).as_ref() == Some(node) {
+                let is_folder = *node == Node::Folder;
+                let _ = if is_folder { fs::remove_dir(&absolute) } else { fs::remove_file(&absolute) };
             }
         }
-    }
-
-    fn put_own(&self, ws: &Path, step: StepName) {
-        for (path, (by, node, made)) in &self.left {
-            let absolute = ws.join(path);
-            if *made && *by == step && read_node(&absolute).is_none() {
+        for (path, node) in own {
+            if read_node(&ws.join(path)).is_none() {
                 // A file may lie where its folder was: then the step finds that.
-                let _ = put(&absolute, node);
+                let _ = put(&ws.join(path), node);
             }
         }
+    }
+
+    /// All ways to suppose something else of the own outputs of some of these steps: that they are
+    /// absent, or as when the step was kept. Of many only the first are tried.
+    fn suppositions(&self, steps: &[StepName]) -> Vec<Vec<(StepName, Own)>> {
+        let mut all = vec![Vec::new()];
+        for step in steps {
+            let kept = self.kept_with.get(step).into_iter().flatten().filter(|own| !own.is_empty());
+            let choices: Vec<Own> = std::iter::once(Own::new()).chain(kept.cloned()).collect();
+            let with = choices.iter().flat_map(|own| {
+                all.iter().map(|before| [before.as_slice(), &[(*step, own.clone())]].concat())
+            });
+            let with: Vec<_> = with.collect();
+            all.extend(with);
+            all.sort_by_key(|supposed: &Vec<(StepName, Own)>| {
+                supposed.iter().filter(|(_, own)| !own.is_empty()).count()
+            });
+            all.truncate(300);
+        }
+        all.retain(|supposed| !supposed.is_empty());
+        all
     }
 
     /// Remembers what the steps left, as the direct runs of them showed it.
@@ -532,22 +417,6 @@ impl<'a> World<'a> {
             }
         }
     }
-}
-
-/// All ways to suppose something else of the outputs of some of these steps; absent everywhere first.
-/// Of many steps only the first are used.
-fn suppositions(steps: &[StepName]) -> Vec<Vec<(StepName, Own)>> {
-    let steps = &steps[..steps.len().min(5)];
-    let choose = |number: usize| {
-        let digits = steps.iter().enumerate().map(|(at, step)| (*step, number / 3_usize.pow(at as u32) % 3));
-        let supposed = digits.filter_map(|(step, digit)| match digit {
-            0 => Some((step, Own::Absent)),
-            1 => Some((step, Own::There)),
-            _ => None,
-        });
-        supposed.collect()
-    };
-    (0..3_usize.pow(steps.len() as u32) - 1).map(choose).collect()
 }
 
 /// What is another in a tree than it was.
