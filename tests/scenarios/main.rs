@@ -9,6 +9,7 @@ mod bad_input;
 mod cache_faults;
 mod crash;
 mod durable;
+mod git_stamps;
 mod guest;
 mod installed;
 mod interrupt;
