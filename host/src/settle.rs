@@ -113,8 +113,8 @@ pub struct Settled {
     /// Those of `outputs` by which the tool knows what it did last, sorted: no inputs, because the
     /// outputs go with them.
     pub state_files: Vec<PathBuf>,
-    /// Folders that it looked for before it made them, sorted: it saw that nothing is there, and names
-    /// of others there are news.
+    /// What it looked for before it made it, sorted: it saw that nothing is there, and something of
+    /// others there is news.
     pub found_bare: Vec<PathBuf>,
     /// What was seen but does not count, and why.
     pub ignored: Vec<Ignored>,
@@ -321,6 +321,7 @@ fn settle_path(
     if let Some(change) = fate.change {
         settle_change(evidence, rules, path, zone, seen, &fate, change, settled)?;
     }
+    settle_folder_around(evidence, rules, path, seen, settled);
     if is_own_folder(evidence, path, seen, &fate) {
         if rules.ignores_write(path).is_none() && rules.output_counts(path) {
             settled.outputs.push(path.to_path_buf());
@@ -351,6 +352,30 @@ fn is_own_folder(evidence: &Evidence, path: &Path, seen: &Seen, fate: &Fate) -> 
         && fate.change.is_none()
         && evidence.zones.of(path) == Zone::Workspace
         && (evidence.folder_made_before)(path)
+}
+
+/// Something could be made because there was a folder to make it in. If a run of this step had made that
+/// folder it counts as made by this run too; otherwise it is an input.
+fn settle_folder_around(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, settled: &mut Settled) {
+    let Some(made) = seen.change.as_deref().filter(|change| change.found == Found::Absent) else { return };
+    let root = &evidence.zones.places.root;
+    let Some(folder) = path.parent().filter(|folder| folder.starts_with(root) && folder != root) else {
+        return;
+    };
+    let around = evidence.observed.seen(folder);
+    let is_new =
+        around.and_then(|seen| seen.change.as_deref()).is_some_and(|change| change.order < made.order);
+    if is_new || evidence.zones.of(folder) != Zone::Workspace || rules.ignores_write(folder).is_some() {
+        return;
+    }
+    if (evidence.folder_made_before)(folder) {
+        if rules.output_counts(folder) {
+            settled.outputs.push(folder.to_path_buf());
+        }
+    } else if rules.input_counts(folder) && rules.ignores_read(folder).is_none() {
+        let value = InputValue::Known(Value::FOLDER);
+        settled.inputs.push(input(evidence, folder, Query::Kind, value, made));
+    }
 }
 
 /// What the step did to a path: output, removal, or a reason to refuse.
@@ -432,8 +457,27 @@ fn settle_change(
         }
     } else if *fate.end != Found::Other && rules.output_counts(path) {
         settled.outputs.push(path.to_path_buf());
+        let is_own = || was_made_before(evidence, path, change);
+        if is_program_as_before(change, fate) || (seen.removed && change.found != Found::Absent && !is_own())
+        {
+            let value = InputValue::Known(Value::kind(&change.found));
+            settled.inputs.push(input(evidence, path, Query::Kind, value, change));
+        }
     }
     Ok(())
+}
+
+/// Whether a file that was overwritten is executable, as it was: it may be so only because it was. (Who
+/// removes it first makes another file, with an inode of its own.)
+fn is_program_as_before(change: &First, fate: &Fate) -> bool {
+    match (&change.found, fate.end) {
+        (Found::File(before), Found::File(after)) => {
+            before.is_executable()
+                && after.is_executable()
+                && (before.dev, before.ino) == (after.dev, after.ino)
+        }
+        _ => false,
+    }
 }
 
 /// Whether the step made git say something else than before: a commit, a branch, a file staged. A hit
@@ -512,7 +556,7 @@ fn settle_reads(
     if !rules.input_counts(path) || is_searched_program(evidence, path) || holds_root {
         return;
     }
-    if earliest.found == Found::Absent && fate.change.is_some() && matches!(fate.end, Found::Folder(_)) {
+    if earliest.found == Found::Absent && fate.change.is_some() && *fate.end != Found::Absent {
         settled.found_bare.push(path.to_path_buf());
     }
     let read = first_content_read(seen).filter(|first| fate.is_before_change(first));
@@ -600,7 +644,9 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
         let zone = evidence.zones.of(path);
         let counts = matches!(zone, Zone::Workspace | Zone::Outside)
             || (zone == Zone::Git && Zones::is_git_stamp(path));
-        if !matches!(first.found, Found::Folder(_)) || seen.removed || !counts || !rules.input_counts(path) {
+        // Where things went depends on what there was, if they were not just removed.
+        let is_gone = seen.removed && !seen.renamed;
+        if !matches!(first.found, Found::Folder(_)) || is_gone || !counts || !rules.input_counts(path) {
             continue;
         }
         let hidden = |rule: &crate::rules::Rule| rule.may_hide_listing(evidence, path, names);
@@ -632,8 +678,10 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
             .collect();
         let mut except: BTreeSet<OsString> =
             names.iter().map(|(name, _)| name).filter(|name| is_own(name)).cloned().collect();
-        let is_removed =
-            |name: &OsString| evidence.observed.seen(&path.join(name)).is_some_and(|seen| seen.removed);
+        let is_removed = |name: &OsString| {
+            let seen = evidence.observed.seen(&path.join(name));
+            seen.is_some_and(|seen| seen.removed && !seen.renamed)
+        };
         if !names.is_empty() && names.iter().all(|(name, _)| is_removed(name)) {
             continue;
         }

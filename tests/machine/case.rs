@@ -112,11 +112,12 @@ pub struct Case {
 }
 
 impl Case {
-    pub fn generate(seed: u64, length: usize) -> Case {
+    /// With `plain`, some steps are commands as people write them; else all are the tool.
+    pub fn generate(seed: u64, length: usize, plain: bool) -> Case {
         let mut random = Random::new(seed);
         let mut scripts = Vec::new();
         let count = 1 + random.below(3);
-        let tasks = (0..count).map(|index| task(&mut random, index, &mut scripts)).collect();
+        let tasks = (0..count).map(|index| task(&mut random, index, &mut scripts, plain)).collect();
         let mut actions = Vec::new();
         while actions.len() < length {
             add_actions(&mut random, count, scripts.len(), &mut actions);
@@ -125,10 +126,10 @@ impl Case {
     }
 }
 
-fn task(random: &mut Random, index: usize, scripts: &mut Vec<[Vec<String>; 2]>) -> Task {
+fn task(random: &mut Random, index: usize, scripts: &mut Vec<[Vec<String>; 2]>, plain: bool) -> Task {
     let count = [1, 1, 1, 2, 2, 3][random.below(6)];
     let steps = (0..count).map(|_| {
-        if random.one_in(4) {
+        if plain && random.one_in(4) {
             return plain_command(random);
         }
         let lines = script(random);

@@ -8,10 +8,14 @@
 //! `OVERHEAR_MACHINE_SECONDS` (default 60) bounds it by the clock, `OVERHEAR_MACHINE_COUNT` by the
 //! number of sequences, `OVERHEAR_MACHINE_SEED` says with which to begin, `OVERHEAR_MACHINE_KEEP_GOING`
 //! tells all that fail instead of the first, `OVERHEAR_MACHINE_PROGRAM` is another overhear to try.
+//! With `OVERHEAR_MACHINE_PLAYED` the tool is played in this process instead of being run and traced: many
+//! times as many sequences fit into the time, and all but the tracer is the same.
 //! `OVERHEAR_MACHINE_STRICT` takes a missed hit as a failure.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program tells what it found")]
 
 mod case;
+mod io;
+mod play;
 mod shrink;
 mod tool;
 mod tree;
@@ -19,6 +23,7 @@ mod world;
 
 use case::Case;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -31,7 +36,13 @@ const NAME: &str = "a_run_leaves_what_running_the_commands_directly_would_have_l
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
     match args.get(1).map(String::as_str) {
-        Some("--tool") => return tool::run(&args[2]),
+        Some("--tool") => {
+            let io = io::Io::real();
+            let code = tool::run(&args[2], &io);
+            let _ = std::io::stdout().write_all(&io.out.take());
+            let _ = std::io::stderr().write_all(&io.err.take());
+            return ExitCode::from(code);
+        }
         Some("--list") => {
             println!("{NAME}: test");
             return ExitCode::SUCCESS;
@@ -55,7 +66,11 @@ fn machine() -> ExitCode {
         number("OVERHEAR_MACHINE_SECONDS").unwrap_or(if count == u64::MAX { 60 } else { u64::MAX / 4 });
     let first = number("OVERHEAR_MACHINE_SEED").unwrap_or(1);
     let keep_going = std::env::var_os("OVERHEAR_MACHINE_KEEP_GOING").is_some();
-    let base = std::env::temp_dir().join(format!("overhear-machine-{}", std::process::id()));
+    let is_played = std::env::var_os("OVERHEAR_MACHINE_PLAYED").is_some();
+    // In memory there is nothing to wait for.
+    let memory = Path::new("/dev/shm");
+    let temp = if is_played && memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
+    let base = temp.join(format!("overhear-machine-{}", std::process::id()));
     let began = Instant::now();
     let mut total = Counts::default();
     let (mut sequences, mut failures) = (0, 0);
@@ -64,12 +79,12 @@ fn machine() -> ExitCode {
             break;
         }
         sequences += 1;
-        let case = Case::generate(seed, LENGTH);
-        let (counts, wrong) = play(&case, &base);
+        let case = Case::generate(seed, LENGTH, !is_played);
+        let (counts, wrong) = act(&case, &base, is_played);
         add(&mut total, counts);
         if let Some((at, _)) = wrong {
             failures += 1;
-            tell_failure(seed, case, at, &base);
+            tell_failure(seed, case, at, &base, is_played);
             if !keep_going {
                 break;
             }
@@ -82,8 +97,8 @@ fn machine() -> ExitCode {
 }
 
 /// Plays a sequence; gives at which action something was wrong, and what.
-fn play(case: &Case, base: &Path) -> (Counts, Option<(usize, String)>) {
-    let mut world = World::new(case, base);
+fn act(case: &Case, base: &Path, is_played: bool) -> (Counts, Option<(usize, String)>) {
+    let mut world = World::new(case, base, is_played);
     for (at, action) in case.actions.iter().enumerate() {
         if let Err(wrong) = world.act(action) {
             return (world.counts, Some((at, wrong)));
@@ -92,10 +107,10 @@ fn play(case: &Case, base: &Path) -> (Counts, Option<(usize, String)>) {
     (world.counts, None)
 }
 
-fn tell_failure(seed: u64, mut case: Case, at: usize, base: &Path) {
+fn tell_failure(seed: u64, mut case: Case, at: usize, base: &Path, is_played: bool) {
     case.actions.truncate(at + 1);
-    let case = shrink::shrink(case, |smaller| play(smaller, base).1.is_some());
-    let mut world = World::new(&case, base);
+    let case = shrink::shrink(case, |smaller| act(smaller, base, is_played).1.is_some());
+    let mut world = World::new(&case, base, is_played);
     let wrong = case.actions.iter().find_map(|action| world.act(action).err());
     println!("seed {seed} fails; to repeat it by hand:\n");
     println!("{}\n", world.script.join("\n"));

@@ -2,11 +2,9 @@
 //! that it learns goes into what it writes and prints. So a result that was replayed from a wrong
 //! state shows. It never looks at times: those are a documented limit.
 
-use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
+use crate::io::Io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::ExitCode;
 
 /// Everything learned so far, as a running hash.
 struct Learned(u64);
@@ -23,126 +21,117 @@ impl Learned {
     }
 }
 
-/// Carries out the script at a path.
-pub fn run(script: &str) -> ExitCode {
-    let Ok(text) = fs::read_to_string(script) else {
-        eprintln!("no script {script}");
-        return ExitCode::from(9);
+/// Carries out the script at a path; gives the exit code.
+pub fn run(script: &str, io: &Io) -> u8 {
+    let Ok(Ok(text)) = io.read(Path::new(script)).map(String::from_utf8) else {
+        say(&io.err, &format!("no script {script}\n"));
+        return 9;
     };
     let mut learned = Learned(0xcbf2_9ce4_8422_2325);
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
-        match operation(&words, &mut learned) {
+        match operation(&words, &mut learned, io) {
             Ok(None) => {}
-            Ok(Some(code)) => return ExitCode::from(code),
+            Ok(Some(code)) => return code,
             Err(error) => {
-                eprintln!("{line}: {:?}", error.kind());
-                return ExitCode::from(2);
+                say(&io.err, &format!("{line}: {:?}\n", error.kind()));
+                return 2;
             }
         }
     }
-    ExitCode::SUCCESS
+    0
+}
+
+fn say(to: &std::cell::RefCell<Vec<u8>>, text: &str) {
+    to.borrow_mut().extend(text.as_bytes());
 }
 
 /// One line; gives an exit code where the script ends here.
-fn operation(words: &[&str], learned: &mut Learned) -> std::io::Result<Option<u8>> {
+fn operation(words: &[&str], learned: &mut Learned, io: &Io) -> std::io::Result<Option<u8>> {
     let [name, rest @ ..] = words else { return Ok(None) };
     let path = Path::new(rest.first().copied().unwrap_or("."));
     // Most tools make the folder that they write into.
     if matches!(*name, "write" | "const" | "over" | "generate" | "copy" | "symlink") {
         let target = if *name == "copy" { Path::new(words[2]) } else { path };
-        target.parent().map_or(Ok(()), fs::create_dir_all)?;
+        target.parent().map_or(Ok(()), |folder| io.create_dir_all(folder))?;
     }
     match *name {
-        "read" => learned.take(words[1], &content(path)),
-        "stat" => learned.take(words[1], stat(path).as_bytes()),
-        "lstat" => learned.take(words[1], &[kind(path)]),
-        "probe" => learned.take(words[1], if path.exists() { b"there" } else { b"not" }),
+        "read" => learned.take(words[1], &content(path, io)),
+        "stat" => learned.take(words[1], stat(path, io).as_bytes()),
+        "lstat" => learned.take(words[1], &[kind(path, io)]),
+        "probe" => learned.take(words[1], if io.metadata(path).is_ok() { b"there" } else { b"not" }),
         "readlink" => {
-            let text = fs::read_link(path).map_or_else(|_| String::new(), |text| text.display().to_string());
+            let text = io.read_link(path).map_or_else(|_| String::new(), |text| text.display().to_string());
             learned.take(words[1], text.as_bytes());
         }
-        "list" => learned.take(words[1], names(path).join(" ").as_bytes()),
-        "walk" => walk(path, learned),
-        "env" => learned.take(words[1], std::env::var(words[1]).unwrap_or_default().as_bytes()),
-        "write" => fs::write(path, learned.text(words[1]))?,
+        "list" => learned.take(words[1], names(path, io).join(" ").as_bytes()),
+        "walk" => walk(path, learned, io),
+        "env" => learned.take(words[1], io.variable(words[1]).as_bytes()),
+        "write" => io.write(path, learned.text(words[1]))?,
         // Depends on nothing that was read: so that the output stays while inputs change.
-        "const" => fs::write(path, format!("const {}\n", words[1]))?,
-        "append" => OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path)?
-            .write_all(learned.text("+").as_bytes())?,
+        "const" => io.write(path, format!("const {}\n", words[1]))?,
+        "append" => io.append(path, &learned.text("+"))?,
         "over" => {
             let beside = path.with_extension("tmp");
-            fs::write(&beside, learned.text(words[1]))?;
-            fs::rename(&beside, path)?;
+            io.write(&beside, learned.text(words[1]))?;
+            io.rename(&beside, path)?;
         }
-        "exclusive" => OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(path)?
-            .write_all(learned.text("new").as_bytes())?,
-        "patch" => {
-            let mut file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-            let mut old = Vec::new();
-            file.read_to_end(&mut old)?;
-            if old.len() < 60 {
-                file.write_all(learned.text("patched").as_bytes())?;
-            }
-        }
+        "exclusive" => io.write_new(path, &learned.text("new"))?,
+        "patch" => io.patch(path, &learned.text("patched"))?,
         // As a code generator: only writes what differs.
         "generate" => {
             let new = learned.text("generated");
-            if content(path) != new.as_bytes() {
-                fs::write(path, new)?;
+            if content(path, io) != new.as_bytes() {
+                io.write(path, new)?;
             }
         }
-        "mkdirp" => fs::create_dir_all(path)?,
-        "mkdir" => fs::create_dir(path)?,
-        "rm" => learned.take("rm", if fs::remove_file(path).is_ok() { b"1" } else { b"0" }),
-        "wipe" => wipe(path),
+        "mkdirp" => io.create_dir_all(path)?,
+        "mkdir" => io.create_dir(path)?,
+        "rm" => learned.take("rm", if io.remove_file(path).is_ok() { b"1" } else { b"0" }),
+        "wipe" => wipe(path, io),
         "empty" => {
-            for name in names(path) {
-                wipe(&path.join(name));
+            for name in names(path, io) {
+                wipe(&path.join(name), io);
             }
         }
         "symlink" => {
-            if path.symlink_metadata().is_ok() {
-                fs::remove_file(path)?;
+            if io.symlink_metadata(path).is_ok() {
+                io.remove_file(path)?;
             }
-            std::os::unix::fs::symlink(words[2], path)?;
+            io.symlink(words[2], path)?;
         }
         "temp" => {
             let temp = path.with_extension("temporary");
-            fs::write(&temp, "scratch")?;
-            learned.take("temp", &content(&temp));
-            fs::remove_file(&temp)?;
+            io.write(&temp, "scratch")?;
+            learned.take("temp", &content(&temp, io));
+            io.remove_file(&temp)?;
         }
-        "rename" => learned.take("rename", if fs::rename(path, words[2]).is_ok() { b"1" } else { b"0" }),
-        "copy" => drop(fs::copy(path, words[2])?),
-        "chmod" => fs::set_permissions(path, fs::Permissions::from_mode(0o755))?,
+        "rename" => {
+            learned.take("rename", if io.rename(path, Path::new(words[2])).is_ok() { b"1" } else { b"0" })
+        }
+        "copy" => io.copy(path, Path::new(words[2]))?,
+        "chmod" => io.set_mode(path, 0o755)?,
+        "cat" if io.is_played() => learned.take("cat", &io.read(path).unwrap_or_default()),
         "cat" => {
             let read = std::process::Command::new("cat").arg(path).output()?;
             learned.take("cat", &read.stdout);
         }
-        "out" => print!("{}", learned.text("out")),
-        "say" => println!("said {}", words[1]),
-        "err" => eprint!("{}", learned.text("err")),
+        "out" => say(&io.out, &learned.text("out")),
+        "say" => say(&io.out, &format!("said {}\n", words[1])),
+        "err" => say(&io.err, &learned.text("err")),
         "fail" => return Ok(Some(3)),
-        "failif" => return Ok(path.exists().then_some(4)),
+        "failif" => return Ok(io.metadata(path).is_ok().then_some(4)),
         _ => return Ok(Some(9)),
     }
     Ok(None)
 }
 
-fn content(path: &Path) -> Vec<u8> {
-    fs::read(path).unwrap_or_else(|error| format!("{:?}", error.kind()).into_bytes())
+fn content(path: &Path, io: &Io) -> Vec<u8> {
+    io.read(path).unwrap_or_else(|error| format!("{:?}", error.kind()).into_bytes())
 }
 
-fn kind(path: &Path) -> u8 {
-    match path.symlink_metadata() {
+fn kind(path: &Path, io: &Io) -> u8 {
+    match io.symlink_metadata(path) {
         Err(_) => b'-',
         Ok(meta) if meta.is_symlink() => b'l',
         Ok(meta) if meta.is_dir() => b'd',
@@ -151,8 +140,8 @@ fn kind(path: &Path) -> u8 {
     }
 }
 
-fn stat(path: &Path) -> String {
-    match path.metadata() {
+fn stat(path: &Path, io: &Io) -> String {
+    match io.metadata(path) {
         Err(error) => format!("{:?}", error.kind()),
         Ok(meta) if meta.is_dir() => "folder".to_owned(),
         Ok(meta) => format!("{} {}", meta.len(), meta.permissions().mode() & 0o100 != 0),
@@ -160,8 +149,9 @@ fn stat(path: &Path) -> String {
 }
 
 /// Sorted, without overhear's own folder, which is not there when the command runs directly.
-fn names(path: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(path)
+fn names(path: &Path, io: &Io) -> Vec<String> {
+    let mut names: Vec<String> = io
+        .read_dir(path)
         .into_iter()
         .flatten()
         .flatten()
@@ -172,18 +162,18 @@ fn names(path: &Path) -> Vec<String> {
     names
 }
 
-fn walk(path: &Path, learned: &mut Learned) {
-    learned.take(&path.display().to_string(), &[kind(path)]);
-    match kind(path) {
-        b'd' => names(path).iter().for_each(|name| walk(&path.join(name), learned)),
-        b'f' | b'x' => learned.take("", &content(path)),
+fn walk(path: &Path, learned: &mut Learned, io: &Io) {
+    learned.take(&path.display().to_string(), &[kind(path, io)]);
+    match kind(path, io) {
+        b'd' => names(path, io).iter().for_each(|name| walk(&path.join(name), learned, io)),
+        b'f' | b'x' => learned.take("", &content(path, io)),
         _ => {}
     }
 }
 
-fn wipe(path: &Path) {
-    let _ = match kind(path) {
-        b'd' => fs::remove_dir_all(path),
-        _ => fs::remove_file(path),
+fn wipe(path: &Path, io: &Io) {
+    let _ = match kind(path, io) {
+        b'd' => io.remove_dir_all(path),
+        _ => io.remove_file(path),
     };
 }

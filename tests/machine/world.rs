@@ -4,7 +4,9 @@
 mod edits;
 
 use crate::case::{Case, INPUTS, KEYS, VARIABLES};
+use crate::io::Io;
 use crate::tree::{Node, Tree, put, read_node, read_tree, show, write_tree};
+use crate::{play, tool};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,8 +33,25 @@ struct Direct {
 /// A step of a task.
 type StepName = (usize, usize);
 
-/// What a step left itself and that was there, unchanged, when it began.
+/// What a step had left itself and that was there when it began. That somebody changed it meanwhile shows
+/// only where the step reads it.
 type Own = BTreeMap<PathBuf, Node>;
+
+/// What a step that hit may suppose of what it left.
+#[derive(Clone, Debug)]
+struct Supposed {
+    /// This is there, and nothing else of it.
+    own: Own,
+    later: Later,
+}
+
+/// What becomes of what later steps of the same task left, while the step runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Later {
+    Stays,
+    Goes,
+    ComesBack,
+}
 
 /// What steps changed, in order: `None` where they removed.
 type Changes = Vec<(StepName, PathBuf, Option<Node>)>;
@@ -57,6 +76,8 @@ pub struct World<'a> {
     /// Holds the workspace, the copy, the home folder.
     base: PathBuf,
     tool: PathBuf,
+    /// Whether the tool is played in this process.
+    is_played: bool,
     keys: Vec<usize>,
     env: [Option<usize>; 2],
     /// What each step left, as the direct runs show it; and whether it made that from nothing.
@@ -90,7 +111,7 @@ struct Reported {
 }
 
 impl<'a> World<'a> {
-    pub fn new(case: &'a Case, base: &Path) -> World<'a> {
+    pub fn new(case: &'a Case, base: &Path, is_played: bool) -> World<'a> {
         let _ = fs::remove_dir_all(base);
         fs::create_dir_all(base.join("home")).expect("makes a folder");
         let base = base.canonicalize().expect("it was just made");
@@ -100,6 +121,7 @@ impl<'a> World<'a> {
             case,
             base,
             tool,
+            is_played,
             keys,
             env: [None, None],
             left: BTreeMap::new(),
@@ -190,7 +212,7 @@ impl<'a> World<'a> {
             let Some((supposed, direct)) = allowed else {
                 return Err(format!("a hit of t{task} was wrong: {wrong}\n{}", told(&reported)));
             };
-            let is_there = supposed.iter().any(|(_, own)| !own.is_empty());
+            let is_there = supposed.iter().any(|(_, supposed)| !supposed.own.is_empty());
             let limit = if is_there { "own outputs count as there" } else { "own outputs count as absent" };
             *self.counts.limits.entry(limit).or_default() += 1;
             (changes, own) = (direct.changes, direct.own);
@@ -263,11 +285,12 @@ impl<'a> World<'a> {
     fn environment(&self, command: &mut Command) {
         command.env_clear().current_dir(self.ws());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.base.join("home"));
-        for (name, value) in VARIABLES.iter().zip(self.env) {
-            if let Some(value) = value {
-                command.env(name, format!("e{value}"));
-            }
-        }
+        command.envs(self.variables());
+    }
+
+    fn variables(&self) -> BTreeMap<String, String> {
+        let set = VARIABLES.iter().zip(self.env);
+        set.filter_map(|(name, value)| Some(((*name).to_owned(), format!("e{}", value?)))).collect()
     }
 
     fn run_overhear(
@@ -275,6 +298,14 @@ impl<'a> World<'a> {
         task: usize,
         force: bool,
     ) -> Result<(Ended, BTreeMap<StepName, Reported>), String> {
+        let flag = if force { " --force" } else { "" };
+        if self.is_played {
+            self.script.push(format!("overhear run --concurrency 1{flag} t{task}"));
+            let played = play::run(&self.ws(), &self.variables(), &format!("t{task}"), force)?;
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let ended = Ended { out: text(&played.out), err: text(&played.err), code: played.code };
+            return Ok((ended, self.reported(&played.document)?));
+        }
         let program = std::env::var("OVERHEAR_MACHINE_PROGRAM");
         let program = program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_overhear"));
         let summary = self.base.join("summary.json");
@@ -286,7 +317,6 @@ impl<'a> World<'a> {
             command.arg("--force");
         }
         command.arg(format!("t{task}"));
-        let flag = if force { " --force" } else { "" };
         self.script.push(format!("{program} run --concurrency 1{flag} t{task}"));
         let output = command.output().map_err(|error| format!("overhear does not start: {error}"))?;
         let err = String::from_utf8_lossy(&output.stderr);
@@ -298,6 +328,11 @@ impl<'a> World<'a> {
         let document = fs::read(&summary).map_err(|error| format!("no summary ({error}): {ended:?}"))?;
         let document: serde_json::Value =
             serde_json::from_slice(&document).map_err(|error| error.to_string())?;
+        Ok((ended, self.reported(&document)?))
+    }
+
+    /// What became of each step, by the summary of a run.
+    fn reported(&mut self, document: &serde_json::Value) -> Result<BTreeMap<StepName, Reported>, String> {
         let mut reported = BTreeMap::new();
         for step in document["tasks"].as_array().into_iter().flatten() {
             let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
@@ -321,12 +356,12 @@ impl<'a> World<'a> {
             };
             reported.insert(name, Reported { is_hit, is_kept, reason: format!("{status} {reason}") });
         }
-        Ok((ended, reported))
+        Ok(reported)
     }
 
     /// Runs the commands of a chain of tasks in a copy that lies, for that time, where the workspace
     /// lies. Before a step of `supposed`, what it left and is unchanged is taken away, and that put there.
-    fn run_directly(&self, before: &Tree, chain: &[usize], supposed: &[(StepName, Own)]) -> Direct {
+    fn run_directly(&self, before: &Tree, chain: &[usize], supposed: &[(StepName, Supposed)]) -> Direct {
         let (ws, held) = (self.ws(), self.base.join("held"));
         fs::rename(&ws, &held).expect("the workspace can be moved");
         write_tree(&ws, before);
@@ -334,22 +369,24 @@ impl<'a> World<'a> {
         let steps =
             chain.iter().flat_map(|task| (0..self.case.tasks[*task].steps.len()).map(|at| (*task, at)));
         for step in steps {
-            if let Some((_, own)) = supposed.iter().find(|(of, _)| *of == step) {
-                self.suppose(&ws, step, own);
+            let supposed = supposed.iter().find(|(of, _)| *of == step).map(|(_, supposed)| supposed);
+            let taken = supposed.map(|supposed| self.suppose(&ws, step, supposed)).unwrap_or_default();
+            if supposed.is_some() {
                 direct.tree = read_tree(&ws);
             }
-            let own = self.own(step).filter(|(path, node)| direct.tree.get(*path) == Some(node));
-            direct.own.push((step, own.map(|(path, node)| (path.clone(), node.clone())).collect()));
-            let mut command = Command::new("sh");
-            self.environment(&mut command);
-            command.arg("-c").arg(self.command(step));
-            let output = command.stdin(std::process::Stdio::null()).output().expect("sh starts");
-            direct.ended.out.push_str(&String::from_utf8_lossy(&output.stdout));
-            direct.ended.err.push_str(&String::from_utf8_lossy(&output.stderr));
-            direct.ended.code = output.status.code().unwrap_or(-1);
+            let own = self.own(step, true);
+            let own = own.filter_map(|(path, _)| Some((path.clone(), direct.tree.get(path)?.clone())));
+            direct.own.push((step, own.collect()));
+            self.run_command(step, &mut direct.ended);
             let now = read_tree(&ws);
             direct.changes.extend(changes(step, &direct.tree, &now));
             direct.tree = now;
+            // What later steps had left, and this one did not make itself.
+            for (path, node) in taken {
+                if read_node(&ws.join(&path)).is_none() && put(&ws.join(&path), &node).is_ok() {
+                    direct.tree = read_tree(&ws);
+                }
+            }
             if direct.ended.code != 0 {
                 break;
             }
@@ -359,46 +396,78 @@ impl<'a> World<'a> {
         direct
     }
 
-    /// What a step made itself, by the last that is known; names that a later step of the same task
-    /// made count as well.
-    fn own(&self, step: StepName) -> impl DoubleEndedIterator<Item = (&PathBuf, &Node)> {
-        let own =
-            self.left.iter().filter(move |(_, (by, _, made))| *made && by.0 == step.0 && by.1 >= step.1);
+    fn run_command(&self, step: StepName, ended: &mut Ended) {
+        let (out, err, code) = if self.is_played {
+            let io = Io::played(&self.ws(), self.variables());
+            let command = self.command(step);
+            let code = command.rsplit_once(' ').map_or(0, |(_, script)| i32::from(tool::run(script, &io)));
+            (io.out.take(), io.err.take(), code)
+        } else {
+            let mut command = Command::new("sh");
+            self.environment(&mut command);
+            command.arg("-c").arg(self.command(step)).stdin(std::process::Stdio::null());
+            let output = command.output().expect("sh starts");
+            (output.stdout, output.stderr, output.status.code().unwrap_or(-1))
+        };
+        ended.out.push_str(&String::from_utf8_lossy(&out));
+        ended.err.push_str(&String::from_utf8_lossy(&err));
+        ended.code = code;
+    }
+
+    /// What a step made itself, by the last that is known; with what later steps of the same task made.
+    fn own(&self, step: StepName, later: bool) -> impl DoubleEndedIterator<Item = (&PathBuf, &Node)> {
+        let is_own = move |by: &StepName| by.0 == step.0 && (by.1 == step.1 || (later && by.1 > step.1));
+        let own = self.left.iter().filter(move |(_, (by, _, made))| *made && is_own(by));
         own.map(|(path, (_, node, _))| (path, node))
     }
 
-    fn suppose(&self, ws: &Path, step: StepName, own: &Own) {
-        for (path, node) in self.own(step).rev() {
+    /// Gives what is to be put back afterwards.
+    fn suppose(&self, ws: &Path, step: StepName, supposed: &Supposed) -> Own {
+        let mut taken = Own::new();
+        for (path, node) in self.own(step, supposed.later != Later::Stays).rev() {
             let absolute = ws.join(path);
-            if !own.contains_key(path) && read_node(&absolute).as_ref() == Some(node) {
+            if !supposed.own.contains_key(path) && read_node(&absolute).as_ref() == Some(node) {
                 let is_folder = *node == Node::Folder;
-                let _ = if is_folder { fs::remove_dir(&absolute) } else { fs::remove_file(&absolute) };
+                let done = if is_folder { fs::remove_dir(&absolute) } else { fs::remove_file(&absolute) };
+                let is_later = self.left.get(path).is_some_and(|(by, ..)| *by != step);
+                if done.is_ok() && is_later && supposed.later == Later::ComesBack {
+                    taken.insert(path.clone(), node.clone());
+                }
             }
         }
-        for (path, node) in own {
+        for (path, node) in &supposed.own {
             if read_node(&ws.join(path)).is_none() {
                 // A file may lie where its folder was: then the step finds that.
                 let _ = put(&ws.join(path), node);
             }
         }
+        taken
     }
 
     /// All ways to suppose something else of the own outputs of some of these steps: that they are
     /// absent, or as when the step was kept. Of many only the first are tried.
-    fn suppositions(&self, steps: &[StepName]) -> Vec<Vec<(StepName, Own)>> {
-        let mut all = vec![Vec::new()];
+    fn suppositions(&self, steps: &[StepName]) -> Vec<Vec<(StepName, Supposed)>> {
+        let mut all: Vec<Vec<(StepName, Supposed)>> = vec![Vec::new()];
         for step in steps {
             let kept = self.kept_with.get(step).into_iter().flatten().filter(|own| !own.is_empty());
-            let choices: Vec<Own> = std::iter::once(Own::new()).chain(kept.cloned()).collect();
-            let with = choices.iter().flat_map(|own| {
-                all.iter().map(|before| [before.as_slice(), &[(*step, own.clone())]].concat())
+            let owns: Vec<&Own> = kept.collect();
+            let has_later = self.own(*step, true).count() > self.own(*step, false).count();
+            let laters: &[Later] =
+                if has_later { &[Later::ComesBack, Later::Goes, Later::Stays] } else { &[Later::Stays] };
+            let choices: Vec<Supposed> = std::iter::once(&Own::new())
+                .chain(owns)
+                .flat_map(|own| laters.iter().map(|later| Supposed { own: own.clone(), later: *later }))
+                .collect();
+            let with = choices.iter().flat_map(|choice| {
+                all.iter().map(|before| [before.as_slice(), &[(*step, choice.clone())]].concat())
             });
             let with: Vec<_> = with.collect();
             all.extend(with);
-            all.sort_by_key(|supposed: &Vec<(StepName, Own)>| {
-                supposed.iter().filter(|(_, own)| !own.is_empty()).count()
-            });
-            all.truncate(300);
+            let weight = |supposed: &Vec<(StepName, Supposed)>| {
+                supposed.iter().filter(|(_, supposed)| !supposed.own.is_empty()).count()
+            };
+            all.sort_by_key(weight);
+            all.truncate(400);
         }
         all.retain(|supposed| !supposed.is_empty());
         all

@@ -5,7 +5,7 @@ use crate::config::{CacheDefaults, RootSettings};
 use crate::digest::Digest;
 use crate::fingerprint::Digests;
 use crate::path::Places;
-use crate::process::Running;
+use crate::process::{Processes, Running};
 use crate::step::{Mode, Shared};
 use crate::store::{Store, StoreError};
 use crate::workspace::Workspace;
@@ -95,6 +95,7 @@ impl<'a> Setup<'a> {
             defaults: &self.settings.cache,
             mode,
             digests: &self.digests,
+            commands: &Processes,
             running: &self.running,
             is_alone,
             told: Mutex::default(),

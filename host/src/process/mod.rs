@@ -77,6 +77,34 @@ pub fn find_program(name: &OsStr, path: &OsStr, cwd: &Path) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file() && trace::may_execute(candidate))
 }
 
+/// How commands are run: as processes ([`Processes`]), or played by a test.
+pub trait Commands: Sync {
+    /// Runs one to its end, as [`run`] does.
+    fn run(
+        &self,
+        launch: &Launch,
+        mode: Mode,
+        running: &Running,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<Ended, SpawnError>;
+}
+
+/// The commands themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Processes;
+
+impl Commands for Processes {
+    fn run(
+        &self,
+        launch: &Launch,
+        mode: Mode,
+        running: &Running,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<Ended, SpawnError> {
+        run(launch, mode, running, output)
+    }
+}
+
 /// Runs a command to its end. Blocks; `output` is called on this thread, in the order in which
 /// the kernel shows what came on which stream.
 pub fn run(

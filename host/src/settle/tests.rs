@@ -175,7 +175,7 @@ fn content_read_before_the_first_write_is_an_input() {
         .saw(AccessKind::Read, "src/a", file(1))
         .saw(WRITE, "dist/x", Found::Absent)
         .ends("dist/x", file(2));
-    scene.check(&["content src/a", "+ dist/x"]);
+    scene.check(&["kind dist", "content src/a", "+ dist/x"]);
 }
 
 #[test]
@@ -224,7 +224,58 @@ fn probing_what_the_step_then_creates_or_replaces_is_no_input() {
         .saw(WRITE, "dist/y", file(1))
         .ends("dist/x", file(2))
         .ends("dist/y", file(3));
-    scene.check(&["+ dist/x", "+ dist/y"]);
+    scene.check(&["kind dist", "+ dist/x", "+ dist/y"]);
+}
+
+#[test]
+fn the_folder_in_which_something_is_made_was_there_or_is_made_too() {
+    let temporary = || {
+        Scene::new()
+            .saw(AccessKind::Create, "dist/sub", Found::Absent)
+            .saw(AccessKind::Remove, "dist/sub", folder())
+            .ends("dist/sub", Found::Absent)
+    };
+    temporary().check(&["kind dist", "- dist/sub"]);
+    temporary().made_before("dist").check(&["+ dist", "- dist/sub"]);
+    let made = Scene::new().saw(AccessKind::Create, "dist", Found::Absent).ends("dist", folder());
+    made.saw(WRITE, "dist/x", Found::Absent).ends("dist/x", file(1)).check(&["+ dist", "+ dist/x"]);
+}
+
+#[test]
+fn what_lay_in_a_folder_that_is_moved_is_an_input() {
+    let scene = Scene::new()
+        .saw(AccessKind::List(names(&[("x", b'f')])), "a", folder())
+        .saw(AccessKind::Rename, "a", folder())
+        .saw(AccessKind::Create, "b", Found::Absent)
+        .saw(AccessKind::Read, "a/x", file(1))
+        .saw(AccessKind::Rename, "a/x", file(1))
+        .saw(WRITE, "b/x", Found::Absent)
+        .hashed_before("a/x")
+        .ends("a", Found::Absent)
+        .ends("a/x", Found::Absent)
+        .ends("b", folder())
+        .ends("b/x", file(1));
+    scene.check(&["listing a", "content a/x", "+ b", "+ b/x", "- a", "- a/x"]);
+}
+
+#[test]
+fn what_is_executable_may_be_so_because_it_was() {
+    let program = |id: u64| match file(id) {
+        Found::File(stamp) => Found::File(Stamp { ino: 1, mode: 0o100_755, ..stamp }),
+        other => other,
+    };
+    let written = |before: Found, after: Found| Scene::new().saw(WRITE, "cli", before).ends("cli", after);
+    written(program(1), program(2)).check(&["kind cli", "+ cli"]);
+    written(file(1), program(2)).check(&["+ cli"]);
+}
+
+#[test]
+fn what_is_removed_and_made_again_was_there_unless_a_run_of_the_step_made_it() {
+    let again = || {
+        Scene::new().saw(AccessKind::Remove, "x", file(1)).saw(WRITE, "x", Found::Absent).ends("x", file(2))
+    };
+    again().check(&["kind x", "+ x"]);
+    again().made_before("x").check(&["+ x"]);
 }
 
 #[test]
@@ -303,7 +354,7 @@ fn a_listing_of_a_folder_that_the_step_empties_does_not_count() {
         .saw(WRITE, "dist/x", Found::Absent)
         .ends("dist/old", Found::Absent)
         .ends("dist/x", file(2));
-    scene.made_before("dist/old").check(&["+ dist/x", "- dist/old"]);
+    scene.made_before("dist/old").check(&["kind dist", "+ dist/x", "- dist/old"]);
 }
 
 #[test]
@@ -539,15 +590,18 @@ fn what_the_tool_of_another_step_keeps_for_itself_is_no_name_in_a_listing() {
 }
 
 #[test]
-fn a_folder_that_was_looked_for_before_it_was_made_was_found_bare() {
+fn what_was_looked_for_before_it_was_made_was_found_bare() {
     let scene = Scene::new()
         .saw(AccessKind::Stat, "dist", Found::Absent)
         .saw(AccessKind::Create, "dist", Found::Absent)
         .ends("dist", folder())
         .saw(AccessKind::Create, "gen", Found::Absent)
         .saw(AccessKind::List(Vec::new()), "gen", folder())
-        .ends("gen", folder());
-    assert_eq!(scene.settle().unwrap().found_bare, [at("dist")]);
+        .ends("gen", folder())
+        .saw(AccessKind::Read, "x", Found::Absent)
+        .saw(WRITE, "x", Found::Absent)
+        .ends("x", file(1));
+    assert_eq!(scene.settle().unwrap().found_bare, [at("dist"), at("x")]);
 }
 
 #[test]

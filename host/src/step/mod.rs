@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::fingerprint::{Digests, Disk};
 use crate::outcome::{DisabledBy, Miss, MissReason, Outcome};
 use crate::plan::{Origin, Step};
-use crate::process::Running;
+use crate::process::{Commands, Running};
 use crate::store::{Entry, Frames, StepLock, Store};
 use crate::tool_state::ToolState;
 use crate::tree::Bases;
@@ -53,6 +53,8 @@ pub struct Shared<'a> {
     pub mode: Mode,
     /// Digests that this session has computed.
     pub digests: &'a Digests,
+    /// How commands are run.
+    pub commands: &'a dyn Commands,
     /// Processes that are running, for signals.
     pub running: &'a Running,
     /// Whether the plan has one step only, which may then have the terminal.

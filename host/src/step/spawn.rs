@@ -67,7 +67,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         });
     };
     let spec = Spec::new(cached.env.path.clone(), own).overhearing(environment::left_out(shared, cached));
-    let ended = match process::run(&launch, Mode::Traced(spec), shared.running, &mut output) {
+    let ended = match shared.commands.run(&launch, Mode::Traced(spec), shared.running, &mut output) {
         Ok(ended) => ended,
         Err(error) => {
             let exit_code = spawn_exit_code(&error);
@@ -173,7 +173,7 @@ pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> 
     let mut output = |stream: Stream, bytes: &[u8]| {
         emit(Event::Printed { step: Arc::clone(&step.id), stream, bytes: bytes.to_vec(), replayed: false });
     };
-    match process::run(&launch, mode, shared.running, &mut output) {
+    match shared.commands.run(&launch, mode, shared.running, &mut output) {
         Ok(ended) if ended.exit_code == 0 => {
             Outcome::Ran { why, refusal: None, took: ended.took, kept: None }
         }

@@ -142,12 +142,13 @@ impl Store {
             return Ok(None);
         }
         let is_own = || self.was_made_by(place.step, &output.path);
+        let is_news = entry.manifest.found_bare.binary_search(&output.path).is_ok();
         let may_replace = lies.is_absent()
-            || may_replace(entry, place, output, &lies)
+            || (!is_news && may_replace(entry, place, output, &lies))
             || (is_known(entry, place, output, |habits| &habits.remade)
                 && is_own()
                 && self.is_left(&output.path, &lies, place)?)
-            || self.is_rewritten_later(&output.path, &lies, place)?;
+            || (!is_news && self.is_rewritten_later(&output.path, &lies, place)?);
         if !may_replace {
             return Ok(Some(output.path.clone()));
         }
