@@ -73,6 +73,8 @@ pub fn learn(
         let habit = match (removed.any, others(folder, &is_changed)) {
             // Where it goes depends on what is there; a hit could only remove it.
             _ if removed.elsewhere => FolderHabit::Mixed,
+            // Who did not look what was there would have left other names.
+            (true, false) if !was_looked_into(observed, folder) => FolderHabit::Mixed,
             (true, false) => FolderHabit::Emptied,
             (false, true) => FolderHabit::Kept,
             (true, true) => FolderHabit::Mixed,
@@ -85,6 +87,10 @@ pub fn learn(
     habits.remade.sort();
     habits.folders.sort_by(|a, b| a.0.cmp(&b.0));
     habits
+}
+
+fn was_looked_into(observed: &Observed, folder: &Path) -> bool {
+    observed.seen(folder).is_some_and(|seen| seen.list.is_some() || seen.removed)
 }
 
 /// Whether the first thing that the step did with a file was to replace or remove it.
@@ -162,9 +168,14 @@ mod tests {
 
     #[test]
     fn a_folder_from_which_all_else_was_removed_is_emptied() {
-        let removed = (AccessKind::Remove, "dist/old", file(), Found::Absent);
-        let habits = learned(&[removed, (WRITE, "dist/x", Found::Absent, file())], &[]);
-        assert_eq!(of(&habits, "dist"), Some(FolderHabit::Emptied));
+        let folder =
+            || Found::Folder(Stamp { dev: 1, ino: 2, size: 1, mtime_ns: 1, ctime_ns: 1, mode: 0o040_755 });
+        let listed = (AccessKind::List(Vec::new()), "dist", folder(), folder());
+        let removed = || (AccessKind::Remove, "dist/old", file(), Found::Absent);
+        let made = || (WRITE, "dist/x", Found::Absent, file());
+        assert_eq!(of(&learned(&[listed, removed(), made()], &[]), "dist"), Some(FolderHabit::Emptied));
+        // It went by its name; another one would have stayed.
+        assert_eq!(of(&learned(&[removed(), made()], &[]), "dist"), Some(FolderHabit::Mixed));
     }
 
     #[test]

@@ -116,6 +116,8 @@ pub struct Settled {
     /// What it looked for before it made it, sorted: it saw that nothing is there, and something of
     /// others there is news.
     pub found_bare: Vec<PathBuf>,
+    /// Folders whose names it read and removed all, sorted: whatever lay there would be gone.
+    pub emptied: Vec<PathBuf>,
     /// What was seen but does not count, and why.
     pub ignored: Vec<Ignored>,
     /// What counts although an adapter would have it ignored: nothing shows that it does not matter.
@@ -180,7 +182,7 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     let changed = changed.map(|(path, _)| path.as_path());
     let touched: BTreeSet<&Path> =
         settled.outputs.iter().chain(&settled.removed).map(PathBuf::as_path).chain(changed).collect();
-    settle_listings(evidence, &rules, &touched, &mut settled.inputs);
+    settle_listings(evidence, &rules, &touched, &mut settled.inputs, &mut settled.emptied);
     settled.inputs.sort_by(|a, b| (&a.path, &a.query).cmp(&(&b.path, &b.query)));
     settled.inputs.dedup_by(|a, b| a.path == b.path && a.query == b.query);
     drop_implied(&mut settled.inputs);
@@ -637,7 +639,13 @@ fn is_searched_program(evidence: &Evidence, path: &Path) -> bool {
 
 /// A listing counts without the names that the step made or may ignore; and not at all where the step
 /// removed the folder or everything that was in it.
-fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>, inputs: &mut Vec<Input>) {
+fn settle_listings(
+    evidence: &Evidence,
+    rules: &Rules,
+    touched: &BTreeSet<&Path>,
+    inputs: &mut Vec<Input>,
+    emptied: &mut Vec<PathBuf>,
+) {
     for (path, seen) in &evidence.observed.paths {
         let Some((first, names)) = seen.list.as_deref() else { continue };
         let fate = Fate::of(seen, evidence.ends.get(path));
@@ -683,6 +691,9 @@ fn settle_listings(evidence: &Evidence, rules: &Rules, touched: &BTreeSet<&Path>
             seen.is_some_and(|seen| seen.removed && !seen.renamed)
         };
         if !names.is_empty() && names.iter().all(|(name, _)| is_removed(name)) {
+            if zone == Zone::Workspace {
+                emptied.push(path.clone());
+            }
             continue;
         }
         except.extend(

@@ -354,7 +354,9 @@ fn a_listing_of_a_folder_that_the_step_empties_does_not_count() {
         .saw(WRITE, "dist/x", Found::Absent)
         .ends("dist/old", Found::Absent)
         .ends("dist/x", file(2));
-    scene.made_before("dist/old").check(&["kind dist", "+ dist/x", "- dist/old"]);
+    let scene = scene.made_before("dist/old");
+    assert_eq!(scene.settle().unwrap().emptied, [at("dist")]);
+    scene.check(&["kind dist", "+ dist/x", "- dist/old"]);
 }
 
 #[test]

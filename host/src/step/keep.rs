@@ -475,8 +475,10 @@ fn store(
     let removed: Vec<PortablePath> = settled.removed.iter().map(|path| places.portable(path)).collect();
     let temporary = settled.temporary.iter().map(|path| places.portable(path)).collect();
     let state_files: Vec<_> = settled.state_files.iter().map(|path| places.portable(path)).collect();
+    let emptied = settled.emptied.iter().map(|path| places.portable(path)).collect();
     let found_bare = settled.found_bare.iter().map(|path| places.portable(path)).collect();
-    let manifest = Manifest { outputs: packed.outputs, removed, temporary, state_files, found_bare, habits };
+    let manifest =
+        Manifest { outputs: packed.outputs, removed, temporary, state_files, found_bare, emptied, habits };
     let entry = NewEntry {
         key: cached.key_digest,
         pathset,

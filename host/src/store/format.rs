@@ -22,7 +22,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 /// 3. What a run made and removed again is told from what it removed.
 /// 4. State files, and which entry they belong to (`states`); files that patterns match (`matched`); what is made again is told from what is replaced.
 /// 5. Rows of the index are sealed by a digest; times of use are in microseconds.
-/// 6. What a run looked for before it made it (`found_bare`).
+/// 6. What a run looked for before it made it (`found_bare`); folders that it emptied (`emptied`).
 pub const VERSION: i32 = 6;
 
 /// Bytes that are stored cannot be read back: damage, or a version that slipped through.
@@ -195,6 +195,8 @@ pub struct Manifest {
     /// What the run looked for and did not find, before it made it, sorted: something of others there
     /// would have been seen.
     pub found_bare: Vec<PortablePath>,
+    /// Folders whose names the run read and removed all, sorted.
+    pub emptied: Vec<PortablePath>,
     /// What the run did with what it found.
     pub habits: Habits,
 }

@@ -30,7 +30,8 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), StoreError> {
         .chain(&manifest.removed)
         .chain(&manifest.temporary)
         .chain(&manifest.state_files)
-        .chain(&manifest.found_bare);
+        .chain(&manifest.found_bare)
+        .chain(&manifest.emptied);
     if let Some(path) = all.into_iter().find(|path| !is_sound(path)) {
         return Err(StoreError::Damaged(format!(
             "a cache entry names `{path}`, which is no output of a task"

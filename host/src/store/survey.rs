@@ -72,7 +72,10 @@ impl Store {
     pub fn survey(&self, entry: &Entry, place: &Place) -> Result<Surveyed, StoreError> {
         let placed = self.placed(entry.fingerprint)?;
         let mut survey = Survey::default();
-        let expected = expected_names(&entry.manifest.outputs);
+        let mut expected = expected_names(&entry.manifest.outputs);
+        for folder in &entry.manifest.emptied {
+            expected.entry(folder.clone()).or_default();
+        }
         for folder in expected.keys() {
             // A link or a file on the way leads elsewhere, or nowhere.
             let lies = place.at(folder)?;
@@ -167,7 +170,8 @@ impl Store {
     ) -> Result<Option<PortablePath>, StoreError> {
         for (folder, names) in expected {
             let habit = folder_habit(entry, place, folder);
-            let is_news = entry.manifest.found_bare.binary_search(folder).is_ok();
+            let is_news = entry.manifest.found_bare.binary_search(folder).is_ok()
+                || entry.manifest.emptied.binary_search(folder).is_ok();
             if habit == Some(FolderHabit::Kept) && !is_news {
                 continue;
             }
