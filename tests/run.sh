@@ -28,12 +28,13 @@ trap 'rm -f "$OVERHEAR_TESTS_SKIPPED"' EXIT
 unset NODE_ENV OVERHEAR_TRACE OVERHEAR_CACHE_DIR OVERHEAR_ABORT_AT
 
 # A fixed number of random sequences, so that the same is run everywhere; more of them by hand.
-export OVERHEAR_MACHINE_COUNT="${OVERHEAR_MACHINE_COUNT:-60}"
+export OVERHEAR_MACHINE_COUNT="${OVERHEAR_MACHINE_COUNT:-240}"
 
 say "The program, its adapters, and the scenarios"
 # Two calls: together, the features of one crate's dependencies would be those of all, and cargo would
 # build wasmtime a second time.
 cargo test --release --locked --package overhear
+OVERHEAR_MACHINE_PLAYED=1 OVERHEAR_MACHINE_COUNT=600 cargo test --release --locked --package overhear --test machine
 cargo test --release --locked --workspace --exclude overhear
 
 say "The client for node"

