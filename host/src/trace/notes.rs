@@ -10,7 +10,7 @@
 use super::calls::{Arch, Follow, Table};
 use super::event::{Event, Place};
 use super::record::Recorder;
-use super::resolve::Who;
+use super::resolve::{Given, Who};
 use super::sites;
 use crate::stamp::{self, Found};
 use overhear_trace_abi::notes::{self, Answer, Copied, RING_SPACE, Ring, State, TEXT_MAX};
@@ -225,6 +225,7 @@ impl Reader {
             who.tid = 0;
         }
         let place = Place { base: &base[..copied.base_len], path: &path[..copied.path_len] };
+        let mut target = None;
         let seen_before = match (&mut note.known, &found) {
             (Known::Asked(seen), Some(_)) => seen.take(),
             _ => None,
@@ -232,15 +233,16 @@ impl Reader {
         if let (Some((path, before)), Some(now)) = (seen_before, &found) {
             recorder.correct(&path, &before, now);
         } else if !matches!(note.known, Known::Asked(_)) {
-            let given = found.as_ref();
+            let given = found.as_ref().map(|found| Given { found, is_no_link: copied.is_no_link });
             if let Some(event) = event(&copied, place, who, table, given) {
-                recorder.event(&event);
+                if state == State::Done {
+                    recorder.event(&event);
+                } else {
+                    target = recorder.unanswered(&event);
+                }
             }
         }
-        note.known = match state {
-            State::Done => Known::All,
-            _ => Known::Asked(recorder.take_last_target()),
-        };
+        note.known = if state == State::Done { Known::All } else { Known::Asked(target) };
     }
 }
 
@@ -276,7 +278,7 @@ fn event<'a>(
     place: Place<'a>,
     who: Who,
     table: &Table,
-    given: Option<&'a Found>,
+    given: Option<Given<'a>>,
 ) -> Option<Event<'a>> {
     let call = table.find(Arch::X86_64.audit(), i32::try_from(copied.number).ok()?)?;
     let flags = u64::from(copied.flags);
