@@ -149,13 +149,15 @@ impl Reader {
         Reader { notes, next: Ring::START, waiting: VecDeque::new(), texts: Box::new([[0; TEXT_MAX + 1]; 2]) }
     }
 
-    /// Takes in what was noted since the last time. `who` tells the process behind a number.
+    /// Takes in what was noted since the last time; whether there was anything. `who` tells the process behind
+    /// a number.
     pub fn take(
         &mut self,
         table: &Table,
         recorder: &mut Recorder,
         who: &mut dyn FnMut(&mut Recorder, u32) -> Who,
-    ) {
+    ) -> bool {
+        let before = self.next;
         let notes = Arc::clone(&self.notes);
         let ring = notes.ring();
         let mut waiting = std::mem::take(&mut self.waiting);
@@ -195,6 +197,7 @@ impl Reader {
             ring.release(free);
         }
         self.waiting = waiting;
+        self.next != before
     }
 
     /// Takes what a note has by now and had not before.

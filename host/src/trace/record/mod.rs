@@ -13,7 +13,7 @@ use self::listing::listing;
 use self::paths::Paths;
 use super::calls::Op;
 use super::event::{Event, Place};
-use super::resolve::{Resolved, Resolver, is_deleted, look, to_path};
+use super::resolve::{Given, Resolved, Resolver, is_deleted, look, to_path};
 use super::{Spec, tree};
 use crate::access::{Access, AccessKind, Connection, Observed, Seen};
 use crate::stamp::Found;
@@ -34,6 +34,8 @@ mod asked {
     pub const TRUNCATE: u16 = 1 << 5;
     pub const MODIFY: u16 = 1 << 6;
     pub const EXEC: u16 = 1 << 7;
+    /// Not asked but known: its last name is no symlink.
+    pub const NO_LINK: u16 = 1 << 8;
 
     /// Of an opening with these flags; `None` where each counts.
     pub fn opened(flags: u64) -> Option<u16> {
@@ -205,7 +207,14 @@ impl Recorder {
             _ => return false,
         };
         let follow = event.follow || event.op == Op::Open;
-        let Some(found) = self.resolver.plain(&self.absolute, follow, event.given) else { return false };
+        let given = event.given.map(|given| Given {
+            is_no_link: given.is_no_link || self.paths.is_asked(at, asked::NO_LINK),
+            ..given
+        });
+        let Some(found) = self.resolver.plain(&self.absolute, follow, given) else { return false };
+        if given.is_some_and(|given| given.is_no_link && *given.found != Found::Absent) {
+            self.paths.mark(at, asked::NO_LINK);
+        }
         if kind == AccessKind::Read && !matches!(found, Found::File(_) | Found::Absent) {
             return false;
         }

@@ -47,6 +47,19 @@ impl Paths {
         (at, is_known)
     }
 
+    /// Whether this bit is set for the path that is kept here.
+    pub fn is_asked(&self, at: usize, bit: u16) -> bool {
+        let current = self.nodes.get_index(at).filter(|(_, node)| node.generation == self.generation);
+        current.is_some_and(|(_, node)| node.asked & bit != 0)
+    }
+
+    /// Sets a bit for the path that is kept here, which was just asked for.
+    pub fn mark(&mut self, at: usize, bit: u16) {
+        if let Some((_, node)) = self.nodes.get_index_mut(at) {
+            node.asked |= bit;
+        }
+    }
+
     /// Names change: what is asked from now on may have another answer.
     pub fn forget_asked(&mut self) {
         self.generation = self.generation.wrapping_add(1);
