@@ -42,6 +42,12 @@ const RUNS: &[(&str, &[&str], &str)] = &[
         "python3 -c 'import json, os, tempfile; open(\"out/p\", \"w\").write(json.dumps(os.listdir(\"src\")))'",
     ),
     ("node", &["node"], "node src/main.js"),
+    ("node with io_uring", &["node"], "UV_USE_IO_URING=1 node src/main.js"),
+    (
+        "the loader by hand, a library path, here documents",
+        &[],
+        "/lib64/ld-linux-x86-64.so.2 /bin/cat src/a.c; LD_LIBRARY_PATH=$PWD/none cat src/b.h; cat <<end\nx\nend\n",
+    ),
     ("tar", &["tar"], "tar -cf out/t.tar src && mkdir u && tar -xf out/t.tar -C u"),
     ("perl", &["perl"], "perl -e 'use File::Find; find(sub {}, \".\"); rename \"src/b.h\", \"src/c.h\"'"),
     ("make", &["make", "gcc"], "make -s"),
@@ -50,6 +56,7 @@ const RUNS: &[(&str, &[&str], &str)] = &[
         &["npm", "tar"],
         "(cd ci && tar -czf one.tgz one && npm ci --offline --no-audit --no-fund --loglevel=error --cache ../out/npm)",
     ),
+    ("java", &["javac"], "javac -d out src/A.java && java -cp out A"),
     ("cargo build", &["cargo"], "(cd crate && cargo build -q --offline)"),
 ];
 
@@ -65,11 +72,15 @@ const TOOLS: &[(&str, &str)] = &[
     ("vitest with forks", "node node_modules/vitest/vitest.mjs run --pool=forks --no-cache"),
     ("vitest with threads", "node node_modules/vitest/vitest.mjs run --pool=threads --no-cache"),
     ("eslint", "node node_modules/eslint/bin/eslint.js src/plain.js"),
+    (
+        "bun",
+        "rm -rf bn && node_modules/.bin/bun run src/two.ts && node_modules/.bin/bun build src/main.ts --outdir=bn",
+    ),
 ];
 
 /// As they are named for npm: two majors of one tool by an alias.
 const PACKAGES: &[&str] =
-    &["vite@8", "vite6@npm:vite@6", "typescript@5", "esbuild@0.28", "vitest@4", "eslint@9"];
+    &["vite@8", "vite6@npm:vite@6", "typescript@5", "esbuild@0.28", "vitest@4", "eslint@9", "bun@1"];
 
 #[test]
 fn nothing_of_tools_from_npm_is_missing() {
@@ -105,11 +116,11 @@ fn app() -> Option<PathBuf> {
             "{\"compilerOptions\":{\"composite\":true,\"outDir\":\"out\",\"rootDir\":\"src\",\"module\":\"esnext\",\"moduleResolution\":\"bundler\",\"skipLibCheck\":true,\"types\":[]},\"include\":[\"src/main.ts\",\"src/two.ts\"]}",
         ),
     ] {
-        if !app.join("node_modules/eslint").exists() || name != "package.json" {
+        if !app.join("node_modules/bun").exists() || name != "package.json" {
             std::fs::write(app.join(name), text).unwrap();
         }
     }
-    if !app.join("node_modules/eslint").exists() {
+    if !app.join("node_modules/bun").exists() {
         let mut npm = Command::new("npm");
         npm.args(["install", "--no-audit", "--no-fund", "--silent", "--omit-lockfile-registry-resolved"]);
         if !npm.args(PACKAGES).current_dir(&app).status().unwrap().success() {
@@ -196,6 +207,13 @@ fn fill(root: &Path) {
         ("ci/one/package.json", "{\"name\":\"one\",\"version\":\"1.0.0\"}"),
         ("ci/one/index.js", "module.exports = 1;"),
         ("ci/two/package.json", "{\"name\":\"two\",\"version\":\"1.0.0\"}"),
+        (
+            "src/A.java",
+            "import java.nio.file.*;
+             public class A { public static void main(String[] a) throws Exception {
+                 Files.readString(Path.of(\"src/b.h\")); Files.exists(Path.of(\"src/none\")); Files.list(Path.of(\"src/deep\")).count();
+                 new ProcessBuilder(\"cat\", \"src/a.c\").inheritIO().start().waitFor(); Files.writeString(Path.of(\"out/j\"), \"x\"); } }",
+        ),
         ("crate/Cargo.toml", "[package]\nname = \"tiny\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n"),
         ("crate/build.rs", "fn main() { println!(\"cargo::rerun-if-changed=build.rs\"); }\n"),
         ("crate/src/main.rs", "mod part;\nfn main() { println!(\"{}\", part::PART); }\n"),

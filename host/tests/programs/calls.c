@@ -31,6 +31,13 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#ifndef RENAME_NOREPLACE /* musl */
+#define RENAME_NOREPLACE 1
+#define RENAME_EXCHANGE 2
+#define renameat2(...) syscall(SYS_renameat2, __VA_ARGS__)
+#define close_range(...) syscall(SYS_close_range, __VA_ARGS__)
+#endif
+
 extern char **environ;
 static const char *self;
 
@@ -290,7 +297,8 @@ static void c_changing(void) {
     for (int i = 0; i < 200; i++) stat(name, &s);
     pthread_join(one, NULL);
 }
-static void *storm(void *seed) { char name[64]; struct stat s; for (int i = 0; i < 200; i++) { snprintf(name, 64, "storm-%ld-%d", (long)seed, i); stat(name, &s); } return NULL; }
+/* COUNT: for trials with many more. */
+static void *storm(void *seed) { char name[64]; struct stat s; int count = getenv("COUNT") ? atoi(getenv("COUNT")) : 200; for (int i = 0; i < count; i++) { snprintf(name, 64, "storm-%ld-%d", (long)seed, i); stat(name, &s); } return NULL; }
 static void c_storm(void) { pthread_t t[16]; for (long i = 0; i < 16; i++) pthread_create(&t[i], NULL, storm, (void *)i); for (int i = 0; i < 16; i++) pthread_join(t[i], NULL); }
 static void c_bench(void) { struct stat s; int n = atoi(getenv("COUNT")); char name[64]; int distinct = getenv("DISTINCT") != NULL;
     for (int i = 0; i < n; i++) { if (distinct) snprintf(name, 64, "missing-%d", i); else strcpy(name, "a"); stat(name, &s); } }

@@ -103,6 +103,9 @@ impl Recorder {
     /// Takes in one call, before it goes on.
     pub fn event(&mut self, event: &Event<'_>) {
         self.execs += u64::from(event.op == Op::Exec);
+        if self.paths.are_full() {
+            return self.observed.poison("it asked for more paths than are kept (a million)");
+        }
         if let Some(bit) = self.repeatable(event) {
             let (at, is_known) = self.paths.ask(&self.absolute, bit);
             if is_known && event.op == Op::Exec {

@@ -11,14 +11,17 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+/// As many are kept: about 400 MB of memory, many times what a large build asks for.
+const PATHS_MAX: usize = 1_000_000;
+
 /// All paths so far.
-#[derive(Default)]
 pub struct Paths {
     nodes: IndexMap<Box<[u8]>, Node, FxBuildHasher>,
     /// Counts changes of names: what was asked before one may lead elsewhere after it.
     generation: u32,
     /// Accesses so far.
     count: Order,
+    paths_max: usize,
 }
 
 /// One text: as asked for, as resolved, and mostly both.
@@ -31,7 +34,18 @@ struct Node {
     seen: Seen,
 }
 
+impl Default for Paths {
+    fn default() -> Paths {
+        Paths { nodes: IndexMap::default(), generation: 0, count: 0, paths_max: PATHS_MAX }
+    }
+}
+
 impl Paths {
+    /// Whether no more are to be taken in.
+    pub fn are_full(&self) -> bool {
+        self.nodes.len() >= self.paths_max
+    }
+
     /// Notes that this was asked of a path as it stands. Where the path is kept, and whether it had been
     /// asked before.
     pub fn ask(&mut self, path: &[u8], bit: u16) -> (usize, bool) {
@@ -146,6 +160,15 @@ mod tests {
         ) {
             prop_assert_eq!(compare(one.as_bytes(), other.as_bytes()), Path::new(&one).cmp(Path::new(&other)));
         }
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_is_kept() {
+        let mut paths = Paths { paths_max: 2, ..Paths::default() };
+        paths.ask(b"/a", 1);
+        assert!(!paths.are_full());
+        paths.ask(b"/b", 1);
+        assert!(paths.are_full());
     }
 
     #[test]
