@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """What tracing costs: real commands, each run directly, by the runner without tracing, and traced at each level.
 
-    python3 bench/trace.py                  all cases, 30 rounds
+    python3 bench/trace.py                  all cases, 30 rounds, but no longer than 14 minutes (and the build)
     python3 bench/trace.py --rounds 5 vite  a few, of the cases whose name has "vite" in it
 
-One round runs each way once, in turn, so that what the machine does meanwhile hits all alike; a ratio is taken within
-a round. CPU is user and system time of the whole tree, the tracer included. Needs npm for the first run, git and gcc.
+One round runs each way once, in random order, so that what the machine does meanwhile hits all alike; a ratio is taken
+within a round. CPU is user and system time of the whole tree, the tracer included. What it prints is a section of
+RESULTS.md. Needs npm for the first run, and git.
 """
 
 import argparse
@@ -24,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PACKAGES = ["vite@8", "typescript@5", "esbuild@0.28", "react@19", "react-dom@19"]
 WAYS = ["direct", "off", "0", "1", "2"]
+# Wanted: level 2 to direct, CPU.
+WANTED = {"vite": 1.03, "tsc": 1.03, "esbuild": 1.12, "git": 1.5, "find": 2.4}
 
 
 def build():
@@ -86,6 +89,7 @@ def prepare(work):
         "vite 8, 165 modules": (app / "small", vite, ["dist"]),
         "vite 8, 1,500 modules": (app / "large", vite, ["dist"]),
         "tsc -b, 1,500 modules, fresh": (app / "large", [node, str(bin_ / "typescript/bin/tsc"), "-b"], ["out", "tsconfig.tsbuildinfo"]),
+        "esbuild, 165 modules": (app / "small", [str(esbuild), "src/main.ts", "--bundle", "--outfile=es/out.js", "--log-level=error"], ["es"]),
         "esbuild, 1,500 modules": (app / "large", [str(esbuild), "src/main.ts", "--bundle", "--outfile=es/out.js", "--log-level=error"], ["es"]),
         "git status, 5,000 files": (repo, ["git", "status", "--porcelain"], []),
         "find, 100,000 files": (work / "tree", ["find", ".", "-name", "none"], []),
@@ -116,42 +120,63 @@ def spread(values):
     return f"{statistics.median(values):.3f} ({low:.3f} to {high:.3f})"
 
 
-def measure(name, case, traced, rounds):
+def measure(name, case, traced, rounds, deadline):
     folder, command, outputs = case
     runs = {way: [] for way in WAYS}
     for way in WAYS:
         once(traced, way, folder, command, outputs)
-    for _ in range(rounds):
+    while len(runs["2"]) < rounds and (len(runs["2"]) < 3 or time.monotonic() < deadline):
         for way in random.sample(WAYS, len(WAYS)):
             runs[way].append(once(traced, way, folder, command, outputs))
     direct = statistics.median(run["cpu"] for run in runs["direct"])
-    cells = [name, f"{direct:.0f}"]
+    wanted = next((f"{ratio:.2f}" for part, ratio in WANTED.items() if part in name), "")
+    cells = [name, str(len(runs["2"])), f"{direct:.0f}"]
     for way in WAYS[1:]:
         ratios = {kind: [run[kind] / base[kind] for run, base in zip(runs[way], runs["direct"])] for kind in ("cpu", "wall")}
         cells.append(f"{spread(ratios['cpu'])}; {statistics.median(ratios['wall']):.2f}")
     against = [run["cpu"] / base["cpu"] for run, base in zip(runs["2"], runs["off"])]
-    cells.append(spread(against))
-    cells.append(" / ".join(str(runs[way][-1]["told"]) for way in ("0", "1", "2")))
+    cells += [wanted, spread(against), " / ".join(str(runs[way][-1]["told"]) for way in ("0", "1", "2"))]
     print("| " + " | ".join(cells) + " |", flush=True)
-    if "true" in name:
-        each = [(run["cpu"] - base["cpu"]) / 300 for run, base in zip(runs["2"], runs["0"])]
-        print(f"each /bin/true: {statistics.median(each):+.3f} ms over level 0", flush=True)
+    if "true" not in name:
+        return ""
+    each = [(run["cpu"] - base["cpu"]) / 300 for run, base in zip(runs["2"], runs["0"])]
+    return f"Each /bin/true costs {spread(each)} ms more at level 2 than at level 0; wanted is 0.05.\n"
+
+
+def memory(traced, folder):
+    """The greatest resident size of the whole runner, with a hundred thousand distinct paths, at each level."""
+    peaks = {way: once(traced, way, folder, ["du", "-s", "."], [])["peak"] for way in ("off", "0", "2")}
+    return "Memory of the runner, `du` of 100,000 files: " + ", ".join(f"{way}: {peak}" for way, peak in peaks.items()) + "; wanted is 50 MB.\n"
+
+
+def machine():
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    load = " ".join(f"{load:.1f}" for load in os.getloadavg())
+    return f"{time.strftime('%Y-%m-%d')}, commit {commit}, {os.cpu_count()} cores {os.uname().machine}, Linux {os.uname().release}, load {load}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("only", nargs="?", default="", help="cases with this in their name")
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--minutes", type=float, default=14, help="fewer rounds where it would take longer")
     parser.add_argument("--work", type=Path, default=TARGET / "bench/trace")
     parser.add_argument("--no-build", action="store_true", help="measure what was built before")
     options = parser.parse_args()
     traced = TARGET / "release/examples/traced" if options.no_build else build()
-    cases = prepare(options.work.resolve())
-    print("CPU ratio to direct: median (quartiles); median of wall. *2 / off*: level 2 to the runner without tracing.\n")
-    print("| case | direct, ms CPU | off | level 0 | level 1 | level 2 | 2 / off | told at 0 / 1 / 2 |\n|---|---|---|---|---|---|---|---|")
-    for name, case in cases.items():
-        if options.only in name:
-            measure(name, case, traced, options.rounds)
+    work = options.work.resolve()
+    cases = {name: case for name, case in prepare(work).items() if options.only in name}
+    print(f"## What tracing costs\n\n`python3 bench/trace.py` on {machine()}\n")
+    print("CPU ratio to direct: median (quartiles); median of wall. *off* is the runner without tracing, *2 / off* level 2 to that.\n")
+    heads = ["case", "rounds", "direct, ms CPU", "off", "level 0", "level 1", "level 2", "wanted", "2 / off", "told at 0 / 1 / 2"]
+    print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads), flush=True)
+    began, notes = time.monotonic(), ""
+    for at, (name, case) in enumerate(cases.items()):
+        deadline = began + options.minutes * 60 * (at + 1) / len(cases)
+        notes += measure(name, case, traced, options.rounds, deadline)
+    if not options.only:
+        notes += memory(traced, work / "tree")
+    print(f"\n{notes}\nLoad at the end: {' '.join(f'{load:.1f}' for load in os.getloadavg())}")
 
 
 if __name__ == "__main__":

@@ -149,29 +149,10 @@ pub struct Observed {
 impl Observed {
     /// Takes in one access. Accesses come in the order in which they were made.
     pub fn add(&mut self, access: Access) {
-        let order = self.count;
-        self.count += 1;
         let Access { path, kind, found, pid } = access;
-        let seen = self.paths.entry(path).or_default();
-        let first = First { order, pid, found };
-        match kind {
-            AccessKind::Read => note(&mut seen.read, first),
-            AccessKind::Stat => note(&mut seen.stat, first),
-            AccessKind::Kind => note(&mut seen.kind, first),
-            AccessKind::List(names) => {
-                seen.list.get_or_insert_with(|| Box::new((first, names)));
-            }
-            AccessKind::Link => note(&mut seen.link, first),
-            AccessKind::Exec => note(&mut seen.exec, first),
-            AccessKind::Write { truncates } => seen.change(first, truncates),
-            AccessKind::Create => seen.change(first, true),
-            AccessKind::SetMeta => seen.change(first, false),
-            AccessKind::Remove | AccessKind::Rename => {
-                seen.removed |= first.found != Found::Absent;
-                seen.renamed |= kind == AccessKind::Rename;
-                seen.change(first, true);
-            }
-        }
+        let first = First { order: self.count, pid, found };
+        self.count += 1;
+        self.paths.entry(path).or_default().add(kind, first);
     }
 
     /// Notes that the trace cannot vouch for everything; the first reason is kept.
@@ -195,6 +176,28 @@ fn note(place: &mut Option<Box<First>>, first: First) {
 }
 
 impl Seen {
+    /// Takes in one access to this path. Accesses come in order: of each kind the first is kept.
+    pub fn add(&mut self, kind: AccessKind, first: First) {
+        match kind {
+            AccessKind::Read => note(&mut self.read, first),
+            AccessKind::Stat => note(&mut self.stat, first),
+            AccessKind::Kind => note(&mut self.kind, first),
+            AccessKind::List(names) => {
+                self.list.get_or_insert_with(|| Box::new((first, names)));
+            }
+            AccessKind::Link => note(&mut self.link, first),
+            AccessKind::Exec => note(&mut self.exec, first),
+            AccessKind::Write { truncates } => self.change(first, truncates),
+            AccessKind::Create => self.change(first, true),
+            AccessKind::SetMeta => self.change(first, false),
+            AccessKind::Remove | AccessKind::Rename => {
+                self.removed |= first.found != Found::Absent;
+                self.renamed |= kind == AccessKind::Rename;
+                self.change(first, true);
+            }
+        }
+    }
+
     fn change(&mut self, first: First, blind: bool) {
         if self.change.is_none() {
             // Making a file where nothing was cannot show old content either.

@@ -42,9 +42,22 @@ const RUNS: &[(&str, &[&str], &str)] = &[
         "python3 -c 'import json, os, tempfile; open(\"out/p\", \"w\").write(json.dumps(os.listdir(\"src\")))'",
     ),
     ("node", &["node"], "node src/main.js"),
+    ("node with io_uring", &["node"], "UV_USE_IO_URING=1 node src/main.js"),
+    (
+        "the loader by hand, a library path, here documents",
+        &[],
+        "/lib64/ld-linux-x86-64.so.2 /bin/cat src/a.c; LD_LIBRARY_PATH=$PWD/none cat src/b.h; cat <<end\nx\nend\n",
+    ),
     ("tar", &["tar"], "tar -cf out/t.tar src && mkdir u && tar -xf out/t.tar -C u"),
     ("perl", &["perl"], "perl -e 'use File::Find; find(sub {}, \".\"); rename \"src/b.h\", \"src/c.h\"'"),
     ("make", &["make", "gcc"], "make -s"),
+    (
+        "npm ci",
+        &["npm", "tar"],
+        "(cd ci && tar -czf one.tgz one && npm ci --offline --no-audit --no-fund --loglevel=error --cache ../out/npm)",
+    ),
+    ("java", &["javac"], "javac -d out src/A.java && java -cp out A"),
+    ("cargo build", &["cargo"], "(cd crate && cargo build -q --offline)"),
 ];
 
 /// The same with packages from npm, in a folder with the files of [`fill_app`].
@@ -59,11 +72,15 @@ const TOOLS: &[(&str, &str)] = &[
     ("vitest with forks", "node node_modules/vitest/vitest.mjs run --pool=forks --no-cache"),
     ("vitest with threads", "node node_modules/vitest/vitest.mjs run --pool=threads --no-cache"),
     ("eslint", "node node_modules/eslint/bin/eslint.js src/plain.js"),
+    (
+        "bun",
+        "rm -rf bn && node_modules/.bin/bun run src/two.ts && node_modules/.bin/bun build src/main.ts --outdir=bn",
+    ),
 ];
 
 /// As they are named for npm: two majors of one tool by an alias.
 const PACKAGES: &[&str] =
-    &["vite@8", "vite6@npm:vite@6", "typescript@5", "esbuild@0.28", "vitest@4", "eslint@9"];
+    &["vite@8", "vite6@npm:vite@6", "typescript@5", "esbuild@0.28", "vitest@4", "eslint@9", "bun@1"];
 
 #[test]
 fn nothing_of_tools_from_npm_is_missing() {
@@ -99,11 +116,11 @@ fn app() -> Option<PathBuf> {
             "{\"compilerOptions\":{\"composite\":true,\"outDir\":\"out\",\"rootDir\":\"src\",\"module\":\"esnext\",\"moduleResolution\":\"bundler\",\"skipLibCheck\":true,\"types\":[]},\"include\":[\"src/main.ts\",\"src/two.ts\"]}",
         ),
     ] {
-        if !app.join("node_modules/eslint").exists() || name != "package.json" {
+        if !app.join("node_modules/bun").exists() || name != "package.json" {
             std::fs::write(app.join(name), text).unwrap();
         }
     }
-    if !app.join("node_modules/eslint").exists() {
+    if !app.join("node_modules/bun").exists() {
         let mut npm = Command::new("npm");
         npm.args(["install", "--no-audit", "--no-fund", "--silent", "--omit-lockfile-registry-resolved"]);
         if !npm.args(PACKAGES).current_dir(&app).status().unwrap().success() {
@@ -171,7 +188,7 @@ fn install(program: &str) -> bool {
 /// The same folder for each run, freshly made: paths must be the same.
 fn fill(root: &Path) {
     let _ = std::fs::remove_dir_all(root);
-    for folder in ["src/deep/er", "out"] {
+    for folder in ["src/deep/er", "out", "ci/one", "ci/two", "crate/src"] {
         std::fs::create_dir_all(root.join(folder)).unwrap();
     }
     let files = [
@@ -179,6 +196,29 @@ fn fill(root: &Path) {
         ("src/b.h", "#define B \"b\"\n"),
         ("src/deep/er/f", "x"),
         ("Makefile", "out/m: src/a.c src/b.h\n\tgcc src/a.c -o out/m\n"),
+        ("ci/package.json", "{\"name\":\"ci\",\"dependencies\":{\"one\":\"file:one.tgz\",\"two\":\"file:two\"}}"),
+        (
+            "ci/package-lock.json",
+            "{\"name\":\"ci\",\"lockfileVersion\":3,\"requires\":true,\"packages\":{
+             \"\":{\"name\":\"ci\",\"dependencies\":{\"one\":\"file:one.tgz\",\"two\":\"file:two\"}},
+             \"node_modules/one\":{\"version\":\"1.0.0\",\"resolved\":\"file:one.tgz\"},
+             \"node_modules/two\":{\"resolved\":\"two\",\"link\":true},\"two\":{\"version\":\"1.0.0\"}}}",
+        ),
+        ("ci/one/package.json", "{\"name\":\"one\",\"version\":\"1.0.0\"}"),
+        ("ci/one/index.js", "module.exports = 1;"),
+        ("ci/two/package.json", "{\"name\":\"two\",\"version\":\"1.0.0\"}"),
+        (
+            "src/A.java",
+            "import java.nio.file.*;
+             public class A { public static void main(String[] a) throws Exception {
+                 Files.readString(Path.of(\"src/b.h\")); Files.exists(Path.of(\"src/none\")); Files.list(Path.of(\"src/deep\")).count();
+                 new ProcessBuilder(\"cat\", \"src/a.c\").inheritIO().start().waitFor(); Files.writeString(Path.of(\"out/j\"), \"x\"); } }",
+        ),
+        ("crate/Cargo.toml", "[package]\nname = \"tiny\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n"),
+        ("crate/build.rs", "fn main() { println!(\"cargo::rerun-if-changed=build.rs\"); }\n"),
+        ("crate/src/main.rs", "mod part;\nfn main() { println!(\"{}\", part::PART); }\n"),
+        ("crate/src/part.rs", "pub const PART: &str = include_str!(\"part.txt\");\n"),
+        ("crate/src/part.txt", "part"),
         ("src/child.js", "require('fs').readFileSync('src/deep/er/f'); process.exit(0)"),
         ("src/worker.js", "require('fs').statSync('src/b.h'); require('fs').existsSync('src/none')"),
         (
@@ -202,12 +242,18 @@ fn root(script: &str) -> PathBuf {
 
 fn environment() -> Vec<(OsString, OsString)> {
     let path = std::env::var_os("PATH").unwrap();
+    let rustup = std::env::var_os("RUSTUP_HOME").unwrap_or_else(|| {
+        std::env::home_dir().map(|home| home.join(".rustup").into_os_string()).unwrap_or_default()
+    });
     // What makes tools the same twice.
     [
         ("PATH", path),
         ("HOME", "/nonexistent".into()),
         ("TMPDIR", "/tmp".into()),
         ("PYTHONDONTWRITEBYTECODE", "1".into()),
+        ("RUSTUP_HOME", rustup),
+        ("CARGO_HOME", std::env::temp_dir().join("overhear-differential-cargo").into()),
+        ("CARGO_INCREMENTAL", "0".into()),
         ("GIT_AUTHOR_DATE", "2026-01-01T00:00:00Z".into()),
         ("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z".into()),
     ]
@@ -274,23 +320,34 @@ fn asks_nothing(call: &str, line: &str) -> bool {
         || line.contains("AT_EMPTY_PATH")
 }
 
+/// The process that made each. It may be shown with a call of its own before its maker is shown to have made it.
+fn parents(log: &[u8]) -> BTreeMap<u32, u32> {
+    let lines = log.split(|byte| *byte == b'\n').map(String::from_utf8_lossy);
+    lines
+        .filter_map(|line| {
+            let (pid, text) = line.split_once(' ')?;
+            let call = text.trim_start().trim_start_matches("<... ");
+            let makes = ["clone", "vfork", "fork"].iter().any(|name| call.starts_with(name));
+            let child = text.rsplit("= ").next().filter(|_| makes)?.trim().parse().ok()?;
+            Some((child, pid.parse().ok()?))
+        })
+        .collect()
+}
+
 fn parse(log: &[u8], root: &Path) -> BTreeSet<PathBuf> {
     let mut cwds: BTreeMap<u32, PathBuf> = BTreeMap::new();
+    let parents = parents(log);
     let mut paths = BTreeSet::new();
     for line in log.split(|byte| *byte == b'\n') {
         let line = String::from_utf8_lossy(line).into_owned();
         let Some((pid, text)) = line.split_once(' ') else { continue };
         let Ok(pid) = pid.parse::<u32>() else { continue };
         let text = text.trim_start();
-        let cwd = cwds.entry(pid).or_insert_with(|| root.to_path_buf()).clone();
+        let inherited = parents.get(&pid).and_then(|parent| cwds.get(parent)).map_or(root, PathBuf::as_path);
+        let inherited = inherited.to_path_buf();
+        let cwd = cwds.entry(pid).or_insert(inherited).clone();
         let Some((call, arguments)) = text.split_once('(') else { continue };
-        if matches!(call, "clone" | "clone3" | "vfork" | "fork") || text.starts_with("<... ") {
-            if let Some(child) = text.rsplit("= ").next().and_then(|word| word.trim().parse().ok()) {
-                cwds.entry(child).or_insert(cwd);
-            }
-            continue;
-        }
-        if asks_nothing(call, &line) {
+        if text.starts_with("<... ") || asks_nothing(call, &line) {
             continue;
         }
         let mut base = cwd.clone();

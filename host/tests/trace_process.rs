@@ -287,11 +287,12 @@ fn tracing_can_be_turned_off_and_the_command_still_runs() {
 }
 
 #[test]
-fn inside_another_trace_the_command_runs_and_is_incomplete() {
+fn inside_another_trace_the_command_runs_and_is_incomplete_and_the_outer_trace_sees_what_it_does() {
     let (_keep, root) = folder();
     std::fs::create_dir(root.join("inner")).unwrap();
+    std::fs::write(root.join("inner/a"), "x").unwrap();
     let inner = format!(
-        "RUNNER_SCRIPT='exit 5' RUNNER_CWD={} {} --exact a_runner_that_does_what_its_environment_says",
+        "RUNNER_SCRIPT='cat a >b; test -e none; exit 5' RUNNER_CWD={} {} --exact a_runner_that_does_what_its_environment_says",
         root.join("inner").display(),
         std::env::current_exe().unwrap().display()
     );
@@ -300,6 +301,11 @@ fn inside_another_trace_the_command_runs_and_is_incomplete() {
     let (code, incomplete, _) = report(&root.join("inner"));
     assert_eq!(code, "5");
     assert!(incomplete.contains("already listens"), "{incomplete}");
+    let outer = ended.observed.unwrap();
+    assert_eq!(outer.incomplete, None);
+    let seen = |name: &str| outer.seen(&root.join("inner").join(name)).unwrap();
+    assert!(seen("a").read.is_some() && seen("b").change.is_some());
+    assert!(seen("none").stat.is_some() || seen("none").kind.is_some());
 }
 
 /// By another process: one that is forked by another test meanwhile would inherit a descriptor for

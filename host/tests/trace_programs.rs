@@ -1,6 +1,7 @@
 //! Small adversarial programs, each run traced in a fresh folder and held against what must have
 //! been seen. The table below is the specification; the programs are in `programs/calls.c`.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test may fail")]
+#![allow(clippy::print_stderr, reason = "a skip is said aloud")]
 
 use overhear::access::{Access, Observed, Reach, Seen};
 use overhear::process::{Ended, Launch, Mode, Running, run};
@@ -43,6 +44,21 @@ const CASES: &[(&str, &[&str])] = &[
     ("raw_chdir", &["read d/a f", "!read a f"]),
     ("gone_cwd", &["incomplete"]),
     ("links", &["link l1 l", "link l2 l", "read a f", "!read l1 l"]),
+    (
+        "stat_links",
+        &[
+            "link l1 l",
+            "link l2 l",
+            "stat a f",
+            "link dl l",
+            "stat d/s d",
+            "link dangling l",
+            "stat nowhere -",
+            "stat b f",
+            "!stat l1 l",
+        ],
+    ),
+    ("access_links", &["link l1 l", "link l2 l", "kind a f", "link dangling l", "kind nowhere -"]),
     ("link_dotdot", &["link dl l", "read d/b f", "!read b f"]),
     ("dangling", &["link dangling l", "read nowhere -"]),
     ("nofollow", &["stat l1 l", "!link l1 l", "!read a f", "!stat a f"]),
@@ -110,6 +126,10 @@ const CASES: &[(&str, &[&str])] = &[
     ("few_descriptors", &["read b f", "stat d/a f", "!incomplete"]),
     ("little_memory", &["stat none-0 -", "stat none-599 -", "read a f", "!incomplete"]),
     ("chroot", &["incomplete"]),
+    ("mount", &["incomplete"]),
+    ("user_namespace", &["read a f", "stat d/a f", "!incomplete"]),
+    ("gate_taken", &["read a f", "stat b f", "stat none -", "!incomplete"]),
+    ("passed_descriptor", &["read a f", "!incomplete"]),
     ("copy", &["read a f", "blind new -"]),
 ];
 
@@ -125,10 +145,22 @@ fn every_call_of_a_dynamic_program_is_seen() {
 #[test]
 fn every_call_of_a_static_program_is_seen() {
     check_all(program(true), Level::Everything);
+    check_all(&build("static-pie", "gcc", &["-static-pie"]), Level::Everything);
 }
 
-/// Two threads of these do their calls in no order, or give a random name.
-const UNORDERED: &[&str] = &["unix_inside", "changing", "thread_cwd"];
+#[test]
+fn every_call_of_a_program_of_another_c_library_is_seen() {
+    let path = path_value();
+    if !std::env::split_paths(&path).any(|folder| folder.join("musl-gcc").exists()) {
+        return eprintln!("SKIPPED: musl-gcc is not there");
+    }
+    let headers = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"];
+    check_all(&build("musl-static", "musl-gcc", &[&headers[..], &["-static"]].concat()), Level::Everything);
+    check_all(&build("musl", "musl-gcc", &headers), Level::Everything);
+}
+
+/// Two threads of these do their calls in no order, or give a random name, or what lies there only they see.
+const UNORDERED: &[&str] = &["unix_inside", "changing", "thread_cwd", "mount"];
 
 #[test]
 fn the_facts_are_the_same_at_each_level() {
@@ -316,20 +348,21 @@ fn path_value() -> OsString {
 /// The compiled cases, made once per test run.
 fn program(is_static: bool) -> &'static Path {
     static BUILT: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
-    BUILT[usize::from(is_static)].get_or_init(|| {
-        let folder =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(if is_static { "static" } else { "dynamic" });
-        std::fs::create_dir_all(&folder).unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/calls.c");
-        let target = folder.join("calls");
-        let mut gcc = Command::new("gcc");
-        gcc.args(["-O1", "-w", "-pthread"]).arg(source).arg("-o").arg(&target);
-        if is_static {
-            gcc.arg("-static");
-        }
-        assert!(gcc.status().expect("gcc is needed for the tests").success());
-        target
+    BUILT[usize::from(is_static)].get_or_init(|| match is_static {
+        true => build("static", "gcc", &["-static"]),
+        false => build("dynamic", "gcc", &[]),
     })
+}
+
+fn build(name: &str, compiler: &str, flags: &[&str]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/calls.c");
+    let target = folder.join("calls");
+    let mut compile = Command::new(compiler);
+    compile.args(["-O1", "-w", "-pthread"]).args(flags).arg(source).arg("-o").arg(&target);
+    assert!(compile.status().expect("gcc is needed for the tests").success());
+    target
 }
 
 fn folder() -> tempfile::TempDir {

@@ -154,6 +154,14 @@ pub unsafe extern "C" fn execveat(
 type Spawn =
     unsafe extern "C" fn(*mut c_int, *const c_char, *const c_void, *const c_void, Texts, Texts) -> c_int;
 
+unsafe fn spawn(function: &next::Function, env: Texts, run: &dyn Fn(Spawn, Texts) -> c_int) -> c_int {
+    // SAFETY: both are of this type, and the block is as of the C library's.
+    unsafe {
+        let Some(own) = function.get::<Spawn>() else { return ENOSYS };
+        with_own(env, &|env| run(own, env))
+    }
+}
+
 /// # Safety
 /// As of the C library's.
 #[unsafe(no_mangle)]
@@ -166,10 +174,7 @@ pub unsafe extern "C" fn posix_spawn(
     env: Texts,
 ) -> c_int {
     // SAFETY: as of the C library's.
-    unsafe {
-        let Some(own) = next::POSIX_SPAWN.get::<Spawn>() else { return ENOSYS };
-        with_own(env, &|env| own(pid, path, actions, attributes, args, env))
-    }
+    unsafe { spawn(&next::POSIX_SPAWN, env, &|own, env| own(pid, path, actions, attributes, args, env)) }
 }
 
 /// # Safety
@@ -184,10 +189,7 @@ pub unsafe extern "C" fn posix_spawnp(
     env: Texts,
 ) -> c_int {
     // SAFETY: as of the C library's.
-    unsafe {
-        let Some(own) = next::POSIX_SPAWNP.get::<Spawn>() else { return ENOSYS };
-        with_own(env, &|env| own(pid, file, actions, attributes, args, env))
-    }
+    unsafe { spawn(&next::POSIX_SPAWNP, env, &|own, env| own(pid, file, actions, attributes, args, env)) }
 }
 
 /// The body of a function that takes its list as single arguments: puts those that came in registers

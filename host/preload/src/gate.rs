@@ -128,9 +128,9 @@ impl Called<'_> {
         unsafe { self.gate.enter(sys::NEWFSTATAT, [at, path, stat, flags, 0, 0]) }
     }
 
-    /// Writes down what was answered.
-    pub fn answer(self, answer: &Answer) {
-        self.noted.answer(answer);
+    /// Writes down what was answered, and whether the last name is certain to be no symlink.
+    pub fn answer(self, answer: &Answer, is_no_link: bool) {
+        self.noted.answer(answer, is_no_link);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::gate::{Gate, Nameless};
 use crate::memory::{self, FD_PATH_BYTES, Memory};
-use crate::seen::Key;
+use crate::seen::{self, Key};
 use crate::sys::{self, Stat};
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
@@ -13,6 +13,9 @@ use overhear_trace_abi::notes::{Answer, Asked, Stamp};
 const PAGE: usize = 4096;
 /// Longer paths are told to the tracer: this much is taken from the program's stack.
 const PATH_MAX: usize = 767;
+const WORD: usize = size_of::<u64>();
+/// For the longest path with its zero, and what a whole word may bring along.
+const ROOM: usize = PATH_MAX + 1 + WORD;
 /// `STATX_BASIC_STATS`.
 const STATX_BASIC: u32 = 0x7ff;
 const KIND: u32 = 0o170_000;
@@ -77,6 +80,21 @@ impl Shape {
         is_look && self.at.is_some() && self.flags as usize & sys::AT_EMPTY_PATH != 0
     }
 
+    /// The same look at the last name itself, even where it is a link that is to be followed. If it is none,
+    /// the answer is the same; if it is one, that is seen, and the tracer is told.
+    fn not_following(&self, number: usize, mut arguments: [usize; 6]) -> (usize, [usize; 6]) {
+        let flags_at = match number {
+            sys::STAT => return (sys::LSTAT, arguments),
+            sys::NEWFSTATAT => 3,
+            sys::STATX => 2,
+            _ => return (number, arguments),
+        };
+        if let Some(flags) = arguments.get_mut(flags_at) {
+            *flags |= sys::AT_SYMLINK_NOFOLLOW;
+        }
+        (number, arguments)
+    }
+
     /// The word by which a repetition is recognised, beside the path.
     fn class(&self) -> u64 {
         let what = match self.what {
@@ -111,7 +129,7 @@ unsafe fn noted(number: usize, arguments: [usize; 6]) -> Option<isize> {
         // The answer may say more than was asked for, and is to say when the file was changed.
         *arguments.get_mut(shape.path + 2)? |= STATX_BASIC as usize;
     }
-    let mut room = MaybeUninit::<[u8; PATH_MAX + 1]>::uninit();
+    let mut room = MaybeUninit::<[u8; ROOM]>::uninit();
     // SAFETY: the copy is checked against the program's memory.
     let path = unsafe { copy_path(*arguments.get(shape.path)?, &mut room)? };
     if let (Some(nameless), true) = (Nameless::of(path), shape.is_about_descriptor()) {
@@ -128,7 +146,7 @@ unsafe fn noted(number: usize, arguments: [usize; 6]) -> Option<isize> {
     if ring.is_closed.load(Ordering::Relaxed) != 0 {
         return None;
     }
-    let mut room = MaybeUninit::<[u8; PATH_MAX + 1]>::uninit();
+    let mut room = MaybeUninit::<[u8; ROOM]>::uninit();
     let base = match path.first()? {
         b'/' => &[][..],
         _ => base_of(gate, shape.at.and_then(|at| arguments.get(at).copied()), &mut room)?,
@@ -153,13 +171,19 @@ unsafe fn noted(number: usize, arguments: [usize; 6]) -> Option<isize> {
         return None;
     }
     let asked = Asked { number: number as u32, flags: shape.flags, base, path };
-    let noted = ring.note(&asked, sys::pid())?;
+    let noted = ring.note(&asked, seen::pid())?;
+    let (number, arguments) = shape.not_following(number, arguments);
     // SAFETY: promised by the caller.
     let called = unsafe { gate.call(noted, number, arguments) };
     let result = called.result;
     // SAFETY: as the kernel has just filled them.
     let answer = unsafe { evidence(&shape, &called, &arguments) };
-    called.answer(&answer);
+    let is_no_link = match answer {
+        Answer::There(_) => shape.what != What::Open,
+        Answer::Absent => matches!(shape.what, What::Stat | What::Statx),
+        Answer::Void | Answer::Unknown => false,
+    };
+    called.answer(&answer, is_no_link);
     key.remember();
     if answer != Answer::Void {
         return Some(result);
@@ -171,7 +195,7 @@ unsafe fn noted(number: usize, arguments: [usize; 6]) -> Option<isize> {
 }
 
 /// Copies a path with its zero; `None` if it cannot be read, or is long.
-unsafe fn copy_path(address: usize, room: &mut MaybeUninit<[u8; PATH_MAX + 1]>) -> Option<&[u8]> {
+unsafe fn copy_path(address: usize, room: &mut MaybeUninit<[u8; ROOM]>) -> Option<&[u8]> {
     let own = core::ptr::from_ref(room) as usize;
     // What lies in the caller's frames was written before; anything else may lie nowhere.
     let is_near = address > own && address - own < PAGE;
@@ -182,16 +206,28 @@ unsafe fn copy_path(address: usize, room: &mut MaybeUninit<[u8; PATH_MAX + 1]>) 
     let mut length = 0;
     loop {
         let at = address + length;
-        if length > 0 && at.is_multiple_of(PAGE) && !sys::is_readable(at) {
+        let to_page_end = PAGE - at % PAGE;
+        if length > 0 && to_page_end == PAGE && !sys::is_readable(at) {
             return None;
         }
-        // SAFETY: readable, as was just found out; there is room, as is checked below.
+        // SAFETY: readable up to the end of the page, as was just found out; there is room, as is checked
+        // below.
         unsafe {
-            let byte = *(at as *const u8);
-            *out.add(length) = byte;
-            length += 1;
-            if byte == 0 {
-                return Some(core::slice::from_raw_parts(out, length));
+            if to_page_end >= WORD {
+                let word = (at as *const u64).read_unaligned();
+                out.add(length).cast::<u64>().write_unaligned(word);
+                if let Some(zero) = first_zero(word) {
+                    length += zero + 1;
+                    return (length <= PATH_MAX + 1).then(|| core::slice::from_raw_parts(out, length));
+                }
+                length += WORD;
+            } else {
+                let byte = *(at as *const u8);
+                *out.add(length) = byte;
+                length += 1;
+                if byte == 0 {
+                    return Some(core::slice::from_raw_parts(out, length));
+                }
             }
         }
         if length > PATH_MAX {
@@ -200,9 +236,15 @@ unsafe fn copy_path(address: usize, room: &mut MaybeUninit<[u8; PATH_MAX + 1]>) 
     }
 }
 
+/// The place of the first byte of a word that is zero, in memory's order.
+fn first_zero(word: u64) -> Option<usize> {
+    let zeros = word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080;
+    (zeros != 0).then(|| zeros.trailing_zeros() as usize / 8)
+}
+
 /// The folder that a relative path starts from. Asked of the kernel each time: no other answer is
 /// right for each thread, after each kind of change.
-fn base_of(gate: Gate, at: Option<usize>, room: &mut MaybeUninit<[u8; PATH_MAX + 1]>) -> Option<&[u8]> {
+fn base_of(gate: Gate, at: Option<usize>, room: &mut MaybeUninit<[u8; ROOM]>) -> Option<&[u8]> {
     // SAFETY: only what the kernel wrote is looked at.
     let out = unsafe { core::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<u8>(), PATH_MAX + 1) };
     let length = match at.map(|at| at as i32) {
@@ -260,9 +302,8 @@ unsafe fn evidence(shape: &Shape, called: &crate::gate::Called<'_>, arguments: &
         sys::stat_fd(result, &mut stat) == 0
     } else {
         let at = shape.at.map_or(sys::AT_FDCWD as usize, argument);
-        let flags = if shape.follow { 0 } else { sys::AT_SYMLINK_NOFOLLOW };
         // SAFETY: the same path as before.
-        unsafe { called.look(at, argument(shape.path), &mut stat, flags) == 0 }
+        unsafe { called.look(at, argument(shape.path), &mut stat, sys::AT_SYMLINK_NOFOLLOW) == 0 }
     };
     match is_known {
         // The names in a folder are looked at when it is opened, by the tracer.

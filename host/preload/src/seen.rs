@@ -7,13 +7,18 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Enough for small programs, and part of the library.
 const SMALL: usize = 512;
-/// Mapped when the small one is half full.
-const LARGE: usize = 64 * 1024;
+/// Mapped when the one before is half full, whose content is forgotten. Each page of them costs once it is
+/// used, so there is one between.
+const MIDDLE: usize = 16 * 1024;
+const LARGE: usize = 128 * 1024;
 const PROBES_MAX: usize = 8;
+/// Bytes before the first word of a mapped set: the number of this process.
+const HEAD: usize = 64;
 
 static FIRST: [AtomicU64; SMALL] = [const { AtomicU64::new(0) }; SMALL];
 static COUNT: AtomicU32 = AtomicU32::new(0);
-static MORE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
+static MAPPED_MIDDLE: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+static MAPPED_LARGE: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 
 /// The proof that something was noted.
 pub struct Known(());
@@ -31,14 +36,15 @@ impl Key {
     /// Goes on with a text, and how long it is.
     pub fn and(self, text: &[u8]) -> Key {
         let mut key = self;
-        for chunk in text.chunks(8) {
-            let mut word = 0u64;
-            for (place, byte) in chunk.iter().enumerate() {
-                word |= u64::from(*byte) << (place * 8);
-            }
-            key = key.with(word);
+        let (words, rest) = text.as_chunks::<8>();
+        for word in words {
+            key = key.with(u64::from_le_bytes(*word));
         }
-        key.with(text.len() as u64)
+        let mut word = 0u64;
+        for (place, byte) in rest.iter().enumerate() {
+            word |= u64::from(*byte) << (place * 8);
+        }
+        key.with(word).with(text.len() as u64)
     }
 
     fn with(self, word: u64) -> Key {
@@ -57,8 +63,10 @@ impl Key {
 
     /// Remembers that it was.
     pub fn remember(self) {
-        if COUNT.fetch_add(1, Ordering::Relaxed) == SMALL as u32 / 2 {
-            grow();
+        match COUNT.fetch_add(1, Ordering::Relaxed) as usize {
+            count if count == SMALL / 2 => grow(&MAPPED_MIDDLE, MIDDLE),
+            count if count == MIDDLE / 2 => grow(&MAPPED_LARGE, LARGE),
+            _ => {}
         }
         let mut last = None;
         for place in self.places() {
@@ -75,19 +83,51 @@ impl Key {
 
     fn places(self) -> impl Iterator<Item = &'static AtomicU64> {
         let start = (self.0 >> 20) as usize;
-        let more = MORE.load(Ordering::Acquire);
-        let small = (0..PROBES_MAX).filter_map(move |probe| FIRST.get(start.wrapping_add(probe) % SMALL));
-        let large = (0..PROBES_MAX).map_while(move |probe| {
+        let (base, size) = match mapped() {
             // SAFETY: so many words of zeros were mapped there, for good.
-            (!more.is_null()).then(|| unsafe { &*more.add(start.wrapping_add(probe) % LARGE) })
-        });
-        small.chain(large)
+            Some((base, size)) => (unsafe { base.add(HEAD) }.cast::<AtomicU64>().cast_const(), size),
+            None => (FIRST.as_ptr(), SMALL),
+        };
+        // SAFETY: within the words that are there.
+        (0..PROBES_MAX).map(move |probe| unsafe { &*base.add(start.wrapping_add(probe) % size) })
     }
 }
 
-/// Where there is no memory, it stays small.
-fn grow() {
-    if let Some(room) = sys::map_zeros(LARGE * 8) {
-        MORE.store(room.cast(), Ordering::Release);
+/// The set in use, if it is not the first, and how many words it has.
+fn mapped() -> Option<(*mut u8, usize)> {
+    let large = MAPPED_LARGE.load(Ordering::Acquire);
+    if !large.is_null() {
+        return Some((large, LARGE));
+    }
+    let middle = MAPPED_MIDDLE.load(Ordering::Acquire);
+    (!middle.is_null()).then_some((middle, MIDDLE))
+}
+
+/// Where there is no memory, it stays as it is. A fork forgets all: it has another number.
+fn grow(set: &AtomicPtr<u8>, words: usize) {
+    let bytes = HEAD + words * size_of::<u64>();
+    let Some(room) = sys::map_zeros(bytes) else { return };
+    // SAFETY: just mapped, and nobody knows of it.
+    unsafe {
+        if sys::wipe_on_fork(room, bytes) {
+            set.store(room, Ordering::Release);
+        } else {
+            sys::unmap(room, bytes);
+        }
+    }
+}
+
+/// The number of this process. Asked of the kernel each time at first, then remembered until a fork.
+pub fn pid() -> u32 {
+    let Some((base, _)) = mapped() else { return sys::pid() };
+    // SAFETY: the head of a set, aligned.
+    let known = unsafe { &*base.cast::<AtomicU32>() };
+    match known.load(Ordering::Relaxed) {
+        0 => {
+            let pid = sys::pid();
+            known.store(pid, Ordering::Relaxed);
+            pid
+        }
+        pid => pid,
     }
 }

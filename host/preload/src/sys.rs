@@ -15,6 +15,7 @@ const MPROTECT: usize = 10;
 const MUNMAP: usize = 11;
 const SIGPROCMASK: usize = 14;
 pub const ACCESS: usize = 21;
+const MADVISE: usize = 28;
 const GETPID: usize = 39;
 const EXECVE: usize = 59;
 const GETCWD: usize = 79;
@@ -47,6 +48,7 @@ const EFAULT: isize = -14;
 const PROT_READ_WRITE: usize = 3;
 const PROT_READ_EXECUTE: usize = 5;
 const PROT_ALL: usize = 7;
+const MADV_WIPEONFORK: usize = 18;
 const MAP_SHARED: usize = 1;
 const MAP_PRIVATE: usize = 2;
 const MAP_FIXED: usize = 0x10;
@@ -198,6 +200,15 @@ pub fn stat_fd(fd: isize, stat: &mut Stat) -> isize {
 pub fn map_zeros(bytes: usize) -> Option<*mut u8> {
     // SAFETY: a new mapping.
     unsafe { mapped(call(MMAP, [0, bytes, PROT_READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, usize::MAX, 0])) }
+}
+
+/// Lets memory be all zeros in a process that is made by a fork. Whether the kernel will (Linux 4.14).
+///
+/// # Safety
+/// Whole pages of our own.
+pub unsafe fn wipe_on_fork(base: *mut u8, bytes: usize) -> bool {
+    // SAFETY: promised.
+    unsafe { call(MADVISE, [base as usize, bytes, MADV_WIPEONFORK, 0, 0, 0]) == 0 }
 }
 
 /// Gives memory back.

@@ -119,17 +119,11 @@ const fn call(
     }
 }
 
-/// A call that only looks.
-const fn look(
-    name: &'static str,
-    numbers: (i16, i16),
-    op: Op,
-    at: i8,
-    path: i8,
-    flags: i8,
-    follow: Follow,
-) -> Call {
-    Call { may_be_noted: true, ..call(name, numbers, op, at, path, flags, follow) }
+impl Call {
+    /// The same as one that only looks.
+    const fn looks(self) -> Call {
+        Call { may_be_noted: true, ..self }
+    }
 }
 
 const fn pair(
@@ -168,23 +162,23 @@ use Follow::{IfFlag, No, UnlessFlag, Yes};
 #[rustfmt::skip]
 pub static CALLS: &[Call] = &[
     //   name                   x86_64 i386  what            at path flags follow
-    look("openat",              (257, 295), Op::Open,         0,  1,  2, Yes),
-    look("open",                (2, 5),     Op::Open,        -1,  0,  1, Yes),
+    call("openat",              (257, 295), Op::Open,         0,  1,  2, Yes).looks(),
+    call("open",                (2, 5),     Op::Open,        -1,  0,  1, Yes).looks(),
     call("creat",               (85, 8),    Op::Open,        -1,  0, -1, Yes),
     call("openat2",             (437, 437), Op::OpenHow,      0,  1,  2, Yes),
-    look("newfstatat",          (262, 300), Op::Stat,         0,  1,  3, UnlessFlag),
-    look("statx",               (332, 383), Op::Stat,         0,  1,  2, UnlessFlag),
-    look("stat",                (4, 106),   Op::Stat,        -1,  0, -1, Yes),
-    look("lstat",               (6, 107),   Op::Stat,        -1,  0, -1, No),
+    call("newfstatat",          (262, 300), Op::Stat,         0,  1,  3, UnlessFlag).looks(),
+    call("statx",               (332, 383), Op::Stat,         0,  1,  2, UnlessFlag).looks(),
+    call("stat",                (4, 106),   Op::Stat,        -1,  0, -1, Yes).looks(),
+    call("lstat",               (6, 107),   Op::Stat,        -1,  0, -1, No).looks(),
     call("stat64",              (-1, 195),  Op::Stat,        -1,  0, -1, Yes),
     call("lstat64",             (-1, 196),  Op::Stat,        -1,  0, -1, No),
     call("oldstat",             (-1, 18),   Op::Stat,        -1,  0, -1, Yes),
     call("oldlstat",            (-1, 84),   Op::Stat,        -1,  0, -1, No),
-    look("access",              (21, 33),   Op::Access,      -1,  0, -1, Yes),
-    look("faccessat",           (269, 307), Op::Access,       0,  1, -1, Yes),
-    look("faccessat2",          (439, 439), Op::Access,       0,  1,  3, UnlessFlag),
-    look("readlink",            (89, 85),   Op::ReadLink,    -1,  0, -1, No),
-    look("readlinkat",          (267, 305), Op::ReadLink,     0,  1, -1, No),
+    call("access",              (21, 33),   Op::Access,      -1,  0, -1, Yes).looks(),
+    call("faccessat",           (269, 307), Op::Access,       0,  1, -1, Yes).looks(),
+    call("faccessat2",          (439, 439), Op::Access,       0,  1,  3, UnlessFlag).looks(),
+    call("readlink",            (89, 85),   Op::ReadLink,    -1,  0, -1, No).looks(),
+    call("readlinkat",          (267, 305), Op::ReadLink,     0,  1, -1, No).looks(),
     call("execve",              (59, 11),   Op::Exec,        -1,  0, -1, Yes),
     call("execveat",            (322, 358), Op::Exec,         0,  1,  4, UnlessFlag),
     call("uselib",              (134, 86),  Op::Exec,        -1,  0, -1, Yes),

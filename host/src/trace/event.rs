@@ -2,8 +2,7 @@
 //! with its paths, not yet resolved. Sources fill it, `record` turns it into accesses.
 
 use super::calls::Op;
-use super::resolve::Who;
-use crate::stamp::Found;
+use super::resolve::{Given, Who};
 
 /// One path as the program gave it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,5 +46,5 @@ pub struct Event<'a> {
     /// Whether a symlink as last component is followed.
     pub follow: bool,
     /// What lay there, where the kernel has answered the call already.
-    pub given: Option<&'a Found>,
+    pub given: Option<Given<'a>>,
 }

@@ -10,7 +10,7 @@
 use super::calls::{Arch, Follow, Table};
 use super::event::{Event, Place};
 use super::record::Recorder;
-use super::resolve::Who;
+use super::resolve::{Given, Who};
 use super::sites;
 use crate::stamp::{self, Found};
 use overhear_trace_abi::notes::{self, Answer, Copied, RING_SPACE, Ring, State, TEXT_MAX};
@@ -149,13 +149,15 @@ impl Reader {
         Reader { notes, next: Ring::START, waiting: VecDeque::new(), texts: Box::new([[0; TEXT_MAX + 1]; 2]) }
     }
 
-    /// Takes in what was noted since the last time. `who` tells the process behind a number.
+    /// Takes in what was noted since the last time; whether there was anything. `who` tells the process behind
+    /// a number.
     pub fn take(
         &mut self,
         table: &Table,
         recorder: &mut Recorder,
         who: &mut dyn FnMut(&mut Recorder, u32) -> Who,
-    ) {
+    ) -> bool {
+        let before = self.next;
         let notes = Arc::clone(&self.notes);
         let ring = notes.ring();
         let mut waiting = std::mem::take(&mut self.waiting);
@@ -195,6 +197,7 @@ impl Reader {
             ring.release(free);
         }
         self.waiting = waiting;
+        self.next != before
     }
 
     /// Takes what a note has by now and had not before.
@@ -225,6 +228,7 @@ impl Reader {
             who.tid = 0;
         }
         let place = Place { base: &base[..copied.base_len], path: &path[..copied.path_len] };
+        let mut target = None;
         let seen_before = match (&mut note.known, &found) {
             (Known::Asked(seen), Some(_)) => seen.take(),
             _ => None,
@@ -232,15 +236,16 @@ impl Reader {
         if let (Some((path, before)), Some(now)) = (seen_before, &found) {
             recorder.correct(&path, &before, now);
         } else if !matches!(note.known, Known::Asked(_)) {
-            let given = found.as_ref();
+            let given = found.as_ref().map(|found| Given { found, is_no_link: copied.is_no_link });
             if let Some(event) = event(&copied, place, who, table, given) {
-                recorder.event(&event);
+                if state == State::Done {
+                    recorder.event(&event);
+                } else {
+                    target = recorder.unanswered(&event);
+                }
             }
         }
-        note.known = match state {
-            State::Done => Known::All,
-            _ => Known::Asked(recorder.take_last_target()),
-        };
+        note.known = if state == State::Done { Known::All } else { Known::Asked(target) };
     }
 }
 
@@ -276,7 +281,7 @@ fn event<'a>(
     place: Place<'a>,
     who: Who,
     table: &Table,
-    given: Option<&'a Found>,
+    given: Option<Given<'a>>,
 ) -> Option<Event<'a>> {
     let call = table.find(Arch::X86_64.audit(), i32::try_from(copied.number).ok()?)?;
     let flags = u64::from(copied.flags);

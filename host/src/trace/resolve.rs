@@ -33,6 +33,15 @@ pub enum Resolved {
 /// A symlink that was followed: where it lies, and its text.
 pub type Followed = (PathBuf, OsString);
 
+/// What lies at the end of a path, as the kernel has answered already.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// This; links were followed as the call follows them.
+    pub found: &'a Found,
+    /// Whether it is certain that the last name is no symlink: then this lies there itself.
+    pub is_no_link: bool,
+}
+
 /// What is known of a path on the way.
 enum Node {
     Folder,
@@ -56,30 +65,26 @@ pub struct Who {
 }
 
 impl Resolver {
-    /// Resolves an absolute path. Links that were followed are handed to `followed`. Where `is_given`, what
-    /// lies there is known already, and is looked at only if it must be to find the place.
+    /// Resolves an absolute path. Links that were followed are handed to `followed`. What is given is not
+    /// looked at again, but to find the place.
     pub fn resolve(
         &mut self,
         path: &[u8],
         follow_last: bool,
-        is_given: bool,
+        given: Option<Given<'_>>,
         who: Who,
         followed: &mut Vec<Followed>,
     ) -> Resolved {
-        if let Some(resolved) = self.resolve_plain(path, follow_last, is_given, followed) {
-            return resolved;
+        debug_assert!(followed.is_empty());
+        match self.plain(path, follow_last, given) {
+            Some(found) => Resolved::Path { path: to_path(path), found },
+            None => self.walk(path.to_vec(), follow_last, who, followed),
         }
-        self.walk(path.to_vec(), follow_last, who, followed)
     }
 
-    /// The frequent case: the parent is known as a folder, and the text has nothing to collapse.
-    fn resolve_plain(
-        &mut self,
-        path: &[u8],
-        follow_last: bool,
-        is_given: bool,
-        followed: &mut Vec<Followed>,
-    ) -> Option<Resolved> {
+    /// The frequent case: the path leads where it says, since its parent is known as a folder, the text has
+    /// nothing to collapse, and its last name is no link that is followed. What lies there.
+    pub fn plain(&self, path: &[u8], follow_last: bool, given: Option<Given<'_>>) -> Option<Found> {
         let slash = path.iter().rposition(|byte| *byte == b'/')?;
         let (parent, name) = (&path[..slash], &path[slash + 1..]);
         if name.is_empty() || name == b"." || name == b".." || path.starts_with(b"/proc/") {
@@ -88,25 +93,24 @@ impl Resolver {
         if !parent.is_empty() && !matches!(self.nodes.get(parent), Some(Node::Folder)) {
             return None;
         }
-        debug_assert!(followed.is_empty());
-        if is_given && !follow_last {
-            return Some(Resolved::Path { path: to_path(path), found: Found::Other });
+        if let Some(given) = given.filter(|given| !follow_last || given.is_no_link) {
+            return Some(given.found.clone());
         }
-        let found = look(path);
-        match found {
+        match look(path) {
             Found::Link(_) if follow_last => None,
-            found => Some(Resolved::Path { path: to_path(path), found }),
+            found => Some(given.map_or(found, |given| given.found.clone())),
         }
     }
 
     fn walk(&mut self, path: Vec<u8>, follow_last: bool, who: Who, followed: &mut Vec<Followed>) -> Resolved {
-        // What is still to walk, and where we are: never with a slash at the end.
+        // What is to walk, how far we are in it, and where that is: never with a slash at the end.
         let mut rest = path;
+        let mut end = 0;
         let mut here: Vec<u8> = Vec::with_capacity(rest.len());
         let mut hops = 0;
         loop {
-            let start = rest.iter().position(|byte| *byte != b'/').unwrap_or(rest.len());
-            let end = rest[start..].iter().position(|byte| *byte == b'/').map_or(rest.len(), |at| start + at);
+            let start = rest[end..].iter().position(|byte| *byte != b'/').map_or(rest.len(), |at| end + at);
+            end = rest[start..].iter().position(|byte| *byte == b'/').map_or(rest.len(), |at| start + at);
             let name = &rest[start..end];
             if name.is_empty() {
                 return finish(&here);
@@ -117,7 +121,6 @@ impl Resolver {
                 if name == b".." {
                     here.truncate(here.iter().rposition(|byte| *byte == b'/').unwrap_or(0));
                 }
-                rest = after.to_vec();
                 continue;
             }
             let parent = here.len();
@@ -132,7 +135,7 @@ impl Resolver {
                         if hops > LINKS_MAX {
                             return Resolved::Loop;
                         }
-                        rest = [&to, after].concat();
+                        (rest, end) = ([&to, after].concat(), 0);
                         here.clear();
                         continue;
                     }
@@ -153,17 +156,14 @@ impl Resolver {
                 // A missing or non-folder parent: the whole path is what is not there.
                 Err(_) => return Resolved::Path { path: lexical(here, after), found: Found::Absent },
             };
-            let Some(text) = link else {
-                rest = after.to_vec();
-                continue;
-            };
+            let Some(text) = link else { continue };
             followed.push((to_path(&here), OsString::from_vec(text.clone())));
             hops += 1;
             if hops > LINKS_MAX {
                 return Resolved::Loop;
             }
             here.truncate(if text.starts_with(b"/") { 0 } else { parent });
-            rest = [&text, after].concat();
+            (rest, end) = ([&text, after].concat(), 0);
         }
     }
 
@@ -344,7 +344,7 @@ mod tests {
 
     fn resolve(resolver: &mut Resolver, path: &std::path::Path, follow: bool) -> (PathBuf, u8, usize) {
         let mut followed = Vec::new();
-        match resolver.resolve(path.as_os_str().as_bytes(), follow, false, WHO, &mut followed) {
+        match resolver.resolve(path.as_os_str().as_bytes(), follow, None, WHO, &mut followed) {
             Resolved::Path { path, found } => (path, found.letter(), followed.len()),
             other => panic!("{other:?}"),
         }
@@ -374,7 +374,7 @@ mod tests {
         symlink("x", tmp.path().join("y")).unwrap();
         let path = tmp.path().canonicalize().unwrap().join("x");
         let resolved =
-            Resolver::default().resolve(path.as_os_str().as_bytes(), true, false, WHO, &mut Vec::new());
+            Resolver::default().resolve(path.as_os_str().as_bytes(), true, None, WHO, &mut Vec::new());
         assert_eq!(resolved, Resolved::Loop);
     }
 
@@ -396,7 +396,7 @@ mod tests {
     fn descriptors_without_a_place_lead_elsewhere() {
         let who = Who { pid: std::process::id(), tid: std::process::id() };
         let mut followed = Vec::new();
-        let resolved = Resolver::default().resolve(b"/proc/self/status", true, false, who, &mut followed);
+        let resolved = Resolver::default().resolve(b"/proc/self/status", true, None, who, &mut followed);
         assert_eq!(resolved, Resolved::Elsewhere);
     }
 }

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -29,6 +30,13 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+#ifndef RENAME_NOREPLACE /* musl */
+#define RENAME_NOREPLACE 1
+#define RENAME_EXCHANGE 2
+#define renameat2(...) syscall(SYS_renameat2, __VA_ARGS__)
+#define close_range(...) syscall(SYS_close_range, __VA_ARGS__)
+#endif
 
 extern char **environ;
 static const char *self;
@@ -166,6 +174,12 @@ static void c_raw_chdir(void) { raw(SYS_chdir, (long)"d", 0, 0, 0); read_file("a
 static void c_gone_cwd(void) { mkdir("x", 0755); must(chdir("x") == 0); must(rmdir("../x") == 0); read_file("a"); }
 static void c_links(void) { read_file("l1"); }
 static void c_link_dotdot(void) { read_file("dl/../b"); }
+static void c_stat_links(void) {
+    struct stat s; must(stat("l1", &s) == 0 && S_ISREG(s.st_mode)); must(stat("dl/", &s) == 0 && S_ISDIR(s.st_mode));
+    must(stat("dangling", &s) != 0 && errno == ENOENT); must(stat("l1", &s) == 0 && S_ISREG(s.st_mode));
+    must(fstatat(AT_FDCWD, "b", &s, 0) == 0 && S_ISREG(s.st_mode));
+}
+static void c_access_links(void) { must(access("l1", R_OK) == 0); must(access("dangling", F_OK) != 0); must(access("l1", R_OK) == 0); }
 static void c_dangling(void) { read_file("dangling"); }
 static void c_nofollow(void) { struct stat s; must(lstat("l1", &s) == 0); must(open("l1", O_RDONLY | O_NOFOLLOW) < 0); }
 static void c_path_reopen(void) {
@@ -283,7 +297,8 @@ static void c_changing(void) {
     for (int i = 0; i < 200; i++) stat(name, &s);
     pthread_join(one, NULL);
 }
-static void *storm(void *seed) { char name[64]; struct stat s; for (int i = 0; i < 200; i++) { snprintf(name, 64, "storm-%ld-%d", (long)seed, i); stat(name, &s); } return NULL; }
+/* COUNT: for trials with many more. */
+static void *storm(void *seed) { char name[64]; struct stat s; int count = getenv("COUNT") ? atoi(getenv("COUNT")) : 200; for (int i = 0; i < count; i++) { snprintf(name, 64, "storm-%ld-%d", (long)seed, i); stat(name, &s); } return NULL; }
 static void c_storm(void) { pthread_t t[16]; for (long i = 0; i < 16; i++) pthread_create(&t[i], NULL, storm, (void *)i); for (int i = 0; i < 16; i++) pthread_join(t[i], NULL); }
 static void c_bench(void) { struct stat s; int n = atoi(getenv("COUNT")); char name[64]; int distinct = getenv("DISTINCT") != NULL;
     for (int i = 0; i < n; i++) { if (distinct) snprintf(name, 64, "missing-%d", i); else strcpy(name, "a"); stat(name, &s); } }
@@ -338,6 +353,33 @@ static void c_many(void) { for (int i = 0; i < 5; i++) spawn_self("read"); }
 static void c_chroot(void) { must(chroot("d") == 0 || errno == EPERM); }
 static void c_copy(void) { int from = open("a", O_RDONLY), to = open("new", O_WRONLY | O_CREAT | O_TRUNC, 0644); must(copy_file_range(from, NULL, to, NULL, 100, 0) >= 0 || errno == EXDEV || errno == EINVAL); }
 
+static void c_gate_taken(void) {
+    static char text[65536]; int fd = open("/proc/self/environ", O_RDONLY); long size = read(fd, text, sizeof text - 1);
+    for (char *at = text; at < text + size; at += strlen(at) + 1) {
+        unsigned long gate;
+        if (sscanf(at, "OVERHEAR_PRELOAD=%*[0-9a-f].%*[0-9a-f].%*[0-9a-f].%*[0-9a-f].%lx.", &gate) == 1)
+            must(mmap((void *)gate, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | 0x100000, -1, 0) == (void *)gate);
+    }
+    read_file("a"); struct stat s; must(stat("b", &s) == 0); must(stat("none", &s) != 0);
+}
+static void c_passed_descriptor(void) {
+    int pair[2]; must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    char byte = 0, room[CMSG_SPACE(sizeof(int))] = {0}; struct iovec iov = {&byte, 1};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    if (fork() == 0) {
+        int fd = open("a", O_RDONLY); struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+        head->cmsg_level = SOL_SOCKET; head->cmsg_type = SCM_RIGHTS; head->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(head), &fd, sizeof fd); must(sendmsg(pair[0], &message, 0) == 1); _exit(0);
+    }
+    must(recvmsg(pair[1], &message, 0) == 1); int fd; memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+    must(read(fd, &byte, 1) == 1); wait(NULL);
+}
+static void c_user_namespace(void) { (void)!unshare(CLONE_NEWUSER); read_file("a"); struct stat s; must(stat("d/a", &s) == 0); }
+static void c_mount(void) {
+    int own = unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+    must(mount("d", own ? "empty" : "none", NULL, MS_BIND, NULL) == 0 || !own); if (own) read_file("empty/a");
+}
+
 #define CASE(name) {#name, c_##name}
 static const struct { const char *name; void (*run)(void); } cases[] = {
     CASE(read), CASE(missing), CASE(stat), CASE(access), CASE(inline_open), CASE(inline_statx), CASE(syscalls), CASE(vfork),
@@ -351,7 +393,8 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
     CASE(watch), CASE(efault), CASE(page_edge), CASE(odd_names), CASE(long_path), CASE(undumpable), CASE(own_filter), CASE(tty),
     CASE(proc), CASE(tcp_inside), CASE(tcp_port), CASE(tcp_nobody), CASE(network), CASE(unix_inside), CASE(unix_path),
     CASE(timer), CASE(changing), CASE(storm), CASE(bench), CASE(many), CASE(chroot), CASE(killed), CASE(link_changes), CASE(signal), CASE(long_jump), CASE(fork_and_threads),
-    CASE(many_threads), CASE(few_descriptors), CASE(little_memory), CASE(copy),
+    CASE(many_threads), CASE(few_descriptors), CASE(little_memory), CASE(copy), CASE(stat_links), CASE(access_links), CASE(gate_taken), CASE(passed_descriptor),
+    CASE(user_namespace), CASE(mount),
 };
 
 int main(int argc, char **argv) {

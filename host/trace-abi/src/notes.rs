@@ -25,6 +25,9 @@ const FIXED: usize = 9;
 const TAKEN: u64 = 1 << 63;
 /// What fills the end of a lap is no note.
 const FILLER: u64 = 1 << 62;
+/// In a note's word of lengths: which answer, and whether it is of the last name itself.
+const KIND_AT: u32 = 32;
+const NO_LINK: u64 = 1 << 40;
 const STATE_AT: u32 = 60;
 const LENGTH_AT: u32 = 32;
 
@@ -194,15 +197,20 @@ impl Ring {
 
     /// Writes a text, padded with zeros; the place behind it.
     fn put_text(&self, mut at: usize, text: &[u8]) -> usize {
-        for chunk in text.chunks(8) {
-            let mut word = 0u64;
-            for (place, byte) in chunk.iter().enumerate() {
-                word |= u64::from(*byte) << (place * 8);
-            }
-            self.put(at, word);
+        let (words, rest) = text.as_chunks::<8>();
+        for word in words {
+            self.put(at, u64::from_le_bytes(*word));
             at += 1;
         }
-        at
+        if rest.is_empty() {
+            return at;
+        }
+        let mut word = 0u64;
+        for (place, byte) in rest.iter().enumerate() {
+            word |= u64::from(*byte) << (place * 8);
+        }
+        self.put(at, word);
+        at + 1
     }
 
     fn get(&self, at: usize) -> u64 {
@@ -211,8 +219,8 @@ impl Ring {
 }
 
 impl Noted<'_> {
-    /// Writes the answer.
-    pub fn answer(self, answer: &Answer) {
+    /// Writes the answer. `is_no_link`: the last name of the path is certain to be no symlink.
+    pub fn answer(self, answer: &Answer, is_no_link: bool) {
         let (kind, stamp) = match answer {
             Answer::Void => (0, Stamp::default()),
             Answer::Absent => (1, Stamp::default()),
@@ -220,7 +228,8 @@ impl Noted<'_> {
             Answer::Unknown => (3, Stamp::default()),
         };
         let lengths = self.ring.get(self.at + 2) & 0xffff_ffff;
-        self.ring.put(self.at + 2, lengths | kind << 32);
+        let no_link = if is_no_link { NO_LINK } else { 0 };
+        self.ring.put(self.at + 2, lengths | kind << KIND_AT | no_link);
         let words = [stamp.dev, stamp.ino, stamp.size, stamp.mtime_ns as u64, stamp.ctime_ns as u64];
         for (place, word) in words.into_iter().enumerate() {
             self.ring.put(self.at + 3 + place, word);
@@ -266,6 +275,8 @@ pub struct Copied {
     pub path_len: usize,
     /// What the kernel said, where the note is done.
     pub answer: Answer,
+    /// Whether the last name of the path is no symlink, whatever the call would have followed.
+    pub is_no_link: bool,
 }
 
 /// Overhear's side. There is only one.
@@ -315,7 +326,8 @@ impl Ring {
         }
         self.copy_text(at + FIXED, base.get_mut(..base_len)?);
         self.copy_text(at + FIXED + base_words, path.get_mut(..path_len)?);
-        let answer = match lengths >> 32 {
+        let is_no_link = lengths & NO_LINK != 0;
+        let answer = match lengths >> KIND_AT & 0xff {
             0 => Answer::Void,
             1 => Answer::Absent,
             2 => Answer::There(Stamp {
@@ -328,15 +340,24 @@ impl Ring {
             }),
             _ => Answer::Unknown,
         };
-        Some(Copied { number: call as u32, flags: (call >> 32) as u32, base_len, path_len, answer })
+        Some(Copied {
+            number: call as u32,
+            flags: (call >> 32) as u32,
+            base_len,
+            path_len,
+            answer,
+            is_no_link,
+        })
     }
 
     fn copy_text(&self, at: usize, out: &mut [u8]) {
-        for (place, chunk) in out.chunks_mut(8).enumerate() {
-            let bytes = self.get(at + place).to_le_bytes();
-            for (to, from) in chunk.iter_mut().zip(bytes) {
-                *to = from;
-            }
+        let (words, rest) = out.as_chunks_mut::<8>();
+        for (place, word) in words.iter_mut().enumerate() {
+            *word = self.get(at + place).to_le_bytes();
+        }
+        let last = self.get(at + words.len()).to_le_bytes();
+        for (to, from) in rest.iter_mut().zip(last) {
+            *to = from;
         }
     }
 
@@ -394,7 +415,7 @@ mod tests {
         let (copied, text, next, state) = read(&ring, 0).expect("it is there");
         assert_eq!((copied.number, copied.flags, &*text, state), (262, 7, "/base/folder|x", State::Written));
         let stamp = Stamp { dev: 1, ino: 2, size: 3, mtime_ns: -4, ctime_ns: 5, mode: 6 };
-        noted.answer(&Answer::There(stamp));
+        noted.answer(&Answer::There(stamp), false);
         let (copied, _, _, state) = read(&ring, 0).expect("it is there");
         assert_eq!((copied.answer, state), (Answer::There(stamp), State::Done));
         assert_eq!(ring.look(next), Found::Free);
@@ -406,7 +427,7 @@ mod tests {
         let asked = Asked { number: 1, flags: 0, base: b"", path: &[b'x'; 1000] };
         let mut count = 0;
         while let Some(noted) = ring.note(&asked, 1) {
-            noted.answer(&Answer::Absent);
+            noted.answer(&Answer::Absent, false);
             count += 1;
         }
         assert_eq!(count, WORDS / (FIXED + 125));
@@ -444,7 +465,7 @@ mod tests {
                         let asked = Asked { number: 1, flags: 0, base: text.as_bytes(), path: &pad };
                         loop {
                             match ring.note(&asked, 1) {
-                                Some(noted) => break noted.answer(&Answer::Absent),
+                                Some(noted) => break noted.answer(&Answer::Absent, false),
                                 None => std::thread::yield_now(),
                             }
                         }

@@ -75,10 +75,9 @@ impl Decoder {
         }
     }
 
-    /// Takes in one notification. `still_there` is asked after the thread has been looked into:
-    /// its number may meanwhile belong to another.
+    /// Takes in one notification, after what was noted before it. `still_there` is asked after the thread
+    /// has been looked into: its number may meanwhile belong to another.
     pub fn notice(&mut self, notice: &libc::seccomp_notif, still_there: impl Fn() -> bool) {
-        self.take_notes();
         self.recorder.observed.told += 1;
         let data = &notice.data;
         let Some(call) = self.table.find(data.arch, data.nr) else { return };
@@ -104,12 +103,12 @@ impl Decoder {
         self.recorder.finish()
     }
 
-    /// Everything that was noted was asked before what is told now.
-    fn take_notes(&mut self) {
+    /// Takes in what programs have noted by themselves; whether there was anything. Everything that was noted
+    /// was asked before what is told now.
+    pub fn take_notes(&mut self) -> bool {
         let (threads, recorder) = (&mut self.threads, &mut self.recorder);
-        if let Some(notes) = &mut self.notes {
-            notes.take(&self.table, recorder, &mut |recorder, pid| who(threads, recorder, pid));
-        }
+        let Some(notes) = &mut self.notes else { return false };
+        notes.take(&self.table, recorder, &mut |recorder, pid| who(threads, recorder, pid))
     }
 
     /// The processes seen so far.

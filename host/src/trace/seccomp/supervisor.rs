@@ -15,6 +15,9 @@ use std::time::Duration;
 /// How often zombies are looked for after the leader ended, in milliseconds. Before Linux 6.11 an
 /// orphan that nobody waited for still has its filter, and the end never comes.
 const REAP_EVERY_MS: i32 = 5;
+/// How often notes are taken in while there are any, in milliseconds: on a processor that is free meanwhile,
+/// and not when the ring is full and a program waits for it.
+const TAKE_EVERY_MS: i32 = 3;
 /// How often, and with what pause, processes are waited for that are about to end.
 const REAP_TRIES: usize = 100;
 const REAP_PAUSE: Duration = Duration::from_micros(200);
@@ -54,26 +57,7 @@ fn serve(listener: &OwnedFd, hello: &Hello, shared: &Shared, spec: Spec) -> Obse
     set_fast_wake_up(listener);
     let mut decoder = Decoder::new(Recorder::new(spec));
     let mut failed = false;
-    let ending = loop {
-        match wait(listener, shared) {
-            Wake::Notice => {
-                let Some(notice) = receive(listener.as_raw_fd()) else { continue };
-                ward.taking(notice.id);
-                // A fault of ours must not stop the step: from then on calls only pass.
-                if !failed {
-                    let taken = catch_unwind(AssertUnwindSafe(|| {
-                        decoder.notice(&notice, || is_valid(listener.as_raw_fd(), notice.id));
-                    }));
-                    failed = taken.is_err();
-                }
-                guard::go_on(listener.as_raw_fd(), notice.id);
-            }
-            Wake::Gone => break Ending::Gone,
-            Wake::Told if shared.release.load(Ordering::Acquire) => break Ending::Released,
-            Wake::Told => {}
-            Wake::Time => drop(reap(&decoder, hello.pid)),
-        }
-    };
+    let ending = answer(listener, hello, shared, &ward, &mut decoder, &mut failed);
     let survivor = match ending {
         Ending::Gone => None,
         Ending::Released => Some(survivor(&decoder, hello.pid)),
@@ -107,6 +91,51 @@ fn serve(listener: &OwnedFd, hello: &Hello, shared: &Shared, spec: Spec) -> Obse
     observed
 }
 
+/// Answers until nobody has the filter, or whoever has it is to be let go. A fault of ours must not stop the
+/// step: it is remembered, and from then on calls only pass.
+fn answer(
+    listener: &OwnedFd,
+    hello: &Hello,
+    shared: &Shared,
+    ward: &Ward,
+    decoder: &mut Decoder,
+    failed: &mut bool,
+) -> Ending {
+    let mut is_noting = false;
+    loop {
+        match wait(listener, shared, is_noting) {
+            Wake::Notice => {
+                let Some(notice) = receive(listener.as_raw_fd()) else { continue };
+                ward.taking(notice.id);
+                is_noting = unless_failed(failed, || {
+                    let was_noting = decoder.take_notes();
+                    decoder.notice(&notice, || is_valid(listener.as_raw_fd(), notice.id));
+                    was_noting
+                });
+                guard::go_on(listener.as_raw_fd(), notice.id);
+            }
+            Wake::Gone => return Ending::Gone,
+            Wake::Told if shared.release.load(Ordering::Acquire) => return Ending::Released,
+            Wake::Told => {}
+            Wake::Time => {
+                is_noting = is_noting && unless_failed(failed, || decoder.take_notes());
+                if shared.ended.load(Ordering::Acquire) {
+                    reap(decoder, hello.pid);
+                }
+            }
+        }
+    }
+}
+
+fn unless_failed(failed: &mut bool, what: impl FnOnce() -> bool) -> bool {
+    if *failed {
+        return false;
+    }
+    let done = catch_unwind(AssertUnwindSafe(what));
+    *failed = done.is_err();
+    done.unwrap_or(false)
+}
+
 enum Ending {
     Gone,
     Released,
@@ -119,10 +148,14 @@ enum Wake {
     Time,
 }
 
-fn wait(listener: &OwnedFd, shared: &Shared) -> Wake {
+fn wait(listener: &OwnedFd, shared: &Shared, is_noting: bool) -> Wake {
     let entry = |fd: RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     let mut polled = [entry(listener.as_raw_fd()), entry(shared.wake.as_raw_fd())];
-    let timeout = if shared.ended.load(Ordering::Acquire) { REAP_EVERY_MS } else { -1 };
+    let timeout = match () {
+        () if is_noting => TAKE_EVERY_MS,
+        () if shared.ended.load(Ordering::Acquire) => REAP_EVERY_MS,
+        () => -1,
+    };
     // SAFETY: two entries, as said.
     let ready = unsafe { libc::poll(polled.as_mut_ptr(), 2, timeout) };
     if polled[0].revents & libc::POLLIN != 0 {
