@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, dead_code)]
 
 mod app;
+mod common;
 mod frameworks;
 #[path = "../scenarios/installed.rs"]
 mod installed;
