@@ -286,6 +286,28 @@ fn rules_that_are_missing_are_suggested_from_a_real_run() {
 }
 
 #[test]
+fn an_adapter_that_relies_on_an_order_is_found_by_its_own_cases() {
+    let world = world();
+    world.write("c/package.json", r#"{"overhear": {"adapter": "adapter.wasm"}}"#);
+    fails(&world, "c", &["test"], &["adapter.wasm is not there", "overhear adapter build"]);
+    fs::write(world.path("c/adapter.wasm"), careless(3)).unwrap();
+    world.write("c/tests/a/call.toml", "command = \"careless build\"\ntool = \"careless@2.0.0\"\n");
+    world.write("c/tests/a/workspace/b.js", "");
+    world.write("c/tests/a/workspace/c.js", "");
+    let words = [
+        "[nondeterministic]",
+        "folders listed in another order",
+        "- outputs: workspace:b.js",
+        "+ outputs: workspace:c.js",
+    ];
+    fails(&world, "c", &["test"], &words);
+    fs::write(world.path("c/adapter.wasm"), careless(0)).unwrap();
+    fails(&world, "c", &["test"], &["no expect.toml; --update writes it"]);
+    works(&world, "c", &["test", "--update"]);
+    assert!(works(&world, "c", &["test"]).out.contains("1 passed"));
+}
+
+#[test]
 fn each_rule_of_the_kit_is_broken_by_an_adapter_that_breaks_it_and_by_no_other() {
     let world = world();
     let rules = [
