@@ -10,6 +10,7 @@ mod frameworks;
 #[path = "../scenarios/installed.rs"]
 mod installed;
 mod ipc_tools;
+mod template;
 #[path = "../scenarios/tree.rs"]
 mod tree;
 mod workspaces;
