@@ -84,12 +84,13 @@ def cold(rounds):
     print("\n| command | first call, ms | from the memo, ms |\n|---|---|---|")
     program = TARGET / "release/examples/cold_adapter"
     calls = {
-        "vite build": ("tests/fixtures/plain-vite7", "vite"),
-        "vite build (sveltekit)": ("tests/fixtures/sveltekit2", "vite"),
-        "nuxt build": ("tests/fixtures/nuxt4", "nuxt"),
-        "next build": ("tests/fixtures/next16", "next"),
+        "vite build": ("tests/fixtures/plain-vite7", "vite", ["build"]),
+        "vite build (sveltekit)": ("tests/fixtures/sveltekit2", "vite", ["build"]),
+        "nuxt build": ("tests/fixtures/nuxt4", "nuxt", ["build"]),
+        "next build": ("tests/fixtures/next16", "next", ["build"]),
+        "tsc (a table)": ("tests/fixtures/tools", "tsc", ["-p", "tsconfig.json"]),
     }
-    for name, (app, tool) in calls.items():
+    for name, (app, tool, words) in calls.items():
         with tempfile.TemporaryDirectory() as folder:
             place = pathlib.Path(folder) / "app"
             copy(app, place, {})
@@ -97,7 +98,7 @@ def cold(rounds):
             time.sleep(2.1)
             times = []
             for _ in range(rounds):
-                done = subprocess.run([program, place, tool, "build"], check=True, capture_output=True, text=True)
+                done = subprocess.run([program, place, tool, *words], check=True, capture_output=True, text=True)
                 times.append([int(number) / 1e6 for number in done.stdout.split()])
             print(f"| {name} | {spread([one[0] for one in times])} | {spread([one[1] for one in times])} |")
 

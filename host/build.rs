@@ -6,6 +6,9 @@
 mod bindings;
 #[path = "src/adapter/engine_config.rs"]
 mod engine_config;
+#[allow(dead_code, reason = "the program asks more of a table")]
+#[path = "src/adapter/table.rs"]
+mod table;
 
 use bindings::overhear::adapter::types::{Base, Description, PathRule};
 use std::fmt::Write as _;
@@ -15,6 +18,11 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 
 const GUEST_TARGET: &str = "wasm32-unknown-unknown";
+
+/// The component that carries tables. It is no adapter by itself.
+const CARRIER: &str = "table";
+/// Where a carrier asks for what it carries: `adapters/source.wit`.
+const SOURCE: &str = "overhear:carried/source@0.1.0";
 
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -29,18 +37,32 @@ fn build() -> Fallible<()> {
     let host = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let root = host.parent().ok_or("host/ has no folder above it")?;
     let watched = ["adapters", "plugins/sdk", "wit", "Cargo.lock", "host/src/adapter/engine_config.rs"];
-    for watched in watched.into_iter().chain(["host/preload", "host/trace-abi"]) {
+    for watched in watched.into_iter().chain(["host/src/adapter/table.rs", "host/preload", "host/trace-abi"])
+    {
         println_to_cargo(&format!("rerun-if-changed={}", root.join(watched).display()));
     }
     let out = PathBuf::from(variable("OUT_DIR")?);
-    let names = adapter_folders(&root.join("adapters"))?;
+    let adapters = root.join("adapters");
+    let names = folders_with(&adapters, "Cargo.toml")?;
     let modules = compile_guests(root, &out.join("guests"), &names)?;
+    let mut codes = String::new();
     let mut table = String::from("pub static BUILT_IN: &[BuiltIn] = &[\n");
     for (name, module) in names.iter().zip(&modules) {
-        table.push_str(&embed(name, module, &out).map_err(|error| format!("adapter {name}: {error}"))?);
+        let within = |error: Box<dyn std::error::Error>| format!("adapter {name}: {error}");
+        let component = encode(module).map_err(within)?;
+        codes.push_str(&embed(name, &component, &out).map_err(within)?);
+        if name == CARRIER {
+            for name in folders_with(&adapters, "adapter.toml")? {
+                table.push_str(&data_adapter(&adapters.join(name), &component)?);
+            }
+        } else {
+            let description =
+                describe(&component, None).map_err(|error| within(format!("{error:#}").into()))?;
+            table.push_str(&table_row(&description, name, blake3::hash(&component).as_bytes(), None)?);
+        }
     }
     table.push_str("];\n");
-    std::fs::write(out.join("built_in.rs"), table)?;
+    std::fs::write(out.join("built_in.rs"), codes + &table)?;
     build_preload(root, &out)
 }
 
@@ -87,12 +109,12 @@ fn build_preload(root: &Path, out: &Path) -> Fallible<()> {
     Ok(std::fs::write(embedded, library)?)
 }
 
-/// The folders below `adapters/` that hold a crate, sorted.
-fn adapter_folders(adapters: &Path) -> Fallible<Vec<String>> {
+/// The folders below `adapters/` that hold such a file, sorted.
+fn folders_with(adapters: &Path, file: &str) -> Fallible<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(adapters)? {
         let entry = entry?;
-        if entry.path().join("Cargo.toml").is_file() {
+        if entry.path().join(file).is_file() {
             names.push(entry.file_name().into_string().map_err(|_| "an adapter's folder name is not UTF-8")?);
         }
     }
@@ -169,19 +191,43 @@ fn require_target() -> Fallible<()> {
     .into())
 }
 
-/// Encodes, describes and precompiles one adapter; gives its line of the table.
-fn embed(name: &str, module: &Path, out: &Path) -> Fallible<String> {
+fn encode(module: &Path) -> Fallible<Vec<u8>> {
     let component = wit_component::ComponentEncoder::default()
         .module(&std::fs::read(module)?)
         .and_then(|encoder| encoder.validate(true).encode())
         .map_err(|error| format!("{error:#}"))?;
-    let description = describe(&component).map_err(|error| format!("describe: {error:#}"))?;
-    let compiled = precompile(&component)?;
+    Ok(component)
+}
+
+/// Precompiles a component; gives the constant that holds both forms of it.
+fn embed(name: &str, component: &[u8], out: &Path) -> Fallible<String> {
     let wasm = out.join(format!("{name}.wasm"));
     let cwasm = out.join(format!("{name}.cwasm"));
-    std::fs::write(&wasm, &component)?;
-    std::fs::write(&cwasm, compiled)?;
-    table_row(&description, &wasm, &cwasm, blake3::hash(&component).as_bytes()).map_err(Into::into)
+    std::fs::write(&wasm, component)?;
+    std::fs::write(&cwasm, precompile(component)?)?;
+    let digest = *blake3::hash(component).as_bytes();
+    let mut code = format!("/// The component of `adapters/{name}`.\n");
+    writeln!(code, "pub static {}: Code = Code {{ digest: Digest({digest:?}),", constant(name))?;
+    writeln!(code, "wasm: include_bytes!({wasm:?}), cwasm: include_bytes!({cwasm:?}) }};")?;
+    Ok(code)
+}
+
+fn constant(name: &str) -> String {
+    name.to_uppercase().replace('-', "_")
+}
+
+/// The row of an adapter that is a table.
+fn data_adapter(folder: &Path, carrier: &[u8]) -> Fallible<String> {
+    let file = folder.join("adapter.toml");
+    let text = std::fs::read_to_string(&file)?;
+    let table = table::Table::parse(&text).map_err(|mistake| {
+        let line = mistake.place.map_or(0, |place| text[..place.start].matches('\n').count() + 1);
+        format!("{}:{line}: {}", file.display(), mistake.what)
+    })?;
+    let source = table.to_json();
+    let description = describe(carrier, Some(&source)).map_err(|error| format!("{error:#}"))?;
+    let digest = *blake3::Hasher::new().update(carrier).update(source.as_bytes()).finalize().as_bytes();
+    Ok(table_row(&description, CARRIER, &digest, Some(&source))?)
 }
 
 /// Native code for any machine of the target's architecture: naming the target keeps wasmtime from
@@ -198,12 +244,16 @@ fn precompile(component: &[u8]) -> Fallible<Vec<u8>> {
     engine.precompile_component(component).map_err(|error| format!("{error:#}").into())
 }
 
-fn describe(component: &[u8]) -> wasmtime::Result<Description> {
+fn describe(component: &[u8], source: Option<&str>) -> wasmtime::Result<Description> {
     let engine = Engine::new(&engine_config::engine_config())?;
     let component = Component::new(&engine, component)?;
     let mut linker = Linker::new(&engine);
-    // A description depends on nothing: each question ends the call.
+    // A description depends on nothing: each question ends the call, but for what the component carries.
+    linker.allow_shadowing(true);
     linker.define_unknown_imports_as_traps(&component)?;
+    if let Some(source) = source.map(str::to_owned) {
+        linker.instance(SOURCE)?.func_wrap("text", move |_, (): ()| Ok((source.clone(),)))?;
+    }
     let mut store = Store::new(&engine, ());
     store.set_fuel(engine_config::FUEL)?;
     store.set_epoch_deadline(1);
@@ -213,13 +263,15 @@ fn describe(component: &[u8]) -> wasmtime::Result<Description> {
 
 fn table_row(
     description: &Description,
-    wasm: &Path,
-    cwasm: &Path,
+    code: &str,
     digest: &[u8],
+    source: Option<&str>,
 ) -> Result<String, std::fmt::Error> {
     let mut row = String::from("BuiltIn {\n");
     writeln!(row, "id: {:?},", description.id)?;
     writeln!(row, "version: {:?},", description.version)?;
+    writeln!(row, "title: {:?},", description.title)?;
+    writeln!(row, "tested_with: {:?},", description.tested_with)?;
     writeln!(row, "programs: &{:?},", description.programs)?;
     writeln!(row, "packages: &{:?},", description.packages)?;
     writeln!(row, "refines: &{:?},", description.refines)?;
@@ -228,8 +280,8 @@ fn table_row(
     let rules: Vec<String> = description.may_read.iter().map(rule).collect();
     writeln!(row, "may_read: &[{}],", rules.join(", "))?;
     writeln!(row, "digest: Digest({digest:?}),")?;
-    writeln!(row, "wasm: include_bytes!({wasm:?}),")?;
-    writeln!(row, "cwasm: include_bytes!({cwasm:?}),")?;
+    writeln!(row, "code: &{},", constant(code))?;
+    writeln!(row, "source: {source:?},")?;
     writeln!(row, "}},")?;
     Ok(row)
 }

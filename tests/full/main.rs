@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, dead_code)]
 
 mod app;
+mod common;
 mod frameworks;
 #[path = "../scenarios/installed.rs"]
 mod installed;
 mod ipc_tools;
+mod template;
 #[path = "../scenarios/tree.rs"]
 mod tree;
 mod workspaces;

@@ -195,6 +195,35 @@ fn what_an_adapter_would_have_ignored_counts_unless_a_run_made_it() {
 }
 
 #[test]
+fn an_output_that_is_a_link_to_elsewhere_is_never_followed_to_remove_or_replace() {
+    let world = world();
+    let outside = world.beside("outside");
+    fs::create_dir_all(&outside).unwrap();
+    let keep = outside.join("keep.txt");
+    fs::write(&keep, "a person's").unwrap();
+    let build = ["pattern=dist", "mkdir -p dist; echo a > dist/a"];
+    run(&world, &build).is("ran");
+    // Whatever a hit would do in the folder: it leads elsewhere now.
+    world.remove("dist");
+    symlink(&outside, world.path("dist")).unwrap();
+    for _ in 0..3 {
+        run(&world, &build);
+        assert_eq!(world.read("dist/a"), "a\n");
+        assert_eq!(fs::read_to_string(&keep).unwrap(), "a person's");
+    }
+    // And it is a link still, as the command itself would have left it.
+    assert!(world.path("dist").symlink_metadata().unwrap().is_symlink());
+    // One that empties its folder removes what is beyond the link only where the command itself did.
+    let emptying = ["pattern=www", "rm -rf www; mkdir www; echo b > www/b"];
+    run(&world, &emptying).is("ran");
+    world.remove("www");
+    symlink(&outside, world.path("www")).unwrap();
+    run(&world, &emptying);
+    assert_eq!(world.read("www/b"), "b\n");
+    assert_eq!(fs::read_to_string(&keep).unwrap(), "a person's");
+}
+
+#[test]
 fn a_variable_that_an_adapter_calls_untracked_counts_when_it_is_read() {
     let world = world();
     let read = ["untracked=LEVEL", "printenv LEVEL > out.txt; true"];
@@ -358,7 +387,8 @@ fn what_is_no_adapter_is_told_by_its_path() {
         run(&world, &build).err
     };
     assert!(missing(r#"{"./none.wasm": true}"#).contains("[unreadable]"));
-    assert!(missing(r#"{"acme/none": true}"#).contains("[unknown-adapter]"));
+    assert!(missing(r#"{"acme/none": true}"#).contains("[not-locked]"));
+    assert!(missing(r#"{"none": true}"#).contains("[unknown-adapter]"));
     assert!(missing(r#"{"nxt": false}"#).contains("there is no adapter `nxt` to switch off"));
 }
 

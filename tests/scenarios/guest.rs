@@ -6,11 +6,29 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The component of a guest in `tests/guests`, e.g. `hostile`.
+/// The component of a guest in `tests/guests`: `hostile` or `careless`.
 pub fn component(name: &str) -> Vec<u8> {
     static HOSTILE: OnceLock<Vec<u8>> = OnceLock::new();
-    assert_eq!(name, "hostile", "there is only one");
-    HOSTILE.get_or_init(|| encode(&build(name))).clone()
+    static CARELESS: OnceLock<Vec<u8>> = OnceLock::new();
+    let built = match name {
+        "hostile" => &HOSTILE,
+        "careless" => &CARELESS,
+        _ => panic!("there is no guest {name}"),
+    };
+    built.get_or_init(|| encode(&build(name))).clone()
+}
+
+/// The careless guest with this number in its bytes: it breaks that rule.
+pub fn careless(rule: u8) -> Vec<u8> {
+    const MARK: &[u8] = b"careless rule: ";
+    let mut component = component("careless");
+    let found: Vec<usize> = (0..component.len() - MARK.len() - 1)
+        .filter(|at| component[*at..].starts_with(MARK))
+        .map(|at| at + MARK.len())
+        .collect();
+    assert_eq!(found.len(), 1, "the number stands at one place");
+    component[found[0]..found[0] + 2].copy_from_slice(format!("{rule:02}").as_bytes());
+    component
 }
 
 /// Puts a component into a workspace, and a tool that its adapter knows: `evil CASE COMMAND` runs the

@@ -3,15 +3,6 @@
 
 use overhear_adapter::{Args, Config, Declaration, Declare, EntryKind, Host, Invocation, paths};
 
-const VITE_CONFIGS: &[&str] = &[
-    "vite.config.js",
-    "vite.config.mjs",
-    "vite.config.ts",
-    "vite.config.cjs",
-    "vite.config.mts",
-    "vite.config.cts",
-];
-
 /// What to believe of `vite build`.
 pub fn build(call: &Invocation, args: &Args, host: &dyn Host) -> Declaration {
     let kit = match Kit::find(call, args, host) {
@@ -189,7 +180,7 @@ fn vite_config(root: &str, call: &Invocation, args: &Args, host: &dyn Host) -> R
                 .ok_or_else(|| format!("--config {path} is outside the workspace"))?,
         ),
         None => {
-            let mut candidates = VITE_CONFIGS.iter().filter_map(|name| paths::join(root, name));
+            let mut candidates = paths::code_files("vite.config").filter_map(|name| paths::join(root, &name));
             if root == call.package_dir {
                 candidates.find(|path| call.config_files.contains(path))
             } else {

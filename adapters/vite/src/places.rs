@@ -3,16 +3,6 @@
 
 use overhear_adapter::{Args, Config, EntryKind, Host, Invocation, paths};
 
-/// In the order in which vite looks for them.
-const CONFIG_NAMES: &[&str] = &[
-    "vite.config.js",
-    "vite.config.mjs",
-    "vite.config.ts",
-    "vite.config.cjs",
-    "vite.config.mts",
-    "vite.config.cts",
-];
-
 /// The config file that vite would load, and what is statically known of it.
 pub struct Loaded {
     /// Relative to the workspace root; `None` without a config file.
@@ -53,12 +43,12 @@ fn find(call: &Invocation, args: &Args, host: &dyn Host) -> Result<Option<String
         }
         None => call.cwd.clone(),
     };
-    let candidates = CONFIG_NAMES.iter().filter_map(|name| paths::join(&folder, name));
+    let mut candidates = paths::code_files("vite.config").filter_map(|name| paths::join(&folder, &name));
     // The call already lists what lies in the package folder: nothing need be asked.
     let found = if folder == call.package_dir {
-        candidates.into_iter().find(|path| call.config_files.contains(path))
+        candidates.find(|path| call.config_files.contains(path))
     } else {
-        candidates.into_iter().find(|path| host.kind(path).is_some())
+        candidates.find(|path| host.kind(path).is_some())
     };
     Ok(found)
 }

@@ -10,6 +10,7 @@ use super::tool::{self, ToolPackage};
 use crate::digest::{Digest, Fields};
 use crate::stamp::{Found, Stamp, is_absence, now_ns};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -41,6 +42,21 @@ pub enum Question {
     Env(String),
     /// How a package name resolves.
     Package(String),
+}
+
+impl fmt::Display for Question {
+    /// As the interface names it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Question::Tool => f.write_str("the package of the program"),
+            Question::ConfigFiles(names) => write!(f, "config-files {}", names.join(" ")),
+            Question::Content(path) => write!(f, "content of {path}"),
+            Question::Kind(path) => write!(f, "kind of {path}"),
+            Question::List(path) => write!(f, "list-dir {path}"),
+            Question::Env(name) => write!(f, "env {name}"),
+            Question::Package(name) => write!(f, "resolve-package {name}"),
+        }
+    }
 }
 
 /// Something looked at for an answer; while it looks the same, the answer holds.
@@ -112,6 +128,8 @@ pub struct Asker {
     env_of_call: Vec<(String, Option<String>)>,
     answers: Vec<Answered>,
     answered_bytes: u64,
+    /// Folders are listed from the end: who relies on an order shows it.
+    is_backwards: bool,
 }
 
 impl Asker {
@@ -133,6 +151,7 @@ impl Asker {
             env_of_call: variables.map(|name| (name.to_owned(), (call.env)(name))).collect(),
             answers: Vec::new(),
             answered_bytes: 0,
+            is_backwards: false,
         }
     }
 
@@ -147,7 +166,18 @@ impl Asker {
             env_of_call: Vec::new(),
             answers: Vec::new(),
             answered_bytes: 0,
+            is_backwards: false,
         }
+    }
+
+    /// From here on, folders are listed in another order than always.
+    pub fn list_backwards(&mut self) {
+        self.is_backwards = true;
+    }
+
+    /// What was asked so far, in order.
+    pub fn answers(&self) -> &[Answered] {
+        &self.answers
     }
 
     /// The folders of the call.
@@ -220,7 +250,12 @@ impl Asker {
         let bytes = entries.iter().flatten().map(|(name, _)| name.len() as u64 + 16).sum();
         self.spend(bytes)?;
         self.record(Question::List(path), list_digest(entries.as_deref()), vec![sight]);
-        Ok(entries)
+        Ok(entries.map(|mut entries| {
+            if self.is_backwards {
+                entries.reverse();
+            }
+            entries
+        }))
     }
 
     /// A variable that may be read.

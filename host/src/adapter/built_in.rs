@@ -9,6 +9,10 @@ pub struct BuiltIn {
     pub id: &'static str,
     /// Its version.
     pub version: &'static str,
+    /// What it is about.
+    pub title: &'static str,
+    /// The versions of the tool that it was tested with.
+    pub tested_with: Option<&'static str>,
     /// Names of programs that can lead to it.
     pub programs: &'static [&'static str],
     /// Names of packages whose programs can lead to it.
@@ -21,7 +25,17 @@ pub struct BuiltIn {
     pub may_read: &'static [(Base, &'static str)],
     /// Which variables it may ask for.
     pub may_read_env: &'static [&'static str],
-    /// Digest of `wasm`.
+    /// Of the component and of what it carries.
+    pub digest: Digest,
+    /// The component.
+    pub code: &'static Code,
+    /// What the component carries, if it is one that carries others' knowledge.
+    pub source: Option<&'static str>,
+}
+
+/// A component that is part of the program.
+pub struct Code {
+    /// Of `wasm`.
     pub digest: Digest,
     /// The component.
     pub wasm: &'static [u8],

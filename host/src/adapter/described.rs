@@ -19,6 +19,9 @@ pub struct Described {
     pub id: String,
     /// Its version.
     pub version: String,
+    /// What it is about, for people.
+    #[serde(default)]
+    pub title: String,
     /// Names of programs that can lead to it.
     pub programs: Vec<String>,
     /// Names of packages whose programs can lead to it.
@@ -33,6 +36,9 @@ pub struct Described {
     pub may_read_env: Vec<String>,
     /// What its settings must look like, as JSON Schema; without it, it takes none.
     pub settings_schema: Option<String>,
+    /// The versions of the tool that its author tested, for people.
+    #[serde(default)]
+    pub tested_with: Option<String>,
 }
 
 impl From<&BuiltIn> for Described {
@@ -41,6 +47,7 @@ impl From<&BuiltIn> for Described {
         Described {
             id: adapter.id.to_owned(),
             version: adapter.version.to_owned(),
+            title: adapter.title.to_owned(),
             programs: owned(adapter.programs),
             packages: owned(adapter.packages),
             refines: owned(adapter.refines),
@@ -48,6 +55,7 @@ impl From<&BuiltIn> for Described {
             may_read: adapter.may_read.iter().map(|(base, text)| (*base, (*text).to_owned())).collect(),
             may_read_env: owned(adapter.may_read_env),
             settings_schema: None,
+            tested_with: adapter.tested_with.map(str::to_owned),
         }
     }
 }
@@ -95,6 +103,7 @@ impl Described {
         Ok(Described {
             id: said.id,
             version: said.version,
+            title: for_people(said.title),
             programs: said.programs,
             packages: said.packages,
             refines: said.refines,
@@ -102,6 +111,7 @@ impl Described {
             may_read,
             may_read_env: said.may_read_env,
             settings_schema: said.settings_schema,
+            tested_with: said.tested_with.map(for_people),
         })
     }
 
@@ -110,6 +120,11 @@ impl Described {
         self.programs.iter().any(|own| own == program)
             || package.is_some_and(|package| self.packages.iter().any(|own| own == package))
     }
+}
+
+/// Short, and without what a terminal obeys.
+fn for_people(text: String) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(200).collect()
 }
 
 /// What a pattern is relative to, in the newest form.

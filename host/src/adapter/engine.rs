@@ -6,7 +6,7 @@ use super::ask::{Asker, Kind, Places};
 use super::bindings::overhear::adapter::host;
 use super::bindings::overhear::adapter::types;
 use super::bindings::{Adapter, AdapterPre};
-use super::built_in::BuiltIn;
+use super::built_in::{BuiltIn, Code};
 use super::convert;
 use super::engine_config::{FUEL, engine_config};
 use super::fault::{AdapterFault, Wrong};
@@ -17,10 +17,10 @@ use crate::declaration::{AdapterId, Declaration};
 use crate::digest::Digest;
 use crate::trace::preload;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Engine, ResourceLimiter, Store, Trap, WasmBacktrace};
+use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, Trap, WasmBacktrace};
 
 const MEMORY_BYTES_MAX: usize = 64 << 20;
 const MEMORIES_MAX: usize = 8;
@@ -60,11 +60,19 @@ fn create() -> Result<Shared, String> {
     let engine = Engine::new(&engine_config()).map_err(|error| format!("{error:#}"))?;
     let mut linker = Linker::new(&engine);
     Adapter::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)
+        .and_then(|()| carry(&mut linker))
         .map_err(|error| format!("{error:#}"))?;
     let ticker = engine.clone();
     let named = std::thread::Builder::new().name("adapter-clock".into());
     named.spawn(move || CLOCK.tick(&ticker)).map_err(|error| error.to_string())?;
     Ok(Shared { engine, linker })
+}
+
+/// What a component of ours asks that carries the knowledge of others. [`link`] lets no other import it.
+fn carry(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.instance(link::CARRIED)?.func_wrap("text", |store: StoreContextMut<State>, (): ()| {
+        Ok((store.data().source.as_deref().unwrap_or_default().to_owned(),))
+    })
 }
 
 /// Moves the engine's epoch on while any guest runs, and rests otherwise.
@@ -108,21 +116,45 @@ impl Clock {
     }
 }
 
+/// What calls of a guest used, for its author.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Units of fuel.
+    pub fuel: u64,
+    /// The most memory that one call had, bytes.
+    pub memory_bytes: usize,
+    /// From instantiating to the end, microseconds.
+    pub micros: u64,
+    /// What it wrote to its log.
+    pub log: String,
+}
+
 /// An adapter ready to be instantiated. Each call gets a fresh instance, so none can carry anything over.
 pub struct Guest {
     id: String,
     version: String,
     pre: AdapterPre<State>,
+    /// What it carries.
+    source: Option<Arc<str>>,
 }
 
 impl Guest {
     /// Loads an adapter that is part of the program.
     pub fn of_built_in(adapter: &BuiltIn) -> Result<Guest, AdapterFault> {
-        let component = shared().and_then(|shared| match load_built_in(&shared.engine, adapter.cwasm) {
-            Some(component) => Ok(component),
-            None => Component::new(&shared.engine, adapter.wasm).map_err(|error| native::invalid(&error)),
-        });
-        Guest::of_component(adapter.id, adapter.version, component)
+        match adapter.source {
+            Some(source) => Guest::of_source(adapter.id, adapter.version, adapter.code, source.into()),
+            None => Guest::of_component(adapter.id, adapter.version, component_of(adapter.code), None),
+        }
+    }
+
+    /// Loads a component of ours that carries the knowledge of somebody else.
+    pub fn of_source(
+        id: &str,
+        version: &str,
+        carrier: &Code,
+        source: Arc<str>,
+    ) -> Result<Guest, AdapterFault> {
+        Guest::of_component(id, version, component_of(carrier), Some(source))
     }
 
     /// Loads an adapter of somebody else, compiled by another process where it has to be.
@@ -134,7 +166,7 @@ impl Guest {
         shelf: Option<&Shelf>,
     ) -> Result<Guest, AdapterFault> {
         let component = shared().and_then(|shared| native::component(&shared.engine, shelf, wasm, digest));
-        Guest::of_component(id, version, component)
+        Guest::of_component(id, version, component, None)
     }
 
     /// Compiles an adapter in this process.
@@ -144,33 +176,36 @@ impl Guest {
             let shared = shared()?;
             Component::new(&shared.engine, wasm).map_err(|error| native::invalid(&error))
         });
-        Guest::of_component(id, "0.0.0", component)
+        Guest::of_component(id, "0.0.0", component, None)
     }
 
     fn of_component(
         id: &str,
         version: &str,
         component: Result<Component, Wrong>,
+        source: Option<Arc<str>>,
     ) -> Result<Guest, AdapterFault> {
         let pre = component.and_then(|component| {
             let shared = shared()?;
-            link::link(&shared.engine, &shared.linker, &component)
+            link::link(&shared.engine, &shared.linker, &component, source.is_some())
         });
         match pre {
-            Ok(pre) => Ok(Guest { id: id.into(), version: version.into(), pre }),
+            Ok(pre) => Ok(Guest { id: id.into(), version: version.into(), pre, source }),
             Err(wrong) => Err(AdapterFault::new(id, version, "load", wrong)),
         }
     }
 
     /// What it says of itself.
     pub fn describe(&self) -> Result<types::Description, AdapterFault> {
-        let result = self.run(None, |guest, store| guest.overhear_adapter_guest().call_describe(store));
+        let used = &mut Used::default();
+        let result = self.run(None, used, |guest, store| guest.overhear_adapter_guest().call_describe(store));
         result.1.map_err(|wrong| self.fault("describe", wrong))
     }
 
-    /// Whether the command is the adapter's, and its name for the subcommand.
-    pub fn detect(&self, call: &Invocation) -> Result<Option<String>, AdapterFault> {
-        let result = self.run(None, |guest, store| guest.overhear_adapter_guest().call_detect(store, call));
+    /// Whether the command is the adapter's, and its name for the subcommand. Adds to `used`.
+    pub fn detect(&self, call: &Invocation, used: &mut Used) -> Result<Option<String>, AdapterFault> {
+        let result =
+            self.run(None, used, |guest, store| guest.overhear_adapter_guest().call_detect(store, call));
         match result.1 {
             Ok(types::Match::No) => Ok(None),
             Ok(types::Match::Yes(name)) if is_name(&name) => Ok(Some(name)),
@@ -185,16 +220,16 @@ impl Guest {
         }
     }
 
-    /// What it declares.
+    /// What it declares. Adds to `used`.
     pub fn declare(
         &self,
         call: &Invocation,
         subcommand: &str,
-        id: AdapterId,
         asker: &mut Asker,
+        used: &mut Used,
     ) -> Result<Declaration, AdapterFault> {
         let lent = std::mem::replace(asker, asker.empty());
-        let (back, result) = self.run(Some(lent), |guest, store| {
+        let (back, result) = self.run(Some(lent), used, |guest, store| {
             guest.overhear_adapter_guest().call_declare(store, call, subcommand)
         });
         if let Some(back) = back {
@@ -202,6 +237,11 @@ impl Guest {
         }
         let said = result.and_then(|said| said.map_err(failure));
         let is_env_overheard = preload::trouble().is_none();
+        let id = AdapterId {
+            id: self.id.clone(),
+            version: self.version.clone(),
+            subcommand: subcommand.to_owned(),
+        };
         said.and_then(|said| convert::declaration(said, id, is_env_overheard))
             .map_err(|wrong| self.fault("declare", wrong))
     }
@@ -210,28 +250,45 @@ impl Guest {
     fn run<T>(
         &self,
         asker: Option<Asker>,
+        used: &mut Used,
         call: impl FnOnce(&Adapter, &mut Store<State>) -> wasmtime::Result<T>,
     ) -> (Option<Asker>, Result<T, Wrong>) {
         let shared = match shared() {
             Ok(shared) => shared,
             Err(wrong) => return (asker, Err(wrong)),
         };
-        let mut store =
-            Store::new(&shared.engine, State { asker, limits: Limits::default(), log: String::new() });
+        let mut store = Store::new(
+            &shared.engine,
+            State { asker, source: self.source.clone(), limits: Limits::default(), log: String::new() },
+        );
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(DEADLINE_TICKS);
         store.set_hostcall_fuel(HANDOVER_BYTES_MAX);
+        let begun = Instant::now();
         let result = CLOCK.during(|| {
             store.set_fuel(FUEL)?;
             let guest = self.pre.instantiate(&mut store)?;
             call(&guest, &mut store)
         });
+        used.micros += u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        used.fuel += FUEL - store.get_fuel().unwrap_or(FUEL);
+        used.memory_bytes = used.memory_bytes.max(store.data().limits.memory_bytes);
+        used.log.push_str(&store.data().log);
         let result = result.map_err(|error| explain(&error, &store.data().log));
         (store.into_data().asker, result)
     }
 
     fn fault(&self, function: &str, wrong: Wrong) -> AdapterFault {
         AdapterFault::new(&self.id, &self.version, function, wrong)
+    }
+}
+
+/// A component that is part of the program.
+fn component_of(code: &Code) -> Result<Component, Wrong> {
+    let shared = shared()?;
+    match load_built_in(&shared.engine, code.cwasm) {
+        Some(component) => Ok(component),
+        None => Component::new(&shared.engine, code.wasm).map_err(|error| native::invalid(&error)),
     }
 }
 
@@ -345,6 +402,7 @@ fn is_name(name: &str) -> bool {
 pub struct State {
     /// `None` in `detect`, which is a function of its argument alone.
     asker: Option<Asker>,
+    source: Option<Arc<str>>,
     limits: Limits,
     log: String,
 }

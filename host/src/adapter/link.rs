@@ -11,20 +11,24 @@ use wasmtime::component::{Component, Linker};
 
 /// Our interfaces, whatever their version.
 const OURS: &str = "overhear:adapter/";
+/// What a component of ours may import besides, to get the text that it carries: `adapters/source.wit`.
+pub const CARRIED: &str = "overhear:carried/source@0.1.0";
 /// What an adapter exports.
 const GUEST: &str = "overhear:adapter/guest@";
 /// The versions that this program speaks.
 const SPOKEN: &str = "0.1.";
 
-/// Checks a component and makes it ready to be instantiated.
+/// Checks a component and makes it ready to be instantiated. `carries`: it is one of ours that carries the
+/// knowledge of somebody else.
 pub fn link(
     engine: &Engine,
     linker: &Linker<State>,
     component: &Component,
+    carries: bool,
 ) -> Result<AdapterPre<State>, Wrong> {
     let kind = component.component_type();
     for (name, _) in kind.imports(engine) {
-        if !name.starts_with(OURS) {
+        if !name.starts_with(OURS) && !(carries && name == CARRIED) {
             return Err(Wrong::new("foreign-import", format!("`{name}` is not available to adapters")));
         }
     }

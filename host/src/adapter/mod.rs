@@ -5,39 +5,47 @@
 mod ask;
 mod bindings;
 mod built_in;
+mod carried;
+pub mod cases;
 mod complexity;
+pub mod conform;
 mod convert;
 mod described;
 mod engine;
 mod engine_config;
+pub mod examine;
 mod fault;
 mod file;
 mod link;
+pub mod lock;
 mod memo;
 mod native;
 mod patterns;
 mod settings;
+pub mod source;
 pub mod static_config;
+mod table;
 mod tool;
 
 #[cfg(test)]
 mod tests;
 
+pub use described::Described;
 pub use engine::engines_created;
 pub use fault::AdapterFault;
 pub use memo::{MapMemo, Memo};
-pub use native::compile_for_parent;
+pub use native::{Shelf, compile_for_parent};
 
 use crate::config::AdapterUse;
-use crate::declaration::{AdapterId, Advice, Declaration, Verdict};
+use crate::declaration::{Advice, Declaration, Verdict};
 use crate::digest::{Digest, Fields};
 use ask::Asker;
 use built_in::{BUILT_IN, BuiltIn};
-use described::Described;
-use engine::{Guest, Invocation};
+use engine::{Guest, Invocation, Used};
 use file::Broken;
+use lock::{Locked, Locking};
 use memo::{Outcome, Record};
-use native::Shelf;
+use source::Located;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -72,7 +80,7 @@ pub struct Adapters {
 /// An adapter, and its code once a call has needed it.
 struct Known {
     described: Described,
-    /// Of the component.
+    /// Of all that it says depends on.
     digest: Digest,
     /// What a person set for it, as JSON.
     settings: Option<String>,
@@ -98,17 +106,21 @@ impl Adapters {
     }
 
     /// Those that are part of the program and those that a person wants besides, less those that are
-    /// switched off. `cache` is the user's cache folder. Starts an engine only for a component that is
-    /// new. Also gives one line for each thing that could not be done as wanted.
+    /// switched off, as far as the lock allows. `cache` is the user's cache folder. Starts an engine only for
+    /// a component that is new. Also gives one line for each thing that could not be done as wanted.
     pub fn of(
         wanted: &[AdapterUse],
         root: &Path,
         memo: Arc<dyn Memo>,
         cache: Option<&Path>,
+        frozen: bool,
     ) -> (Adapters, Vec<String>) {
         let mut adapters = Adapters::built_in(memo);
         let mut notices = Vec::new();
-        if wanted.iter().any(|one| one.enabled && is_file(&one.name)) {
+        let is_own = |one: &AdapterUse| adapters.known.iter().any(|known| known.described.id == one.name);
+        // Without an adapter of somebody else the lock is not looked at.
+        let locking = wanted.iter().any(|one| one.enabled && !is_own(one)).then(|| Locking::at(root, frozen));
+        if locking.is_some() {
             match cache.map(|cache| Shelf::open(cache, root)) {
                 Some(Ok(shelf)) => adapters.shelf = Some(shelf),
                 Some(Err(why)) => notices.push(why),
@@ -119,12 +131,14 @@ impl Adapters {
             match adapters.known.iter().position(|known| known.described.id == one.name) {
                 Some(at) if !one.enabled => drop(adapters.known.remove(at)),
                 Some(at) => adapters.set_up(at, one),
-                None if !one.enabled && is_file(&one.name) => {}
+                None if !one.enabled && one.name.contains('/') => {}
                 None if !one.enabled => {
                     notices.push(format!("there is no adapter `{}` to switch off", one.name))
                 }
-                None if is_file(&one.name) => adapters.add_file(one, root),
-                None => adapters.broken.push(Broken { fault: fault::unknown(&one.name), described: None }),
+                None => match &locking {
+                    Some(locking) if one.name.contains('/') => adapters.add_file(one, root, locking),
+                    _ => adapters.broken.push(Broken { fault: fault::unknown(&one.name), described: None }),
+                },
             }
         }
         notices.extend(adapters.broken.iter().map(|broken| broken.fault.to_string()));
@@ -146,12 +160,31 @@ impl Adapters {
         }
     }
 
-    fn add_file(&mut self, wanted: &AdapterUse, root: &Path) {
-        let component = match file::Component::find(&wanted.name, root, &*self.memo, self.shelf.as_ref()) {
+    fn add_file(&mut self, wanted: &AdapterUse, root: &Path, locking: &Locking) {
+        let wrong =
+            |wrong| Broken { fault: AdapterFault::new(&wanted.name, "?", "load", wrong), described: None };
+        let located = locking.lock.as_ref().map_err(Clone::clone).and_then(|lock| {
+            let named = match (source::is_path(&wanted.name), lock.of_id(&wanted.name)) {
+                (true, _) => wanted.name.as_str(),
+                (false, Some(locked)) => locked.source.as_str(),
+                (false, None) => return Err(lock::not_locked(&wanted.name)),
+            };
+            Ok((Located::find(named, root)?, lock))
+        });
+        let (located, lock) = match located {
+            Ok(located) => located,
+            Err(error) => return self.broken.push(wrong(error)),
+        };
+        let component = match file::Component::find(located, &*self.memo, self.shelf.as_ref()) {
             Ok(component) => component,
             Err(broken) => return self.broken.push(broken),
         };
         let described = component.described.clone();
+        let now = Locked::of(&described, component.file_digest, &component.source);
+        if let Err(wrong) = lock::check(&now, lock.of_source(&now.source), locking.frozen) {
+            let fault = AdapterFault::new(&described.id, &described.version, "load", wrong);
+            return self.broken.push(Broken { fault, described: Some(described) });
+        }
         if self.known.iter().any(|known| known.described.id == described.id) {
             let what = format!("`{}` has the id of another adapter", wanted.name);
             let wrong = fault::Wrong::new("ambiguous-adapter", what);
@@ -241,7 +274,9 @@ impl Adapters {
             let config_files = asker.config_files(&known.described.config_files);
             let settings = known.settings.clone();
             let invocation = engine::invocation(call, asker.places(), tool.clone(), config_files, settings);
-            if let Some(subcommand) = known.guest(self.shelf.as_ref())?.detect(&invocation)? {
+            if let Some(subcommand) =
+                known.guest(self.shelf.as_ref())?.detect(&invocation, &mut Used::default())?
+            {
                 matched.push(Matched { known, invocation, subcommand });
             }
         }
@@ -281,12 +316,8 @@ impl Matched<'_> {
     fn declare(&self, asker: &mut Asker, shelf: Option<&Shelf>) -> Result<Declaration, AdapterFault> {
         let described = &self.known.described;
         asker.permit(described);
-        let id = AdapterId {
-            id: described.id.clone(),
-            version: described.version.clone(),
-            subcommand: self.subcommand.clone(),
-        };
-        self.known.guest(shelf)?.declare(&self.invocation, &self.subcommand, id, asker)
+        let used = &mut Used::default();
+        self.known.guest(shelf)?.declare(&self.invocation, &self.subcommand, asker, used)
     }
 }
 
@@ -310,11 +341,6 @@ fn passed_over_advice(known: &Known, reason: &str) -> Advice {
     Advice { warning: false, code: "passed-over".into(), text, file: None }
 }
 
-/// Whether a name in the config is the path of a component.
-fn is_file(name: &str) -> bool {
-    name.starts_with("./")
-}
-
 impl Known {
     fn built_in(adapter: &'static BuiltIn) -> Known {
         let (described, digest) = (Described::from(adapter), adapter.digest);
@@ -322,10 +348,21 @@ impl Known {
     }
 
     fn guest(&self, shelf: Option<&Shelf>) -> Result<&Guest, AdapterFault> {
-        let load = || match &self.code {
+        self.guest.get_or_init(|| self.load(shelf)).as_ref().map_err(Clone::clone)
+    }
+
+    fn load(&self, shelf: Option<&Shelf>) -> Result<Guest, AdapterFault> {
+        match &self.code {
             Code::BuiltIn(adapter) => Guest::of_built_in(adapter),
             Code::File(component) => component.guest(shelf),
-        };
-        self.guest.get_or_init(load).as_ref().map_err(Clone::clone)
+        }
+    }
+
+    /// The name of its file, as the config has it; `None` for one that is part of the program.
+    fn file_name(&self) -> Option<&str> {
+        match &self.code {
+            Code::BuiltIn(_) => None,
+            Code::File(component) => Some(&component.name),
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! that mean harm.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod common;
 mod hostile;
 
 use super::*;
@@ -87,9 +88,10 @@ impl Adapters {
 fn every_built_in_adapter_is_embedded_with_its_description() {
     for adapter in BUILT_IN {
         assert!(!adapter.programs.is_empty() && !adapter.version.is_empty(), "{}", adapter.id);
-        assert_eq!(Digest::of(adapter.wasm), adapter.digest);
-        assert!(!adapter.cwasm.is_empty(), "{} is precompiled for this target", adapter.id);
-        assert!(adapter.wasm.len() <= 80 * 1000, "{} has {} bytes", adapter.id, adapter.wasm.len());
+        let code = adapter.code;
+        assert_eq!(Digest::of(code.wasm), code.digest);
+        assert!(!code.cwasm.is_empty(), "{} is precompiled for this target", adapter.id);
+        assert!(code.wasm.len() <= 80 * 1000, "{} has {} bytes", adapter.id, code.wasm.len());
     }
 }
 

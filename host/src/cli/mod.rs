@@ -1,6 +1,7 @@
 //! The command line: reads it, sets up what a command needs, and turns the end of it into an exit
 //! code. One file per command.
 
+mod adapter;
 mod cache;
 mod complete;
 mod doctor;
@@ -52,6 +53,8 @@ enum Command {
     Why(why::WhyArgs),
     /// Show what the last run of a task depended on and made, and who says so
     Inspect(inspect::InspectArgs),
+    /// Write, test, use and look at adapters
+    Adapter(adapter::AdapterArgs),
     /// Look at the cache, or clean it
     Cache(cache::CacheArgs),
     /// Tell the runner something, from inside a task
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::list(&args),
         Command::Why(args) => why::why(&args),
         Command::Inspect(args) => inspect::inspect(&args),
+        Command::Adapter(args) => adapter::adapter(&args),
         Command::Cache(args) => cache::cache(&args),
         Command::Tell(args) => tell::tell(&args),
         Command::Init(args) => init::init(&args),

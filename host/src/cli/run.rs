@@ -373,7 +373,7 @@ pub(super) fn go(
     let style = how.style(plan.steps.len());
     let mut lines = Lines::new(how.detail(), how.color(), style, how.only(style));
     plan.warnings.iter().for_each(|warning| lines.notice(warning));
-    let (mut setup, notices) = Setup::to_run(workspace, from_dir, how.mode());
+    let (mut setup, notices) = Setup::to_run(workspace, from_dir, how.mode(), how.frozen);
     setup.running = running.clone();
     notices.iter().for_each(|notice| lines.notice(notice));
     let options = Options { concurrency: how.concurrency(plan), keep_going: how.keep_going };

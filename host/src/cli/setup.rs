@@ -36,27 +36,32 @@ pub(super) struct Setup<'a> {
 impl<'a> Setup<'a> {
     /// For running: the cache is made where there is none. Where that fails tasks run without it.
     /// Also gives one line for each thing that had to be set aside.
-    pub fn to_run(workspace: &Workspace, from_dir: &'a Path, mode: Mode) -> (Setup<'a>, Vec<String>) {
+    pub fn to_run(
+        workspace: &Workspace,
+        from_dir: &'a Path,
+        mode: Mode,
+        frozen: bool,
+    ) -> (Setup<'a>, Vec<String>) {
         let cache = workspace.settings().cache;
         if mode == Mode::Off {
-            return (Setup::new(workspace, from_dir, Err(String::new())), Vec::new());
+            return (Setup::new(workspace, from_dir, Err(String::new()), frozen), Vec::new());
         }
         if crate::ipc::is_overheard() {
-            return (Setup::new(workspace, from_dir, Err(INSIDE.to_owned())), Vec::new());
+            return (Setup::new(workspace, from_dir, Err(INSIDE.to_owned()), frozen), Vec::new());
         }
         let (store, mut notices) = match Store::open(&workspace.root, cache_dir(workspace, &cache).as_deref())
         {
             Ok((store, notices)) => (Ok(store.bounded(cache.bounds)), notices),
             Err(error) => (Err(error.to_string()), Vec::new()),
         };
-        let mut setup = Setup::new(workspace, from_dir, store);
+        let mut setup = Setup::new(workspace, from_dir, store, frozen);
         notices.append(&mut setup.notices);
         (setup, notices)
     }
 
     /// For looking: nothing is written.
     pub fn to_look(workspace: &Workspace, from_dir: &'a Path) -> Setup<'a> {
-        Setup::new(workspace, from_dir, look(workspace).map_err(|error| error.to_string()))
+        Setup::new(workspace, from_dir, look(workspace).map_err(|error| error.to_string()), false)
     }
 
     /// Keeps the cache below its size, if something was stored; gives the fault where that fails.
@@ -65,12 +70,19 @@ impl<'a> Setup<'a> {
         store.keep_below(self.settings.cache.max_size).err()
     }
 
-    fn new(workspace: &Workspace, from_dir: &'a Path, store: Result<Store, String>) -> Setup<'a> {
+    fn new(
+        workspace: &Workspace,
+        from_dir: &'a Path,
+        store: Result<Store, String>,
+        frozen: bool,
+    ) -> Setup<'a> {
         let settings = workspace.settings();
         let store = store.map(Arc::new);
         let memo = Arc::new(StoreMemo(store.as_ref().ok().cloned()));
         let cache = crate::shipped::user_cache();
-        let (adapters, notices) = Adapters::of(&settings.adapters, &workspace.root, memo, cache.as_deref());
+        let frozen = frozen || is_in_ci();
+        let (adapters, notices) =
+            Adapters::of(&settings.adapters, &workspace.root, memo, cache.as_deref(), frozen);
         Setup {
             from_dir,
             adapters,
@@ -101,6 +113,11 @@ impl<'a> Setup<'a> {
             told: Mutex::default(),
         }
     }
+}
+
+/// Where nobody looks on, adapters are used exactly as they are locked.
+fn is_in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !matches!(value.to_str(), Some("" | "0" | "false")))
 }
 
 /// What the store remembers of adapters, where there is a store.

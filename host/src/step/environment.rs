@@ -60,8 +60,15 @@ fn surroundings<'a>(shared: &'a Shared) -> Surroundings<'a> {
 
 /// What the adapters say of a step; a fault as one line.
 pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, String> {
+    let declared = with_call(shared, step, |call| shared.adapters.declare(call));
+    declared.unwrap_or(Ok(None)).map_err(|fault| fault.to_string())
+}
+
+/// Does something with the command of a step as adapters see it; `None` where it starts no program that
+/// can be found.
+pub fn with_call<T>(shared: &Shared, step: &Step, ask: impl FnOnce(Call) -> T) -> Option<T> {
     let seen = nested::look_through(&step.invocation);
-    let Run::Program { program, args } = &seen.run else { return Ok(None) };
+    let Run::Program { program, args } = &seen.run else { return None };
     let whole = env::whole(surroundings(shared), step);
     let path = lookup(&whole, "PATH");
     let root = &shared.zones.places.root;
@@ -70,7 +77,7 @@ pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, Stri
     } else {
         shared.digests.search(&search_folders(&path, step), program, root).map(|(found, _)| found)
     };
-    let Some(found) = found else { return Ok(None) };
+    let found = found?;
     let name = program.rsplit('/').next().unwrap_or(program);
     let value = |name: &str| {
         whole
@@ -78,7 +85,7 @@ pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, Stri
             .find(|(other, _)| other.to_str() == Some(name))
             .and_then(|(_, value)| value.to_str().map(str::to_owned))
     };
-    let call = Call {
+    Some(ask(Call {
         program: &found,
         name,
         args,
@@ -86,8 +93,7 @@ pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, Stri
         package_dir: &step.package.dir,
         root,
         env: &value,
-    };
-    shared.adapters.declare(call).map_err(|fault| fault.to_string())
+    }))
 }
 
 /// The environment of a step that is cached.

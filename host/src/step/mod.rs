@@ -28,6 +28,7 @@ use crate::tree::Bases;
 use crate::zone::Zones;
 use chain::Begun;
 pub use chain::Chains;
+pub use environment::with_call;
 pub use foresee::{caching, foresee};
 use spawn::Ended;
 use std::collections::BTreeSet;

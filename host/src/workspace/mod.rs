@@ -7,6 +7,7 @@
 mod changes;
 mod config_file;
 mod config_value;
+pub mod edit;
 mod find;
 mod globs;
 mod links;

@@ -1,5 +1,14 @@
 //! Paths relative to the workspace root, joined by text alone.
 
+/// The endings of files that hold JavaScript or TypeScript, in the order in which tools mostly look for a
+/// config.
+pub const CODE_ENDINGS: [&str; 6] = ["js", "mjs", "ts", "cjs", "mts", "cts"];
+
+/// `tool.config.js` and the other names that such a config may have.
+pub fn code_files(stem: &str) -> impl Iterator<Item = String> {
+    CODE_ENDINGS.iter().map(move |ending| [stem, ".", ending].concat())
+}
+
 /// Joins a path that a tool was given onto a directory (`.` is the root). `None` when it is absolute,
 /// leaves the workspace, or has a character that a pattern cannot hold literally.
 pub fn join(base: &str, path: &str) -> Option<String> {

@@ -1,9 +1,9 @@
 //! Guests that mean harm, from source. Each ends with its error code, in bounded time and memory.
 
 use super::super::ask::{Asker, Places};
-use super::super::engine::{Guest, Invocation, invocation};
+use super::super::engine::{Guest, Invocation, Used, invocation};
 use super::super::{AdapterFault, Call};
-use crate::declaration::{AdapterId, Declaration};
+use crate::declaration::Declaration;
 use crate::digest::Digest;
 use std::path::Path;
 use wit_parser::Resolve;
@@ -83,7 +83,7 @@ fn question() -> Invocation {
 
 fn declare(guest: &Guest) -> Result<Declaration, AdapterFault> {
     let mut asker = Asker::new(call(), places(), Digest::of(b"salt"), std::iter::empty());
-    guest.declare(&question(), "build", AdapterId::default(), &mut asker)
+    guest.declare(&question(), "build", &mut asker, &mut Used::default())
 }
 
 fn code_of<T: std::fmt::Debug>(result: Result<T, AdapterFault>) -> (String, String) {
@@ -130,7 +130,7 @@ fn what_is_no_adapter_is_refused_before_any_of_its_code_runs() {
 
 #[test]
 fn a_harmless_guest_detects() {
-    assert_eq!(HARMLESS.load().detect(&question()), Ok(Some("build".into())));
+    assert_eq!(HARMLESS.load().detect(&question(), &mut Used::default()), Ok(Some("build".into())));
 }
 
 #[test]
@@ -138,16 +138,18 @@ fn a_loop_ends_when_the_fuel_is_used_up() {
     let endless = "(loop $l (br $l)) unreachable";
     let (code, what) = code_of(declare(&Source { declare: endless, ..HARMLESS }.load()));
     assert_eq!((code.as_str(), what.as_str()), ("fuel", "more than 200 M units of fuel used"));
-    let (code, _) = code_of(Source { detect: endless, ..HARMLESS }.load().detect(&question()));
+    let (code, _) =
+        code_of(Source { detect: endless, ..HARMLESS }.load().detect(&question(), &mut Used::default()));
     assert_eq!(code, "fuel");
     let in_start = Source { items: "(func $start (loop $l (br $l)))", start: "(start $start)", ..HARMLESS };
-    let (code, _) = code_of(in_start.load().detect(&question()));
+    let (code, _) = code_of(in_start.load().detect(&question(), &mut Used::default()));
     assert_eq!(code, "fuel");
 }
 
 #[test]
 fn memory_is_bounded_from_the_start_and_while_it_grows() {
-    let (code, what) = code_of(Source { memory: "65536", ..HARMLESS }.load().detect(&question()));
+    let (code, what) =
+        code_of(Source { memory: "65536", ..HARMLESS }.load().detect(&question(), &mut Used::default()));
     assert_eq!(code, "memory-limit", "{what}");
     let grow = "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 64)) (i32.const -1)))) unreachable";
     let (code, what) = code_of(declare(&Source { declare: grow, ..HARMLESS }.load()));
@@ -160,7 +162,7 @@ fn memory_is_bounded_from_the_start_and_while_it_grows() {
 #[test]
 fn tables_are_bounded() {
     let table = Source { items: "(table 10000000 funcref)", ..HARMLESS };
-    let (code, _) = code_of(table.load().detect(&question()));
+    let (code, _) = code_of(table.load().detect(&question(), &mut Used::default()));
     assert_eq!(code, "table-limit");
 }
 
@@ -206,20 +208,26 @@ fn what_may_not_be_read_is_not_read() {
 #[test]
 fn detect_may_ask_nothing() {
     let asks = "(call $read_text (i32.const 64) (i32.const 5) (i32.const 128)) (i32.const 16)";
-    let (code, _) = code_of(Source { detect: asks, ..HARMLESS }.load().detect(&question()));
+    let (code, _) =
+        code_of(Source { detect: asks, ..HARMLESS }.load().detect(&question(), &mut Used::default()));
     assert_eq!(code, "impure-detect");
 }
 
 #[test]
 fn pointers_and_texts_of_a_guest_are_checked() {
-    let (code, _) =
-        code_of(Source { detect: "(i32.const 0x7ffffff0)", ..HARMLESS }.load().detect(&question()));
+    let (code, _) = code_of(
+        Source { detect: "(i32.const 0x7ffffff0)", ..HARMLESS }
+            .load()
+            .detect(&question(), &mut Used::default()),
+    );
     assert_eq!(code, "adapter-bug");
     let garbage = r#"(i32.store (i32.const 20) (i32.const 80)) (i32.store (i32.const 24) (i32.const 2)) (i32.const 16)"#;
-    let (code, _) = code_of(Source { detect: garbage, ..HARMLESS }.load().detect(&question()));
+    let (code, _) =
+        code_of(Source { detect: garbage, ..HARMLESS }.load().detect(&question(), &mut Used::default()));
     assert_eq!(code, "bad-string");
     let huge = "(i32.store (i32.const 24) (i32.const 0x7fffffff)) (i32.const 16)";
-    let (code, _) = code_of(Source { detect: huge, ..HARMLESS }.load().detect(&question()));
+    let (code, _) =
+        code_of(Source { detect: huge, ..HARMLESS }.load().detect(&question(), &mut Used::default()));
     assert!(matches!(code.as_str(), "adapter-bug" | "output-too-large"), "{code}");
 }
 
@@ -277,7 +285,7 @@ fn a_small_file_with_a_thousand_instances_is_not_instantiated() {
     // One instance of that component, with no arguments.
     wasm.extend(section(5, &[&[1, 0], &leb(components)[..], &[0]].concat()));
     let guest = Guest::of_wasm("acme/evil", &wasm).expect("it is sound");
-    let (code, what) = code_of(guest.detect(&question()));
+    let (code, what) = code_of(guest.detect(&question(), &mut Used::default()));
     assert_eq!(code, "too-many-instances", "{what}");
 }
 

@@ -1,31 +1,30 @@
-//! Calls on one side, what is believed of them on the other.
+//! The table of well-known tools: calls on one side, what is believed of them on the other.
 
-use overhear_adapter::{
-    Adapter, Declaration, EnvSelector, FakeHost, Invocation, Match, Os, PackageRef, Verdict,
-};
-use overhear_adapter_common::Common;
-
-fn call(program: &str, package: Option<&str>, args: &str) -> Invocation {
-    Invocation {
-        program: program.into(),
-        tool: package.map(|name| PackageRef { name: name.into(), version: Some("1.0.0".into()) }),
-        args: args.split_whitespace().map(str::to_owned).collect(),
-        cwd: "packages/lib".into(),
-        package_dir: "packages/lib".into(),
-        config_files: Vec::new(),
-        os: Os::Linux,
-        settings: None,
-    }
-}
+use super::*;
+use crate::adapter::examine::{Subject, Trial};
+use crate::declaration::{Declaration, EnvSelectRule, Verdict};
+use std::sync::OnceLock;
 
 /// `None`: it is nobody's; otherwise the subcommand and the declaration, made without a question.
 fn declared(program: &str, package: Option<&str>, args: &str) -> Option<(String, Declaration)> {
-    let call = call(program, package, args);
-    let Match::Yes(name) = Common::detect(&call) else { return None };
-    let host = FakeHost::new();
-    let declaration = Common::declare(&call, &name, &host).expect("the table has no failures");
-    assert!(host.asked().is_empty(), "{program} {args}");
-    Some((name, declaration))
+    static COMMON: OnceLock<Subject> = OnceLock::new();
+    let common = COMMON.get_or_init(|| Subject::built_in("common").unwrap().unwrap());
+    let args: Vec<String> = args.split_whitespace().map(str::to_owned).collect();
+    let root = std::path::Path::new("/nowhere");
+    let call = Call {
+        program: &root.join(program),
+        name: program,
+        args: &args,
+        cwd: &root.join("packages/lib"),
+        package_dir: &root.join("packages/lib"),
+        root,
+        env: &|_| None,
+    };
+    let tool = package.map(|name| (name, "1.0.0"));
+    let examined = common.examine(Trial { call, tool, settings: None, is_backwards: false });
+    assert!(examined.asked.iter().all(|(question, _)| question == "the package of the program"));
+    let declared = examined.declared.unwrap()?;
+    Some((examined.subcommand.unwrap(), declared))
 }
 
 #[test]
@@ -53,6 +52,8 @@ fn builds_checks_and_tests_are_cacheable() {
         ("jest", "jest", "--ci -w 2", "jest"),
         ("astro", "astro", "build", "build"),
         ("react-router", "@react-router/dev", "typegen", "typegen"),
+        ("vp", "vite-plus", "build", "build"),
+        ("vp", "vite-plus", "test --coverage", "test"),
     ];
     for (program, package, args, subcommand) in cases {
         let (name, declaration) = declared(program, Some(package), args).expect(program);
@@ -89,6 +90,9 @@ fn servers_watchers_and_what_goes_by_history_are_never_cached() {
         ("astro", "astro", "dev"),
         ("astro", "astro", "add react"),
         ("react-router", "@react-router/dev", "dev"),
+        ("vp", "vite-plus", "dev"),
+        ("vp", "vite-plus", "test watch"),
+        ("vp", "vite-plus", "pack --watch"),
     ];
     for (program, package, args) in cases {
         let (_, declaration) = declared(program, Some(package), args).expect(program);
@@ -123,9 +127,9 @@ fn a_switch_that_is_turned_off_is_no_reason() {
 fn variables_caches_and_state_come_from_the_row() {
     let (_, vitest) = declared("vitest", Some("vitest"), "run").expect("vitest");
     assert!(vitest.inner_disable_cache && !vitest.empty_prefix_is_declared);
-    assert!(vitest.env.iter().any(|rule| rule.selector == EnvSelector::Prefix("VITE_".into())));
-    assert!(vitest.env.iter().any(|rule| rule.selector == EnvSelector::Name("CI".into())));
-    assert!(vitest.cache_dirs.iter().any(|dir| dir.path.pattern == "node_modules/.vite"));
+    assert!(vitest.env.iter().any(|rule| rule.select == EnvSelectRule::Prefix("VITE_".into())));
+    assert!(vitest.env.iter().any(|rule| rule.select == EnvSelectRule::Name("CI".into())));
+    assert!(vitest.cache_dirs.iter().any(|dir| dir.pattern == "node_modules/.vite"));
     let (_, tsc) = declared("tsc", Some("typescript"), "-b").expect("tsc");
     assert_eq!(tsc.state_files[0].pattern, "**/*.tsbuildinfo");
     let (_, astro) = declared("astro", Some("astro"), "build").expect("astro");
