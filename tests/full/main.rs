@@ -9,6 +9,8 @@ mod frameworks;
 #[path = "../scenarios/installed.rs"]
 mod installed;
 mod ipc_tools;
+#[path = "../scenarios/snapshot.rs"]
+mod snapshot;
 #[path = "../scenarios/tree.rs"]
 mod tree;
 mod workspaces;

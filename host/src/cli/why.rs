@@ -14,7 +14,14 @@ use serde_json::json;
 use std::path::Path;
 
 #[derive(Args)]
-#[command(after_help = "Nothing is run and nothing is written.")]
+#[command(after_help = "\
+Examples:
+  overhear why build                 of the package you are in
+  overhear why web#build -v          with every difference
+  overhear why build --json          for scripts
+  overhear why build -- --mode dev   as `overhear run build --mode dev` would be
+
+Nothing is run and nothing is written.")]
 pub struct WhyArgs {
     #[command(flatten)]
     place: WhereArgs,
@@ -91,13 +98,13 @@ fn what_must_run_first(plan: &Plan, foreseen: &[Foreseen], told: &[Told]) -> Str
     first.map(line).collect()
 }
 
-fn last_refusal(store: &Store, step: &Step) -> Option<Refusal> {
+pub(super) fn last_refusal(store: &Store, step: &Step) -> Option<Refusal> {
     // What cannot be read is not known, and that is no reason to say nothing else.
     let last = store.last_run(step::scope(&step.id.task, step.id.position)).ok()??;
     report::read_refusal(&step::read_facts(&last.report)?["not_stored"])
 }
 
-fn whose(workspace: &Workspace, step: &Step) -> Option<Whose> {
+pub(super) fn whose(workspace: &Workspace, step: &Step) -> Option<Whose> {
     let section = match step.origin {
         Origin::Script => "scripts",
         Origin::Task => "tasks",

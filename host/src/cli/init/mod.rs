@@ -25,6 +25,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  overhear init                       what would be cached here, and how that is known
+  overhear init --from turbo --print  what would be written, and what cannot be carried over
+  overhear init --from nx             writes it")]
 pub struct InitArgs {
     #[command(flatten)]
     place: WhereArgs,
