@@ -36,7 +36,7 @@ exports.find = function find() {
   }
   const here = `${process.platform} on ${process.arch}`;
   if (wanted.length === 0) {
-    throw new Error(`overhear has no program for ${here}; it may be built with: cargo install overhear`);
+    throw new Error(`overhear has no program for ${here}; it may be built from source, see docs/design/distribution.md in its repository`);
   }
   throw new Error(
     `overhear's program for ${here} is not installed: ${wanted[0].package} is missing. ` +

@@ -9,6 +9,7 @@ mod bad_input;
 mod cache_faults;
 mod crash;
 mod differing;
+mod documents;
 mod durable;
 mod git_stamps;
 mod guest;
