@@ -9,6 +9,7 @@ mod frameworks;
 #[path = "../scenarios/installed.rs"]
 mod installed;
 mod ipc_tools;
+mod page;
 #[path = "../scenarios/snapshot.rs"]
 mod snapshot;
 #[path = "../scenarios/tree.rs"]

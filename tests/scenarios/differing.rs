@@ -35,7 +35,7 @@ fn an_edit_is_shown_line_by_line_where_git_has_what_was() {
     let shown = diff(&world);
     let expected = "\
 app#build  differs from the closest entry in 2 inputs, 1 output
-  hidden.txt changed: its earlier content is not known (of inputs only digests are kept)
+  hidden.txt changed: its earlier content is not known (git has it not; of inputs only digests are kept)
 --- a/in.txt
 +++ b/in.txt
 @@ -1,2 +1,2 @@
@@ -72,6 +72,11 @@ fn what_another_step_has_made_is_known_without_git() {
     world.run("build").is("ran");
     world.write("gen.txt", "mine\n");
     assert!(diff(&world).contains("--- a/gen.txt\n+++ b/gen.txt\n@@ -1 +1 @@\n-one\n+mine\n"));
+
+    // What a later step of the same task makes is no news to the first one.
+    let two = World::of_cached_scripts(&[("build", "ls && mkdir -p made")]);
+    two.run("build");
+    assert!(!diff(&two).contains("other names"), "{}", diff(&two));
 
     // A variable is no file, and is named.
     let mut asked = world.overhear(&["diff", "build"]);

@@ -77,7 +77,10 @@ fn all_blocks() -> Vec<Block> {
 /// What commands of the documents are about: a workspace with `web`, `ui` and `docs`, in git.
 fn acme() -> World {
     let world = World::empty();
-    world.write("package.json", r#"{"name": "acme", "private": true, "workspaces": ["apps/*", "packages/*"]}"#);
+    world.write(
+        "package.json",
+        r#"{"name": "acme", "private": true, "workspaces": ["apps/*", "packages/*"]}"#,
+    );
     world.write("overhear.json", r#"{"cache": {"scripts": true}}"#);
     world.write(".gitignore", "dist\nnode_modules\n");
     let package = |dir: &str, name: &str, needs: &str| {
@@ -94,7 +97,8 @@ fn acme() -> World {
     package("packages/ui", "ui", "");
     package("apps/web", "web", r#""ui": "1.0.0""#);
     package("apps/docs", "docs", r#""ui": "1.0.0""#);
-    let script = "git init -q -b main . && git add . && git -c user.name=x -c user.email=x@example.com commit -qm x";
+    let script =
+        "git init -q -b main . && git add . && git -c user.name=x -c user.email=x@example.com commit -qm x";
     assert!(world.command("sh").args(["-c", script]).status().unwrap().success());
     world
 }
@@ -172,7 +176,8 @@ fn every_link_leads_somewhere() {
             if !heading.is_empty() {
                 let text = fs::read_to_string(&to).unwrap();
                 let has = text.lines().filter_map(|line| line.strip_prefix('#'));
-                let has = has.map(|line| anchor(line.trim_start_matches('#').trim())).any(|has| has == heading);
+                let has =
+                    has.map(|line| anchor(line.trim_start_matches('#').trim())).any(|has| has == heading);
                 assert!(has, "{} links to {target}, and there is no such heading", file.display());
             }
         }
@@ -195,13 +200,14 @@ fn every_command_has_its_place_in_the_documents() {
     let help = world.overhear(&["--help"]).done().out;
     let text = fs::read_to_string(root().join("docs/commands.md")).unwrap();
     let commands = help.lines().filter_map(|line| line.strip_prefix("  ")?.split("   ").next());
-    let commands: BTreeSet<&str> =
-        commands.filter(|word| !word.is_empty() && word.chars().all(|letter| letter.is_ascii_lowercase())).collect();
+    let commands: BTreeSet<&str> = commands
+        .filter(|word| !word.is_empty() && word.chars().all(|letter| letter.is_ascii_lowercase()))
+        .collect();
     assert!(commands.contains("run") && commands.len() > 10, "{commands:?}");
     for command in commands.into_iter().filter(|command| *command != "help") {
-        let is_told = text.lines().any(|line| {
-            line.starts_with("## ") && line[3..].split(", ").any(|heading| heading == command)
-        });
+        let is_told = text
+            .lines()
+            .any(|line| line.starts_with("## ") && line[3..].split(", ").any(|heading| heading == command));
         assert!(is_told, "docs/commands.md has no heading for {command}");
     }
 }
@@ -232,7 +238,9 @@ fn reference(schema: &Value) -> String {
     text.push_str(&table(schema, &schema["definitions"]["task"]["properties"]));
     text.push_str("\n### readyWhen\n\n");
     text.push_str(&table(schema, &schema["definitions"]["readyWhen"]["properties"]));
-    text.push_str("\n## A script\n\nThe same keys as a task, but for those that package.json says itself:\n\n");
+    text.push_str(
+        "\n## A script\n\nThe same keys as a task, but for those that package.json says itself:\n\n",
+    );
     let keys = schema["definitions"]["script"]["properties"].as_object().unwrap().keys();
     text.push_str(&keys.map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "));
     text + ".\n"

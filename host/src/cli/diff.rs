@@ -10,7 +10,7 @@ use crate::path::{Places, PortablePath};
 use crate::plan::{self, Request, TaskSpec};
 use crate::problem::{Problem, Problems};
 use crate::report::{self, Change, FileDiff, StepDiff};
-use crate::step::{self, Compared, Differing, Incomparable, Mode};
+use crate::step::{self, Chains, Compared, Differing, Incomparable, Mode};
 use crate::store::{Output, OutputKind, Recalled, Store};
 use crate::workspace::{Past, Workspace};
 use clap::Args;
@@ -63,8 +63,10 @@ pub fn diff(args: &DiffArgs) -> Result<i32, Problems> {
     let store = setup::look(&workspace).map_err(|error| Problem::new(error.to_string()))?;
     let earlier = Earlier { store: &store, past: Past::of(&workspace.root), places: &shared.zones.places };
     let mut steps = Vec::new();
-    for step in &plan.steps {
-        let compared = step::compare(&shared, step).map_err(|error| Problem::new(error.to_string()))?;
+    let chains = Chains::of(&plan);
+    for (index, step) in plan.steps.iter().enumerate() {
+        let compared =
+            step::compare(&shared, &chains, index).map_err(|error| Problem::new(error.to_string()))?;
         let (files, others) = match compared {
             Err(incomparable) => (Err(why_not(&incomparable, &args.task)), Vec::new()),
             Ok(compared) => {
@@ -152,7 +154,8 @@ impl Earlier<'_> {
             past.version(Path::new(&input.path.to_string()), &is_it)
         };
         let then = made.get(&input.path).map(<[u8]>::to_vec).or_else(committed);
-        let then = then.ok_or("its earlier content is not known (of inputs only digests are kept)")?;
+        let then =
+            then.ok_or("its earlier content is not known (git has it not; of inputs only digests are kept)")?;
         if then == now.as_bytes() {
             return Err("only its executable bit".to_owned());
         }

@@ -256,7 +256,9 @@ pub fn run(args: &RunArgs) -> Result<i32, Problems> {
     };
     let plan = make(&workspace)?;
     if let Some(format) = &args.graph {
-        report::print(&graph::print(&plan, format));
+        let last = std::fs::read(last_run_file(&workspace)).unwrap_or_default();
+        let last = serde_json::from_slice(&last).unwrap_or_default();
+        report::print(&graph::print(&plan, format, &last));
         return Ok(0);
     }
     if args.watch {

@@ -60,10 +60,27 @@ pub fn why(args: &WhyArgs) -> Result<i32, Problems> {
         report::print(&format!("{:#}\n", json!({ "version": 1, "task": task, "steps": steps })));
         return Ok(0);
     }
-    let mut text: String = told.iter().map(|told| report::foreseen_text(told, args.verbose)).collect();
+    let texts = told.iter().map(|told| report::foreseen_text(told, args.verbose));
+    let mut text = without_repetition(texts);
     text.push_str(&what_must_run_first(&plan, &foreseen, &told));
     report::print_colored(&text, None);
     Ok(0)
+}
+
+/// Steps of one task often differ in the same things: what the step before was told is told once.
+fn without_repetition(texts: impl Iterator<Item = String>) -> String {
+    let mut whole = String::new();
+    let mut last = String::new();
+    for text in texts {
+        let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        whole.push_str(first);
+        whole.push('\n');
+        if rest != last {
+            whole.push_str(rest);
+        }
+        last = rest.to_owned();
+    }
+    whole
 }
 
 /// The plan as `run` would have it, and the one of the task alone.

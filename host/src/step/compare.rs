@@ -2,12 +2,11 @@
 //! `diff`. Looks as a look-up does, and writes nothing.
 
 use super::lookup::{self, Against};
-use super::{Cached, Decision, Shared, decide};
+use super::{Cached, Chains, Decision, Shared};
 use crate::digest::Digest;
 use crate::fingerprint::{self, Difference, Pathset, Query, Value, Values};
 use crate::outcome::MissReason;
 use crate::path::PortablePath;
-use crate::plan::Step;
 use crate::stamp::Found;
 use crate::store::{Entry, Output, OutputKind, StoreError, VirtualTree};
 use std::os::unix::ffi::OsStrExt;
@@ -44,12 +43,17 @@ pub enum Incomparable {
     NoEntry,
 }
 
-/// Compares one step with its closest entry.
+/// Compares one step of a plan with its closest entry. What later steps of the same task make does not
+/// count among the names in a folder, as when it is looked up.
 ///
 /// # Errors
 /// The store fails.
-pub fn compare(shared: &Shared, step: &Step) -> Result<Result<Compared, Incomparable>, StoreError> {
-    let cached = match decide(shared, step, &[], &|_| {}) {
+pub fn compare(
+    shared: &Shared,
+    chains: &Chains,
+    index: usize,
+) -> Result<Result<Compared, Incomparable>, StoreError> {
+    let cached = match chains.decide(shared, index, &|_| {}) {
         Decision::Cached(cached) => cached,
         Decision::Uncached(why) => return Ok(Err(Incomparable::Uncached(why))),
     };
