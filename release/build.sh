@@ -44,6 +44,11 @@ program() {
     echo "$target_dir/$1/release/overhear"
 }
 
+# A folder is emptied only where a release was made before.
+if [ -d "$out" ] && [ -n "$(ls -A "$out")" ] && [ ! -f "$out/SHA256SUMS" ]; then
+    echo "release/build.sh: $out has other files in it" >&2
+    exit 2
+fi
 rm -rf "$out"
 mkdir -p "$out"
 scratch=$(mktemp -d)

@@ -15,11 +15,14 @@ use crate::store::{Output, OutputKind, Recalled, Store};
 use crate::workspace::{Past, Workspace};
 use clap::Args;
 use serde_json::json;
+use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
 /// Larger files are named only.
 const BYTES_MAX: u64 = 1 << 20;
+/// Git is asked about so many files: each costs the start of a few processes.
+const ASKED_MAX: usize = 200;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -61,7 +64,9 @@ pub fn diff(args: &DiffArgs) -> Result<i32, Problems> {
     let setup = Setup::to_look(&workspace, &from_dir);
     let shared = setup.shared(Mode::Normal, false);
     let store = setup::look(&workspace).map_err(|error| Problem::new(error.to_string()))?;
-    let earlier = Earlier { store: &store, past: Past::of(&workspace.root), places: &shared.zones.places };
+    let past = Past::of(&workspace.root);
+    let places = &shared.zones.places;
+    let earlier = Earlier { store: &store, past, places, asks_left: Cell::new(ASKED_MAX) };
     let mut steps = Vec::new();
     let chains = Chains::of(&plan);
     for (index, step) in plan.steps.iter().enumerate() {
@@ -101,6 +106,8 @@ struct Earlier<'a> {
     store: &'a Store,
     past: Option<Past<'a>>,
     places: &'a Places,
+    /// How many more files git is asked about.
+    asks_left: Cell<usize>,
 }
 
 impl Earlier<'_> {
@@ -150,8 +157,11 @@ impl Earlier<'_> {
             [false, true].iter().any(|executable| Value::content(digest, *executable) == input.then)
         };
         let committed = || {
-            let past = self.past.as_ref().filter(|_| input.path.is_inside())?;
-            past.version(Path::new(&input.path.to_string()), &is_it)
+            let path = input.path.to_string();
+            let is_installed = path.split('/').any(|part| part == "node_modules");
+            let past = self.past.as_ref().filter(|_| input.path.is_inside() && !is_installed)?;
+            self.asks_left.set(self.asks_left.get().checked_sub(1)?);
+            past.version(Path::new(&path), &is_it)
         };
         let then = made.get(&input.path).map(<[u8]>::to_vec).or_else(committed);
         let then =
