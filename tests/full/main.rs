@@ -10,8 +10,6 @@ mod frameworks;
 mod installed;
 mod ipc_tools;
 mod page;
-#[path = "../scenarios/snapshot.rs"]
-mod snapshot;
 #[path = "../scenarios/tree.rs"]
 mod tree;
 mod workspaces;

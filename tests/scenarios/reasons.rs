@@ -71,7 +71,7 @@ impl Case {
             why.out + &why.err,
             inspect.join("\n")
         );
-        snapshot::check(&format!("reasons/{kind}.txt"), &world.hide(&text));
+        snapshot::check(&format!("reasons/{kind}.txt"), &snapshot::hidden(&world, &text));
     }
 }
 

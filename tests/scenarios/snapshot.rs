@@ -1,6 +1,7 @@
 //! Texts that are kept beside the tests, and compared. `OVERHEAR_UPDATE_SNAPSHOTS=1` writes them anew; the
 //! difference is then looked at before it is committed.
 
+use crate::world::World;
 use std::fs;
 use std::path::Path;
 
@@ -20,8 +21,19 @@ pub fn check(name: &str, text: &str) {
     );
 }
 
+/// Text without what differs from run to run: places, digests, numbers of processes and ports, durations.
+pub fn hidden(world: &World, text: &str) -> String {
+    let app = world.app.display().to_string();
+    let dir = world.app.parent().unwrap().display().to_string();
+    let home = std::env::home_dir().unwrap().display().to_string();
+    let own = Path::new(env!("CARGO_BIN_EXE_overhear")).display().to_string();
+    let places = [(own, "<overhear>"), (app, "<app>"), (dir, "<dir>"), (home, "<home>")];
+    let text = places.iter().fold(text.to_owned(), |text, (place, name)| text.replace(place, name));
+    without_numbers(&without_digests(&text))
+}
+
 /// Digests as `#`.
-pub fn without_digests(text: &str) -> String {
+fn without_digests(text: &str) -> String {
     let is_hex = |letter: char| letter.is_ascii_digit() || ('a'..='f').contains(&letter);
     let word = |word: &str| match word.trim_end_matches([':', '…']) {
         hex if hex.len() >= 12 && hex.chars().all(is_hex) => word.replace(hex, "#"),
@@ -36,7 +48,7 @@ pub fn without_digests(text: &str) -> String {
 }
 
 /// Numbers of three and more digits, and those before a unit of time, as `#`.
-pub fn without_numbers(text: &str) -> String {
+fn without_numbers(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(|letter: char| letter.is_ascii_digit()) {

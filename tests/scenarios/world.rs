@@ -200,17 +200,6 @@ impl World {
         done.out.split(' ').next().unwrap().parse().unwrap()
     }
 
-    /// Text without what differs from run to run: places, numbers of processes and ports, durations.
-    pub fn hide(&self, text: &str) -> String {
-        let app = self.app.display().to_string();
-        let dir = self.app.parent().unwrap().display().to_string();
-        let home = std::env::home_dir().unwrap().display().to_string();
-        let own = Path::new(env!("CARGO_BIN_EXE_overhear")).display().to_string();
-        let places = [(own, "<overhear>"), (app, "<app>"), (dir, "<dir>"), (home, "<home>")];
-        let text = places.iter().fold(text.to_owned(), |text, (place, name)| text.replace(place, name));
-        crate::snapshot::without_numbers(&crate::snapshot::without_digests(&text))
-    }
-
     /// Makes a FIFO that commands of this world can open as `$TMPDIR/name`.
     pub fn fifo(&self, name: &str) -> PathBuf {
         let path = self.tmp().join(name);
