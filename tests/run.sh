@@ -40,6 +40,9 @@ cargo test --release --locked --workspace --exclude overhear
 say "The client for node"
 (cd sdk-js && node --test)
 
+say "The site of the documents, its links and its spelling"
+(cd docs && npm ci --prefer-offline --no-audit --no-fund --loglevel=error && npm run --silent build && npm run --silent spell)
+
 skipped=$(sort -u "$OVERHEAR_TESTS_SKIPPED" | grep -c . || true)
 sort -u "$OVERHEAR_TESTS_SKIPPED" | sed 's/^/skipped: /'
 say "All tests pass; $skipped skipped"

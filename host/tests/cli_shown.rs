@@ -133,6 +133,7 @@ fn why_tells_all_that_differs_most_telling_first() {
 web#build  miss: packages/web/a.txt changed
   also: packages/web/build.sh changed
   also: packages/web/b.txt is gone
+  `overhear diff web#build` shows it line by line
   if that is no input, in packages/web/overhear.json:
     \"scripts\": {\"build\": {\"input\": [{\"auto\": true}, \"!a.txt\"]}}
 ";
@@ -155,8 +156,11 @@ fn why_tells_what_else_differs_where_the_command_does() {
     fixture.write("packages/web/a.txt", "other");
     let text = fixture.out(&["why", "web#build", "--", "--mode", "x"]);
     let lines: Vec<&str> = text.lines().collect();
-    let expected =
-        ["web#build  miss: the command or its arguments changed", "  also: packages/web/a.txt changed"];
+    let expected = [
+        "web#build  miss: the command or its arguments changed",
+        "  also: packages/web/a.txt changed",
+        "  each command line has entries of its own; the one of before hits again",
+    ];
     assert_eq!(lines, expected);
 }
 
@@ -474,6 +478,17 @@ fn init_carries_over_wireit() {
         said.contains(r#"packages/web/package.json: "scripts": {"build": "MODE='x y' sh build.sh"}"#),
         "{said}"
     );
+}
+
+#[test]
+fn what_wireit_says_of_the_root_alone_holds_for_the_root_alone() {
+    let root = r#"{"name": "all", "private": true, "workspaces": ["packages/*"], "scripts": {"build": "wireit"},
+        "wireit": {"build": {"dependencies": ["./packages/web:build"]}}}"#;
+    let web = r#"{"name": "web", "version": "1.0.0", "scripts": {"build": "wireit"}, "wireit": {"build": {"command": "true"}}}"#;
+    let (root, web, _) = carried("wireit", &[("package.json", root), ("packages/web/package.json", web)]);
+    assert_eq!(root, serde_json::json!({"scripts": {"build": {"dependsOn": ["web#build"]}}}));
+    // Else it would wait for itself.
+    assert_eq!(web, serde_json::json!({"scripts": {"build": {"dependsOn": []}}}));
 }
 
 #[test]

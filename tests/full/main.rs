@@ -11,6 +11,7 @@ mod frameworks;
 mod installed;
 mod ipc_tools;
 mod template;
+mod page;
 #[path = "../scenarios/tree.rs"]
 mod tree;
 mod workspaces;

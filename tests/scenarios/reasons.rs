@@ -1,7 +1,9 @@
 //! One fixture for each reason for which a step runs, and for each for which a run is not stored. The
-//! tables are matches over the types themselves: a reason without a fixture does not compile.
+//! tables are matches over the types themselves: a reason without a fixture does not compile. What is
+//! told of each (the line of the run, `why`, `inspect`) is kept in `reasons/`.
 
 use crate::main_job::REACT;
+use crate::snapshot;
 use crate::world::{Done, World};
 use overhear::outcome::{MissReason, Refusal};
 use std::fs;
@@ -19,14 +21,71 @@ macro_rules! fixtures {
 
         $(#[test]
         fn $name() {
-            let make: fn() -> Done = $make;
-            let done = make();
-            assert_eq!(done.steps[0][$field]["kind"], $kind, "{done:?}");
-            assert_ne!(done.steps[0]["status"], "failed", "{done:?}");
-            let word = if $field == "reason" { "miss" } else { "not stored" };
-            assert!(done.err.contains(word), "{done:?}");
+            let make: fn() -> Case = $make;
+            make().told($field, $kind);
         })*
     };
+}
+
+/// A run that ends a fixture, with what is told before and after it.
+struct Case {
+    world: World,
+    env: Vec<(&'static str, &'static str)>,
+    why: Option<Done>,
+    done: Done,
+}
+
+impl Case {
+    /// Asks why, then runs: for reasons, which a run ends.
+    fn runs(world: World, args: &[&str], env: &[(&'static str, &'static str)]) -> Case {
+        let why = ask(&world, env, &["why", "build"]);
+        let mut run = world.task(args);
+        run.command.envs(env.iter().copied());
+        let done = run.done();
+        Case { world, env: env.to_vec(), why: Some(why), done }
+    }
+
+    /// Has run: what is told of a refusal is told afterwards.
+    fn ran(world: World, done: Done) -> Case {
+        Case { world, env: Vec::new(), why: None, done }
+    }
+
+    /// The reason is this, and what is told of it is as it was.
+    fn told(self, field: &str, kind: &str) {
+        let Case { world, env, why, done } = self;
+        assert_eq!(done.steps[0][field]["kind"], kind, "{done:?}");
+        assert_ne!(done.steps[0]["status"], "failed", "{done:?}");
+        let why = why.unwrap_or_else(|| ask(&world, &env, &["why", "build"]));
+        let inspect = ask(&world, &env, &["inspect", "build"]);
+        let line = done.err.lines().map(|line| line.trim_end_matches('\r')).find(|line| {
+            let of_reason = [" miss: ", " not cached: "];
+            let words: &[&str] = if field == "reason" { &of_reason } else { &[" not stored: "] };
+            words.iter().any(|word| crate::world::without_colours(line).contains(word))
+        });
+        let line = line.unwrap_or_else(|| panic!("no line tells it: {done:?}"));
+        // Of a large tool the first facts are enough.
+        let inspect = inspect.out + &inspect.err;
+        let inspect: Vec<&str> = inspect.lines().filter(|line| is_same_everywhere(line)).take(14).collect();
+        let text = format!(
+            "# overhear run build\n{line}\n\n# overhear why build\n{}\n# overhear inspect build\n{}\n",
+            why.out + &why.err,
+            inspect.join("\n")
+        );
+        snapshot::check(&format!("reasons/{kind}.txt"), &snapshot::hidden(&world, &text));
+    }
+}
+
+/// Not what depends on how deep the workspace lies, or on which shell and C library are there.
+fn is_same_everywhere(line: &str) -> bool {
+    let of_place = ["input   ../", "input   /", "input   ~", "input   .  "];
+    !of_place.iter().any(|start| line.starts_with(start))
+        && !(line.starts_with("env") && line.contains("traced"))
+}
+
+fn ask(world: &World, env: &[(&'static str, &'static str)], args: &[&str]) -> Done {
+    let mut asked = world.overhear(args);
+    asked.command.envs(env.iter().copied());
+    asked.done()
 }
 
 /// A task `build` with this command and more keys, that has run once.
@@ -47,50 +106,50 @@ mod misses {
 
     fixtures! {
         MissReason, "reason",
-        MissReason::NotFound => the_first_run, "not_found", || built("cat in.txt", "").run("build");
+        MissReason::NotFound => the_first_run, "not_found", || Case::runs(built("cat in.txt", ""), &["build"], &[]);
         MissReason::InputModified(_) => another_content, "input_modified", || {
             let world = built("cat in.txt", "");
             world.run("build").is("ran");
             world.write("in.txt", "other\n");
-            world.run("build")
+            Case::runs(world, &["build"], &[])
         };
         MissReason::InputAdded(_) => a_file_that_was_probed_appears, "input_added", || {
             let world = built("sh -c 'test -e new; true'", "");
             world.run("build").is("ran");
             world.write("new", "");
-            world.run("build")
+            Case::runs(world, &["build"], &[])
         };
         MissReason::InputRemoved(_) => a_file_that_was_probed_is_gone, "input_removed", || {
             let world = built("sh -c 'cat in.txt; true'", "");
             world.run("build").is("ran");
             world.remove("in.txt");
-            world.run("build")
+            Case::runs(world, &["build"], &[])
         };
         MissReason::EnvChanged(_) => another_value, "env_changed", || {
             let world = built("sh -c 'echo $WORD'", "");
             world.run_with("build", &[("WORD", "one")]).is("ran");
-            world.run_with("build", &[("WORD", "two")])
+            Case::runs(world, &["build"], &[("WORD", "two")])
         };
         MissReason::EnvAdded(_) => a_variable_is_set, "env_added", || {
             let world = built("sh -c 'echo $WORD'", "");
             world.run("build").is("ran");
-            world.run_with("build", &[("WORD", "two")])
+            Case::runs(world, &["build"], &[("WORD", "two")])
         };
         MissReason::EnvRemoved(_) => a_variable_is_unset, "env_removed", || {
             let world = built("sh -c 'echo $WORD'", "");
             world.run_with("build", &[("WORD", "one")]).is("ran");
-            world.run("build")
+            Case::runs(world, &["build"], &[])
         };
         MissReason::UntrackedEnvChanged => another_variable_is_untracked, "untracked_env_changed", || {
             let world = built("cat in.txt", "");
             world.run("build").is("ran");
             configure(&world, "cat in.txt", r#", "untrackedEnv": ["WORD"]"#);
-            world.run("build")
+            Case::runs(world, &["build"], &[])
         };
         MissReason::ArgsChanged => more_arguments, "args_changed", || {
             let world = built("cat in.txt", "");
             world.run("build").is("ran");
-            world.task(&["build", "in.txt"]).done()
+            Case::runs(world, &["build", "in.txt"], &[])
         };
         MissReason::ProgramChanged(_) => another_program_of_that_name, "program_changed", || {
             let world = built("tool", "");
@@ -101,60 +160,59 @@ mod misses {
             tool("echo one");
             world.run("build").is("ran");
             tool("echo two");
-            world.run("build")
+            Case::runs(world, &["build"], &[])
         };
         MissReason::CwdChanged => another_working_directory, "cwd_changed", || {
             let world = built("echo there", "");
             world.write("sub/in.txt", "");
             world.run("build").is("ran");
             configure(&world, "echo there", r#", "cwd": "sub""#);
-            world.run("build")
+            Case::runs(world, &["build"], &[])
         };
         MissReason::InputConfigChanged => another_input_config, "input_config_changed", || {
             let world = built("cat in.txt", "");
             world.run("build").is("ran");
             configure(&world, "cat in.txt", r#", "input": ["in.txt"]"#);
-            world.run("build")
+            Case::runs(world, &["build"], &[])
         };
         MissReason::OutputConfigChanged => another_output_config, "output_config_changed", || {
             let world = built("cat in.txt", "");
             world.run("build").is("ran");
             configure(&world, "cat in.txt", r#", "output": []"#);
-            world.run("build")
+            Case::runs(world, &["build"], &[])
         };
         MissReason::ConfigChanged => another_config, "config_changed", || {
             let world = built("cat in.txt", "");
             world.run("build").is("ran");
             configure(&world, "cat in.txt", r#", "strictEnv": true"#);
-            world.run("build")
+            Case::runs(world, &["build"], &[])
         };
         MissReason::DeclarationChanged(_) => an_adapter_says_something_else, "declaration_changed", || {
             let world = World::of(REACT);
             world.run("build").is("ran");
             world.edit("vite.config.js", "plugins:", "build: { outDir: 'out' }, plugins:");
-            world.run("build")
+            Case::runs(world, &["build"], &[])
         };
         MissReason::OutputChanged(_) => a_person_has_edited_an_output, "output_changed", || {
             let world = built("cp in.txt out.txt", "");
             world.run("build").is("ran");
             world.write("out.txt", "mine\n");
-            world.run("build")
+            Case::runs(world, &["build"], &[])
         };
         MissReason::EntryDamaged(_) => an_archive_is_damaged, "entry_damaged", || {
             let world = built("cp in.txt out.txt", "");
             world.run("build").is("ran");
             world.remove("out.txt");
             fs::write(&world.archives()[0], "damaged").unwrap();
-            world.run("build")
+            Case::runs(world, &["build"], &[])
         };
         MissReason::Forced => force, "forced", || {
             let world = built("cat in.txt", "");
             world.run("build").is("ran");
-            world.task(&["--force", "build"]).done()
+            Case::runs(world, &["--force", "build"], &[])
         };
         MissReason::CacheDisabled(_) => a_task_that_is_not_cached, "cache_disabled", || {
-            let done = built("cat in.txt", r#", "cache": false"#).task(&["-v", "build"]).done();
-            Done { err: format!("miss {}", done.err), ..done }
+            Case::runs(built("cat in.txt", r#", "cache": false"#), &["-v", "build"], &[])
         };
     }
 }
@@ -162,17 +220,24 @@ mod misses {
 mod refusals {
     use super::*;
 
+    fn ran(world: World) -> Case {
+        let done = world.run("build");
+        Case::ran(world, done)
+    }
+
     fixtures! {
         Refusal, "not_stored",
         Refusal::ReadWriteOverlap { .. } => a_file_that_was_read_is_changed, "read_write_overlap", || {
-            built("sh -c 'cat in.txt; echo more >> in.txt'", "").run("build")
+            ran(built("sh -c 'cat in.txt; echo more >> in.txt'", ""))
         };
         Refusal::ToolAsked => the_tool_asks_for_it, "tool_asked", || {
             let tell = format!("{} tell disable-cache", env!("CARGO_BIN_EXE_overhear"));
-            built(&tell, "").run("build")
+            ran(built(&tell, ""))
         };
         Refusal::TraceIncomplete(_) => a_program_that_cannot_be_traced, "trace_incomplete", || {
-            built("cat in.txt", "").run_with("build", &[("OVERHEAR_TRACE", "off")])
+            let world = built("cat in.txt", "");
+            let done = world.run_with("build", &[("OVERHEAR_TRACE", "off")]);
+            Case::ran(world, done)
         };
         Refusal::IpcFailed(_) => garbage_on_the_channel, "ipc_failed", || {
             let world = built("node garbage.js", "");
@@ -180,7 +245,7 @@ mod refusals {
                 "garbage.js",
                 "require('net').connect(process.env.OVERHEAR_IPC + '/socket').on('error', () => {}).end('GET /')",
             );
-            world.run("build")
+            ran(world)
         };
         Refusal::InputChangedDuringRun(_) => somebody_changes_an_input_meanwhile, "input_changed_during_run", || {
             let world = built("sh wait.sh", "");
@@ -190,7 +255,8 @@ mod refusals {
             started.wait_for("read");
             world.write("in.txt", "changed\n");
             fs::write(go, "").unwrap();
-            started.done()
+            let done = started.done();
+            Case::ran(world, done)
         };
         Refusal::WroteOutside(_) => a_write_beside_the_workspace, "wrote_outside", || {
             // A workspace in a temporary folder has only those beside it.
@@ -198,7 +264,7 @@ mod refusals {
             let world = built(&format!("sh -c 'echo x > {}'", outside.display()), "");
             let done = world.run("build");
             fs::remove_file(outside).unwrap();
-            done
+            Case::ran(world, done)
         };
         Refusal::OutsideService { .. } => a_daemon_of_this_machine, "outside_service", || {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -206,13 +272,14 @@ mod refusals {
             let world = built("node ask.js", "");
             let ask = format!("require('net').connect({port}, '127.0.0.1').on('connect', function () {{ this.destroy() }})");
             world.write("ask.js", &ask);
-            world.run("build")
+            ran(world)
         };
         Refusal::HiddenEnv { .. } => a_variable_that_was_read_from_a_copy, "hidden_env", || {
             let world = built("sh main.sh", "");
             world.write("main.sh", ". ./part.sh\n");
             world.write("part.sh", "echo \"$WORD\"\n");
-            world.run_with("build", &[("WORD", "one")])
+            let done = world.run_with("build", &[("WORD", "one")]);
+            Case::ran(world, done)
         };
         Refusal::Detached(_) => a_process_goes_on, "detached", || {
             let world = built("sh leave.sh", "");
@@ -221,10 +288,10 @@ mod refusals {
             let done = world.run("build");
             // It was left alone, and ends now.
             fs::write(end, "").unwrap();
-            done
+            Case::ran(world, done)
         };
         Refusal::ReadTerminal => the_terminal_is_asked_for, "read_terminal", || {
-            built("sh -c 'cat /dev/tty; true'", "").run("build")
+            ran(built("sh -c 'cat /dev/tty; true'", ""))
         };
         Refusal::Interrupted => an_interrupt_that_the_command_outlives, "interrupted", || {
             let world = built("sh trap.sh", "");
@@ -235,14 +302,14 @@ mod refusals {
             started.signal_group(2);
             let done = started.done();
             drop(never);
-            done
+            Case::ran(world, done)
         };
         Refusal::StoreFailed(_) => the_cache_cannot_be_written, "store_failed", || {
             let world = built("sh -c 'cp in.txt out.txt; rm -rf .overhear/archives; echo x > .overhear/archives'", "");
-            world.run("build")
+            ran(world)
         };
         Refusal::TooLarge(_) => more_is_printed_than_the_cache_takes, "too_large", || {
-            built("head -c 34M /dev/urandom", "").run("build")
+            ran(built("head -c 34M /dev/urandom", ""))
         };
     }
 }

@@ -335,7 +335,8 @@ impl Drop for Started {
     }
 }
 
-fn without_colours(line: &str) -> String {
+/// A line as it reads.
+pub fn without_colours(line: &str) -> String {
     let mut plain = String::new();
     let mut rest = line;
     while let Some(at) = rest.find('\x1b') {

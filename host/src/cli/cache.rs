@@ -9,6 +9,11 @@ use clap::{Args, Subcommand};
 use std::time::Duration;
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  overhear cache stat
+  overhear cache gc --max-size 2GB --max-age 30d
+  overhear cache clean --task web#build")]
 pub struct CacheArgs {
     #[command(flatten)]
     place: WhereArgs,

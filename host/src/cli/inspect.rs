@@ -1,16 +1,22 @@
 //! `overhear inspect`: what the last run of a task depended on and made, each fact with its source.
 
-use super::{WhereArgs, setup};
-use crate::plan::{self, Request, TaskSpec};
+use super::setup::{self, Setup};
+use super::{WhereArgs, why};
+use crate::plan::{self, Plan, Request, TaskSpec};
 use crate::problem::{Problem, Problems};
-use crate::report;
-use crate::step;
-use crate::store::Store;
+use crate::report::{self, Whose};
+use crate::step::{self, Mode};
 use crate::workspace::Workspace;
 use clap::Args;
 use serde_json::{Value, json};
+use std::path::Path;
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  overhear inspect web#build
+  overhear inspect build --search .env     only paths and names that contain this
+  overhear inspect build --json")]
 pub struct InspectArgs {
     #[command(flatten)]
     place: WhereArgs,
@@ -36,31 +42,45 @@ pub fn inspect(args: &InspectArgs) -> Result<i32, Problems> {
         ..Request::default()
     };
     let plan = plan::make(&workspace, &request).map_err(|problems| problems.seen_from(&from_dir))?;
-    let cache = workspace.settings().cache;
-    let opened = Store::open(&workspace.root, setup::cache_dir(&workspace, &cache).as_deref());
-    let (store, _) = opened.map_err(|error| Problem::new(error.to_string()))?;
+    let store = setup::look(&workspace).map_err(|error| Problem::new(error.to_string()))?;
     let mut steps = Vec::new();
     for planned in &plan.steps {
         let last = store.last_run(step::scope(&planned.id.task, planned.id.position));
         let last = last.map_err(|error| Problem::new(error.to_string()))?;
-        steps.extend(last.and_then(|last| step::read_facts(&last.report)));
+        let facts = last.and_then(|last| step::read_facts(&last.report));
+        steps.extend(facts.map(|facts| (why::whose(&workspace, planned), facts)));
     }
     let task = plan.steps.first().map_or(args.task.as_str(), |step| &step.id.task);
     if steps.is_empty() {
-        return Err(Problem::new(format!("no run of {task} was overheard yet"))
-            .help(format!("run it first: overhear run {}", args.task))
-            .into());
+        let problem = Problem::new(format!("no run of {task} was overheard yet"));
+        return Err(problem.help(nothing_known(&workspace, &from_dir, &plan, &args.task)).into());
     }
     if args.json {
+        let steps: Vec<Value> = steps.into_iter().map(|(_, step)| step).collect();
         report::print(&format!("{:#}\n", json!({ "version": 1, "task": task, "steps": steps })));
     } else {
-        steps.iter().for_each(|step| report::print(&text(step, args.search.as_deref())));
+        let text =
+            |(whose, step): &(Option<Whose>, Value)| text(step, whose.as_ref(), args.search.as_deref());
+        report::print_colored(&steps.iter().map(text).collect::<String>(), None);
     }
     Ok(0)
 }
 
+/// What to do where no run is known: to run it, or to have it cached.
+fn nothing_known(workspace: &Workspace, from_dir: &Path, plan: &Plan, task: &str) -> String {
+    let setup = Setup::to_look(workspace, from_dir);
+    let shared = setup.shared(Mode::Normal, false);
+    match plan.steps.iter().find_map(|planned| step::caching(&shared, planned).err()) {
+        Some(why) => format!(
+            "it is not overheard: {}; `overhear why {task}` says what would change it",
+            report::miss_in_words(&why)
+        ),
+        None => format!("run it first: overhear run {task}"),
+    }
+}
+
 /// One line a fact: `input src/main.tsx  (content, traced: read by node)`.
-fn text(step: &Value, search: Option<&str>) -> String {
+fn text(step: &Value, whose: Option<&Whose>, search: Option<&str>) -> String {
     let mut lines = vec![format!("$ {}", string(&step["command"]))];
     if let Some(adapter) = step["adapter"].as_object() {
         lines.push(format!(
@@ -71,8 +91,8 @@ fn text(step: &Value, search: Option<&str>) -> String {
         ));
         lines.extend(said(&adapter["rules"], &adapter["advice"], &adapter["narrowing_refused"]));
     }
-    if step["stored"] != json!(true) {
-        lines.push(format!("not stored: {}", step["not_stored"]));
+    if let Some(refusal) = report::read_refusal(&step["not_stored"]) {
+        lines.extend(report::refusal_text(&refusal, whose));
     }
     let mut facts = Vec::new();
     for input in list(&step["inputs"]) {

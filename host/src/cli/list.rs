@@ -11,6 +11,10 @@ use serde_json::json;
 use std::path::Path;
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  overhear list
+  overhear list --json     with where each is defined")]
 pub struct ListArgs {
     #[command(flatten)]
     place: WhereArgs,

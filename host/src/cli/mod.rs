@@ -4,12 +4,14 @@
 mod adapter;
 mod cache;
 mod complete;
+mod diff;
 mod doctor;
 mod graph;
 mod init;
 mod inspect;
 mod internal;
 mod list;
+mod man;
 mod run;
 mod schema;
 mod setup;
@@ -55,6 +57,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Write, test, use and look at adapters
     Adapter(adapter::AdapterArgs),
+    /// Show what differs between the closest entry of a task and the files of now
+    Diff(diff::DiffArgs),
     /// Look at the cache, or clean it
     Cache(cache::CacheArgs),
     /// Tell the runner something, from inside a task
@@ -70,10 +74,51 @@ enum Command {
         after_help = "bash: source <(overhear completions bash)\nfish: overhear completions fish | source"
     )]
     Completions(complete::CompletionsArgs),
+    /// Print the man page of a command, or write those of all
+    Man(man::ManArgs),
     #[command(hide = true)]
     Complete(complete::CompleteArgs),
     #[command(hide = true)]
     Internal(internal::InternalArgs),
+}
+
+/// The commands by what they are for, as help shows them.
+const GROUPS: [(&str, &[&str]); 4] = [
+    ("Run", &["run", "exec", "list"]),
+    ("Understand", &["why", "diff", "inspect", "doctor"]),
+    ("Set up", &["init", "schema", "completions", "man"]),
+    ("Cache, adapters, tasks", &["cache", "adapter", "tell", "help"]),
+];
+
+const EXAMPLES: &str = "\
+Examples:
+  overhear run build         run a task, or put back what it would make
+  overhear run -r build      in all packages, dependencies first
+  overhear why build         would it hit now, and if not, what differs
+  overhear init              what would be cached here, and how that is known
+
+`overhear COMMAND --help` has the flags of a command and more examples.";
+
+/// The same command line with help that shows the commands in groups.
+fn grouped(command: clap::Command) -> clap::Command {
+    let about = |name: &str| {
+        let found = command.get_subcommands().find(|sub| sub.get_name() == name && !sub.is_hide_set());
+        match (found, name) {
+            (Some(found), _) => found.get_about().map(ToString::to_string),
+            (None, "help") => Some("Print help of a command".to_owned()),
+            (None, _) => None,
+        }
+    };
+    let mut text = String::from("{about}\n\n{usage-heading} {usage}\n");
+    for (heading, names) in GROUPS {
+        text.push_str(&format!("\n{heading}:\n"));
+        for name in names {
+            let Some(about) = about(name) else { continue };
+            text.push_str(&format!("  {name:<12}  {about}\n"));
+        }
+    }
+    text.push_str("\nOptions:\n{options}\n\n");
+    command.help_template(text + EXAMPLES)
 }
 
 /// Flags of every command that looks at a workspace.
@@ -97,7 +142,12 @@ impl WhereArgs {
 
 /// Reads the command line, does what it says, and gives the exit code.
 pub fn main() -> ExitCode {
-    let matches = match Cli::command().try_get_matches() {
+    let mut command = Cli::command();
+    // Only help of the whole shows the groups; nobody else pays for them.
+    if std::env::args_os().len() <= 2 {
+        command = grouped(command);
+    }
+    let matches = match command.try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return report::usage(&error),
     };
@@ -112,10 +162,12 @@ pub fn main() -> ExitCode {
         Command::Why(args) => why::why(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Adapter(args) => adapter::adapter(&args),
+        Command::Diff(args) => diff::diff(&args),
         Command::Cache(args) => cache::cache(&args),
         Command::Tell(args) => tell::tell(&args),
         Command::Init(args) => init::init(&args),
         Command::Doctor => doctor::doctor(),
+        Command::Man(args) => man::man(&args),
         Command::Schema => schema::schema(),
         Command::Completions(args) => complete::completions(&args),
         Command::Complete(args) => complete::complete(&args),
@@ -126,6 +178,33 @@ pub fn main() -> ExitCode {
         Err(problems) => {
             report::problems(&problems);
             ExitCode::from(USAGE)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_a_group_of_the_help() {
+        let command = Cli::command();
+        let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            assert!(grouped.contains(&sub.get_name()), "{} is in no group", sub.get_name());
+            let about = sub.get_about().expect("each command says what it does").to_string();
+            assert!(about.len() + 16 <= 100, "too long for a line: {about}");
+        }
+    }
+
+    #[test]
+    fn every_flag_says_what_it_does() {
+        let mut open: Vec<clap::Command> = vec![Cli::command()];
+        while let Some(command) = open.pop() {
+            open.extend(command.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned());
+            for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                assert!(arg.get_help().is_some(), "{} {} has no help", command.get_name(), arg.get_id());
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::plan::{self, Plan, Request, TaskSpec};
 use crate::problem::{Problem, Problems};
 use crate::process::Running;
 use crate::report::picker;
-use crate::report::{self, All, Detail, Lines, Profile, Reporter, Style, Summary, Told};
+use crate::report::{self, All, Detail, Expected, Lines, Profile, Reporter, Style, Summary, Told};
 use crate::session::watch::Watch;
 use crate::session::{self, End, Options};
 use crate::step::{self, Mode};
@@ -20,6 +20,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Shown below `overhear run --help`.
 pub const EXAMPLES: &str = "\
@@ -84,6 +85,10 @@ pub struct RunArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  overhear exec -- tsc -p .            cached, with no config at all
+  overhear exec --dry-run -- tsc -p .  would it hit")]
 pub struct ExecArgs {
     #[command(flatten)]
     place: WhereArgs,
@@ -251,7 +256,9 @@ pub fn run(args: &RunArgs) -> Result<i32, Problems> {
     };
     let plan = make(&workspace)?;
     if let Some(format) = &args.graph {
-        report::print(&graph::print(&plan, format));
+        let last = std::fs::read(last_run_file(&workspace)).unwrap_or_default();
+        let last = serde_json::from_slice(&last).unwrap_or_default();
+        report::print(&graph::print(&plan, format, &last));
         return Ok(0);
     }
     if args.watch {
@@ -376,6 +383,8 @@ pub(super) fn go(
     let (mut setup, notices) = Setup::to_run(workspace, from_dir, how.mode(), how.frozen);
     setup.running = running.clone();
     notices.iter().for_each(|notice| lines.notice(notice));
+    let file = last_run_file(workspace);
+    lines.expect(move || expected(&file));
     let options = Options { concurrency: how.concurrency(plan), keep_going: how.keep_going };
     let weights = weights(workspace, plan, options.concurrency);
     let (mut summary, mut profile) = (Summary::default(), Profile::default());
@@ -416,6 +425,14 @@ fn weights(workspace: &Workspace, plan: &Plan, concurrency: usize) -> Vec<u64> {
     let (count, sum) = known.iter().flatten().fold((0, 0), |(count, sum), took| (count + 1, sum + took));
     let usual = sum.checked_div(count).unwrap_or(1);
     known.into_iter().map(|took| took.unwrap_or(usual).max(1)).collect()
+}
+
+/// How long each step took when it last ran, for the display.
+fn expected(file: &Path) -> Expected {
+    let text = std::fs::read(file).unwrap_or_default();
+    let last: LastRun = serde_json::from_slice(&text).unwrap_or_default();
+    let took = |step: &LastStep| Duration::from_millis(step.duration_ms + step.saved_ms);
+    last.tasks.iter().map(|step| ((step.task.to_string(), step.step), took(step))).collect()
 }
 
 /// What the summary of the last run says of durations.

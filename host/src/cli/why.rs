@@ -14,7 +14,14 @@ use serde_json::json;
 use std::path::Path;
 
 #[derive(Args)]
-#[command(after_help = "Nothing is run and nothing is written.")]
+#[command(after_help = "\
+Examples:
+  overhear why build                 of the package you are in
+  overhear why web#build -v          with every difference
+  overhear why build --json          for scripts
+  overhear why build -- --mode dev   as `overhear run build --mode dev` would be
+
+Nothing is run and nothing is written.")]
 pub struct WhyArgs {
     #[command(flatten)]
     place: WhereArgs,
@@ -53,10 +60,27 @@ pub fn why(args: &WhyArgs) -> Result<i32, Problems> {
         report::print(&format!("{:#}\n", json!({ "version": 1, "task": task, "steps": steps })));
         return Ok(0);
     }
-    let mut text: String = told.iter().map(|told| report::foreseen_text(told, args.verbose)).collect();
+    let texts = told.iter().map(|told| report::foreseen_text(told, args.verbose));
+    let mut text = without_repetition(texts);
     text.push_str(&what_must_run_first(&plan, &foreseen, &told));
     report::print_colored(&text, None);
     Ok(0)
+}
+
+/// Steps of one task often differ in the same things: what the step before was told is told once.
+fn without_repetition(texts: impl Iterator<Item = String>) -> String {
+    let mut whole = String::new();
+    let mut last = String::new();
+    for text in texts {
+        let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        whole.push_str(first);
+        whole.push('\n');
+        if rest != last {
+            whole.push_str(rest);
+        }
+        last = rest.to_owned();
+    }
+    whole
 }
 
 /// The plan as `run` would have it, and the one of the task alone.
@@ -91,13 +115,13 @@ fn what_must_run_first(plan: &Plan, foreseen: &[Foreseen], told: &[Told]) -> Str
     first.map(line).collect()
 }
 
-fn last_refusal(store: &Store, step: &Step) -> Option<Refusal> {
+pub(super) fn last_refusal(store: &Store, step: &Step) -> Option<Refusal> {
     // What cannot be read is not known, and that is no reason to say nothing else.
     let last = store.last_run(step::scope(&step.id.task, step.id.position)).ok()??;
     report::read_refusal(&step::read_facts(&last.report)?["not_stored"])
 }
 
-fn whose(workspace: &Workspace, step: &Step) -> Option<Whose> {
+pub(super) fn whose(workspace: &Workspace, step: &Step) -> Option<Whose> {
     let section = match step.origin {
         Origin::Script => "scripts",
         Origin::Task => "tasks",

@@ -24,7 +24,14 @@ pub struct Told<'a> {
 
 /// One line per step; with `all` every difference.
 pub fn foreseen_text(told: &Told, all: bool) -> String {
-    let mut lines = vec![format!("\x1b[36m{}\x1b[0m  {}", name(told.step), sentence(told.foreseen))];
+    let sentence = match (told.foreseen, &told.not_stored) {
+        // It has run, so this would not be the first time.
+        (Foreseen::Run(miss), Some(_)) if miss.why == MissReason::NotFound => {
+            "\x1b[33mmiss\x1b[0m: no run of it was kept".to_owned()
+        }
+        _ => sentence(told.foreseen),
+    };
+    let mut lines = vec![format!("\x1b[36m{}\x1b[0m  {sentence}", name(told.step))];
     if let Foreseen::Run(miss) = told.foreseen {
         let shown = match (all, &told.whose) {
             (true, _) => miss.others.len(),
@@ -36,21 +43,42 @@ pub fn foreseen_text(told: &Told, all: bool) -> String {
             lines.push(format!("  and {} more (-v shows them)", miss.others.len() - shown));
         }
     }
-    if let Some(remedy) = remedy(told) {
-        lines.push(in_words(&remedy));
+    if let (Some(miss), Some(_)) = (miss_of(told.foreseen), &told.whose) {
+        // Where a refusal is told below, that is the whole story.
+        if miss.why != MissReason::NotFound || told.not_stored.is_none() {
+            lines.push(format!("  {}", words::advice_for_miss(&miss.why, &told.step.task)));
+        }
     }
+    lines.extend(remedy(told).as_ref().map(in_words));
     if let (Some(refusal), Some(whose)) = (&told.not_stored, &told.whose) {
         lines.push(format!("  last run {}", words::not_stored(refusal)));
-        lines.push(format!("  {}", words::advice_for_refusal(refusal)));
-        lines.extend(words::remedy_for_refusal(refusal, whose).as_ref().map(in_words));
+        lines.extend(refusal_advice(refusal, whose));
     }
     lines.join("\n") + "\n"
+}
+
+/// Why a run was not stored, what to do, and the config that would change it: one line each.
+pub fn refusal_text(refusal: &Refusal, whose: Option<&Whose>) -> Vec<String> {
+    let mut lines = vec![words::not_stored(refusal)];
+    match whose {
+        Some(whose) => lines.extend(refusal_advice(refusal, whose)),
+        None => lines.push(format!("  {}", words::advice_for_refusal(refusal))),
+    }
+    lines
+}
+
+fn refusal_advice(refusal: &Refusal, whose: &Whose) -> Vec<String> {
+    let advice = format!("  {}", words::advice_for_refusal(refusal));
+    std::iter::once(advice).chain(words::remedy_for_refusal(refusal, whose).as_ref().map(in_words)).collect()
 }
 
 /// The same as one object of a list.
 pub fn foreseen_document(told: &Told) -> Value {
     let mut step = identity(told.step);
     add(&mut step, told.foreseen);
+    if let (Some(miss), Some(_)) = (miss_of(told.foreseen), &told.whose) {
+        step.insert("advice".into(), json!(words::advice_for_miss(&miss.why, &told.step.task)));
+    }
     if let Some(remedy) = remedy(told) {
         step.insert(
             "remedy".into(),
@@ -60,6 +88,9 @@ pub fn foreseen_document(told: &Told) -> Value {
     if let Some(whose) = &told.whose {
         let refusal = told.not_stored.as_ref();
         step.insert("last_run_not_stored".into(), json!(refusal.map(reasons::not_stored)));
+        if let Some(refusal) = refusal {
+            step.insert("last_run_advice".into(), json!(words::advice_for_refusal(refusal)));
+        }
         if let Some(remedy) = refusal.and_then(|refusal| words::remedy_for_refusal(refusal, whose)) {
             let remedy = json!({ "when": remedy.when, "file": remedy.file, "line": remedy.line });
             step.insert("last_run_remedy".into(), remedy);
@@ -106,15 +137,16 @@ fn add(step: &mut Map<String, Value>, foreseen: &Foreseen) {
 }
 
 fn remedy(told: &Told) -> Option<Remedy> {
-    let miss = match told.foreseen {
-        Foreseen::Run(miss) => miss,
-        Foreseen::Unknown { as_it_stands, .. } => match &**as_it_stands {
-            Foreseen::Run(miss) => miss,
-            _ => return None,
-        },
-        Foreseen::Fresh(_) | Foreseen::Restored(_) => return None,
-    };
-    words::remedy_for_miss(&miss.why, told.whose.as_ref()?)
+    words::remedy_for_miss(&miss_of(told.foreseen)?.why, told.whose.as_ref()?)
+}
+
+/// Why it runs, or would run as things stand.
+fn miss_of(foreseen: &Foreseen) -> Option<&Miss> {
+    match foreseen {
+        Foreseen::Run(miss) => Some(miss),
+        Foreseen::Unknown { as_it_stands, .. } => miss_of(as_it_stands),
+        Foreseen::Fresh(_) | Foreseen::Restored(_) => None,
+    }
 }
 
 fn in_words(remedy: &Remedy) -> String {

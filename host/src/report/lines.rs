@@ -2,7 +2,7 @@
 //! where they printed it; overhear's own lines go to standard error, so that a pipe gets what running
 //! the command directly would have given it.
 
-use super::live::Live;
+use super::live::{Expected, Live};
 use super::output::{Output, Style};
 use super::terminal::Terminal;
 use super::{Reporter, name, words};
@@ -59,6 +59,13 @@ impl Lines {
             heads: FxHashMap::default(),
             live: Live::default(),
             is_paused: false,
+        }
+    }
+
+    /// How long steps took before, for the display; asked only where one is drawn and something runs.
+    pub fn expect(&mut self, ask: impl FnOnce() -> Expected + 'static) {
+        if self.terminal.can_draw() {
+            self.live.expect(Box::new(ask));
         }
     }
 

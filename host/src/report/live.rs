@@ -3,8 +3,12 @@
 
 use super::name;
 use crate::event::StepId;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long steps took before, by task and position.
+pub type Expected = FxHashMap<(String, usize), Duration>;
 
 /// What runs now.
 #[derive(Default)]
@@ -12,6 +16,9 @@ pub struct Live {
     steps: usize,
     done: usize,
     running: Vec<(Arc<StepId>, Instant)>,
+    expected: Expected,
+    /// Where `expected` comes from, asked when the first command begins: where all is fresh, nobody asks.
+    ask: Option<Box<dyn FnOnce() -> Expected>>,
 }
 
 impl Live {
@@ -20,8 +27,16 @@ impl Live {
         (self.steps, self.done) = (steps, 0);
     }
 
+    /// How long steps took before is known by asking this, once.
+    pub fn expect(&mut self, ask: Box<dyn FnOnce() -> Expected>) {
+        self.ask = Some(ask);
+    }
+
     /// A command begins.
     pub fn started(&mut self, step: &Arc<StepId>, now: Instant) {
+        if let Some(ask) = self.ask.take() {
+            self.expected = ask();
+        }
         self.running.push((Arc::clone(step), now));
     }
 
@@ -39,7 +54,7 @@ impl Live {
         let mut text = format!("{}/{} done", self.done, self.steps);
         for (position, (step, began)) in self.running.iter().enumerate() {
             let seconds = now.saturating_duration_since(*began).as_secs();
-            let one = format!("  {} {seconds} s", name(step));
+            let one = format!("  {} {seconds}{} s", name(step), self.of_about(step));
             let more = self.running.len() - position;
             let more = format!("  and {more} more");
             let is_last = position + 1 == self.running.len();
@@ -53,6 +68,16 @@ impl Live {
             text.push_str(&one);
         }
         (width(&text) <= columns).then_some(text)
+    }
+}
+
+impl Live {
+    /// How long the step took before, where that is worth saying.
+    fn of_about(&self, step: &StepId) -> String {
+        // Without a copy of the name this would need a map of maps; a display is drawn five times a second.
+        let took = self.expected.get(&(step.task.to_string(), step.position));
+        let seconds = took.map_or(0, |took| took.as_millis().div_ceil(1000));
+        if seconds > 1 { format!(" of ~{seconds}") } else { String::new() }
     }
 }
 
@@ -86,6 +111,10 @@ mod tests {
         assert_eq!(live.text(now, 80).as_deref(), Some(whole));
         assert_eq!(live.text(now, 40).as_deref(), Some("1/9 done  web#build 2 s  and 2 more"));
         assert_eq!(live.text(now, 5), None);
+        let asked = || Expected::from_iter([(("web#build".to_owned(), 0), Duration::from_millis(7_200))]);
+        live.expect(Box::new(asked));
+        live.started(&step(3, "api#build"), now);
+        assert_eq!(live.text(now, 44).as_deref(), Some("1/9 done  web#build 2 of ~8 s  and 3 more"));
         for columns in 0..90 {
             assert!(live.text(now, columns).is_none_or(|text| width(&text) <= columns));
         }

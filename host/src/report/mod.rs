@@ -1,6 +1,7 @@
 //! What a user is shown. The only place that prints: everything else sends events.
 
 mod colors;
+mod differing;
 mod foreseen;
 mod lines;
 mod live;
@@ -15,8 +16,10 @@ mod tests;
 mod words;
 
 pub use colors::plain;
-pub use foreseen::{Told, foreseen_document, foreseen_text};
+pub use differing::{Change, FileDiff, StepDiff, step_diff_document, step_diff_text};
+pub use foreseen::{Told, foreseen_document, foreseen_text, refusal_text};
 pub use lines::{Detail, Lines};
+pub use live::Expected;
 pub use output::Style;
 pub use profile::Profile;
 pub use reasons::{miss, not_stored, read_miss, read_refusal};

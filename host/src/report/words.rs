@@ -23,7 +23,7 @@ pub fn miss(reason: &MissReason) -> String {
         MissReason::ConfigChanged => "the config changed".to_owned(),
         MissReason::DeclarationChanged(adapter) => format!("adapter {adapter} says something else"),
         MissReason::OutputChanged(path) => format!("{path} is not as a run left it"),
-        MissReason::EntryDamaged(why) => format!("the cache entry is damaged ({why})"),
+        MissReason::EntryDamaged(why) => format!("the cache entry is damaged: {why}"),
         MissReason::Forced => "--force".to_owned(),
         MissReason::CacheDisabled(by) => disabled(by),
     }
@@ -195,6 +195,45 @@ pub fn remedy_for_miss(reason: &MissReason, whose: &Whose) -> Option<Remedy> {
         | MissReason::Forced
         | MissReason::CacheDisabled(_) => None,
     }
+}
+
+/// What a miss means for a person, and what to do about it, in words.
+pub fn advice_for_miss(reason: &MissReason, task: &str) -> String {
+    let text = match reason {
+        MissReason::NotFound => "nothing is kept of it yet; a run that succeeds is stored",
+        MissReason::InputModified(_) => return format!("`overhear diff {task}` shows it line by line"),
+        MissReason::InputAdded(_) => "an earlier run looked for it, and did not find it",
+        MissReason::InputRemoved(_) => "an earlier run found it; put it back for a hit",
+        MissReason::EnvChanged(_) | MissReason::EnvAdded(_) | MissReason::EnvRemoved(_) => {
+            "an earlier run used it; the value of then hits again"
+        }
+        MissReason::UntrackedEnvChanged => "the list in `untrackedEnv` of the config, or of an adapter",
+        MissReason::ArgsChanged => "each command line has entries of its own; the one of before hits again",
+        MissReason::ProgramChanged(_) => "another version may do another thing; the one of before hits again",
+        MissReason::CwdChanged => "`cwd` in the config; the one of before hits again",
+        MissReason::InputConfigChanged | MissReason::OutputConfigChanged | MissReason::ConfigChanged => {
+            "written as before, it hits again"
+        }
+        MissReason::DeclarationChanged(_) => {
+            return format!("the tool's config or version; `overhear inspect {task}` shows what it said");
+        }
+        MissReason::OutputChanged(_) => {
+            return format!("a hit overwrites nobody's work; `overhear diff {task}` shows what changed");
+        }
+        MissReason::EntryDamaged(_) => "the run stores it anew; `overhear cache verify` finds other damage",
+        MissReason::Forced => "without --force it would be looked up",
+        MissReason::CacheDisabled(by) => match by {
+            DisabledBy::Config => "a person wrote so",
+            DisabledBy::Flag => "without --no-cache it would be looked up",
+            DisabledBy::Default => "an unknown script could be a deploy: it runs each time",
+            DisabledBy::Adapter(adapter, _) => {
+                return format!("if that is wrong, in overhear.json: \"adapters\": {{\"{adapter}\": false}}");
+            }
+            DisabledBy::Persistent => "`persistent` or `interactive` in the config",
+            DisabledBy::Fault(_) => "`overhear doctor` says what works here, what does not and why",
+        },
+    };
+    text.to_owned()
 }
 
 /// What to do so that a run is stored, in words.

@@ -69,7 +69,7 @@ impl<'a> Chains<'a> {
     }
 
     /// Whether a step is cached, with all that is known of it before it runs.
-    fn decide(&'a self, shared: &Shared<'a>, index: usize, emit: Emit) -> Decision<'a> {
+    pub(super) fn decide(&'a self, shared: &Shared<'a>, index: usize, emit: Emit) -> Decision<'a> {
         decide(shared, &self.plan.steps[index], &self.later[index], emit)
     }
 

@@ -71,7 +71,7 @@ pub fn look_up(shared: &Shared, cached: &Cached, against: &Against) -> Result<Lo
 }
 
 /// The present values of a Pathset, as the step would find them.
-fn values_now(
+pub(super) fn values_now(
     shared: &Shared,
     cached: &Cached,
     against: &Against,
@@ -148,7 +148,7 @@ fn is_dependency(path: &str) -> bool {
     path.split('/').any(|part| part == "node_modules")
 }
 
-fn reason(difference: Difference) -> MissReason {
+pub(super) fn reason(difference: Difference) -> MissReason {
     match difference {
         Difference::Path(path, Value::ABSENT, _) => MissReason::InputAdded(path.to_string()),
         Difference::Path(path, _, Value::ABSENT) => MissReason::InputRemoved(path.to_string()),

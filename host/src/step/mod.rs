@@ -4,6 +4,7 @@
 //! Nothing here prints; what a user may be shown goes out as events.
 
 mod chain;
+mod compare;
 mod environment;
 mod facts;
 mod foresee;
@@ -29,6 +30,7 @@ use crate::zone::Zones;
 use chain::Begun;
 pub use chain::Chains;
 pub use environment::with_call;
+pub use compare::{Compared, Differing, Incomparable, compare};
 pub use foresee::{caching, foresee};
 use spawn::Ended;
 use std::collections::BTreeSet;

@@ -33,7 +33,7 @@ pub enum ArchiveError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// What was stored is missing or cannot be read back.
-    #[error("archive {archive} is damaged: {why}")]
+    #[error("archive {archive:?}: {why}")]
     Damaged {
         /// Digest of the archive.
         archive: Digest,

@@ -13,7 +13,7 @@ mod globs;
 mod links;
 mod manifest;
 
-pub use changes::{Since, changed_packages};
+pub use changes::{Past, Since, changed_packages};
 #[cfg(test)]
 pub(crate) use config_file::{TASK_KEYS, TOP_KEYS};
 pub use config_value::size_in_bytes;

@@ -25,6 +25,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  overhear init                       what would be cached here, and how that is known
+  overhear init --from turbo --print  what would be written, and what cannot be carried over
+  overhear init --from nx             writes it")]
 pub struct InitArgs {
     #[command(flatten)]
     place: WhereArgs,
@@ -150,7 +155,9 @@ fn what_is_cached(workspace: &Workspace, from_dir: &Path) -> String {
                 .or_default() += 1;
         }
     }
-    let mut text = format!("{} packages, {} different commands\n\n", workspace.packages.len(), found.len());
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let packages = counted(workspace.packages.len(), "package");
+    let mut text = format!("{packages}, {}\n\n", counted(found.len(), "different command"));
     for ((task, command, how), count) in &found {
         let count = if *count > 1 { format!(" ({count} packages)") } else { String::new() };
         text.push_str(&format!("{task}: {command}{count}\n  {how}\n"));

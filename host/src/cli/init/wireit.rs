@@ -21,9 +21,42 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
         }
     }
     if found {
+        keep_the_root_apart(workspace, carried);
         Ok(())
     } else {
         Err(Problem::new("no package.json here has `wireit`").help("start in the folder of the repository"))
+    }
+}
+
+/// What stands in the file of the root holds for every package that has the script, and wireit meant the
+/// root alone: the others say that it is not so for them.
+fn keep_the_root_apart(workspace: &Workspace, carried: &mut Carried) {
+    let of_root: Vec<(String, Vec<String>)> = match carried.top("").get("scripts") {
+        Some(Value::Object(scripts)) => scripts
+            .iter()
+            .map(|(name, entry)| {
+                let keys = entry.as_object().into_iter().flat_map(|entry| entry.keys().cloned());
+                (name.clone(), keys.collect())
+            })
+            .collect(),
+        _ => return,
+    };
+    for at in 1..workspace.packages.len() {
+        let scripts = &workspace.packages[at].scripts;
+        for (name, keys) in
+            of_root.iter().filter(|(name, _)| scripts.iter().any(|script| script.name == *name))
+        {
+            let entry = carried.entry(&folder(workspace, at), "scripts", name);
+            for key in keys.iter().filter(|key| !entry.contains_key(*key)).cloned().collect::<Vec<_>>() {
+                let nothing = match key.as_str() {
+                    "dependsOn" | "env" => json!([]),
+                    "input" | "output" => json!([{ "auto": true }]),
+                    "persistent" | "cache" => json!(false),
+                    _ => continue,
+                };
+                entry.insert(key, nothing);
+            }
+        }
     }
 }
 

@@ -63,6 +63,23 @@ impl<'a> Git<'a> {
         Ok(self.ask([OsStr::new("show"), &name])?.ok().and_then(|bytes| String::from_utf8(bytes).ok()))
     }
 
+    /// The bytes of a file in a commit, or in the index where the commit has no name; `None` where it is
+    /// not there.
+    pub fn bytes_at(&self, commit: &str, path: &Path) -> Option<Vec<u8>> {
+        let mut name = OsString::from(format!("{commit}:./"));
+        name.push(path);
+        self.ask([OsStr::new("show"), &name]).ok()?.ok()
+    }
+
+    /// The last commits that touched a file, newest first.
+    pub fn commits_of(&self, path: &Path, max: usize) -> Vec<String> {
+        let limit = format!("--max-count={max}");
+        let args = ["log", "--format=%H", &limit, "--"].map(OsStr::new);
+        let printed = self.ask(args.into_iter().chain([path.as_os_str()]));
+        let printed = printed.ok().and_then(Result::ok).unwrap_or_default();
+        text(&printed).lines().map(str::to_owned).collect()
+    }
+
     /// A file as it is in this commit, or on disk.
     pub fn file_now(&self, end: Option<&str>, path: &Path) -> Result<Option<String>, Problem> {
         match end {

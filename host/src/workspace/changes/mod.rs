@@ -5,10 +5,12 @@
 
 mod git;
 mod lockfile;
+mod past;
 
 use super::{CONFIG_FILES, Workspace};
 use crate::problem::Problem;
 use git::Git;
+pub use past::Past;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
