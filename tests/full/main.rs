@@ -9,6 +9,7 @@ mod frameworks;
 #[path = "../scenarios/installed.rs"]
 mod installed;
 mod ipc_tools;
+mod monorepo;
 #[path = "../scenarios/tree.rs"]
 mod tree;
 mod workspaces;

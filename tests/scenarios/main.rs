@@ -6,6 +6,7 @@
 
 mod adapters_of_others;
 mod bad_input;
+mod bad_workspace;
 mod cache_faults;
 mod crash;
 mod durable;
