@@ -54,7 +54,8 @@ fn packages_without_name_or_version_go_by_their_folder() {
     world.write("packages/a/package.json", r#"{"scripts": {"build": "touch ran"}}"#);
     world.write("packages/b/package.json", r#"{"version": "1.0.0", "scripts": {"build": "touch ran"}}"#);
     let done = world.task(&["-r", "build"]).done();
-    let tasks: Vec<&str> = done.steps.iter().map(|step| step["task"].as_str().unwrap()).collect();
+    let mut tasks: Vec<&str> = done.steps.iter().map(|step| step["task"].as_str().unwrap()).collect();
+    tasks.sort_unstable();
     assert_eq!((done.code, tasks), (0, vec!["packages/a#build", "packages/b#build"]), "{done:?}");
     world.remove("packages/a/ran");
     assert_eq!(world.task(&["packages/a#build"]).done().code, 0);
