@@ -292,8 +292,14 @@ fn read_regular(file: &Path) -> io::Result<Vec<u8>> {
     if !meta.is_file() && !meta.is_dir() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1);
-    opened.read_to_end(&mut bytes)?;
+    // There may be thousands: of a file that is as long as was said the end is not looked for.
+    let mut bytes = vec![0; usize::try_from(meta.len()).unwrap_or(0) + 1];
+    let mut filled = opened.read(&mut bytes)?;
+    if filled as u64 != meta.len() {
+        bytes.truncate(filled);
+        filled += opened.read_to_end(&mut bytes)?;
+    }
+    bytes.truncate(filled);
     Ok(bytes)
 }
 
