@@ -7,6 +7,8 @@
 mod changes;
 mod config_file;
 mod config_value;
+#[cfg(test)]
+pub(crate) mod file_format;
 mod find;
 mod globs;
 mod links;
