@@ -10,6 +10,7 @@ mod frameworks;
 mod installed;
 mod ipc_tools;
 mod monorepo;
+mod output;
 #[path = "../scenarios/tree.rs"]
 mod tree;
 mod workspaces;
