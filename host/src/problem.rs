@@ -180,7 +180,11 @@ pub fn closest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(&written_lower, &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= 1.max(name.chars().count().min(written.chars().count()) / 3))
+        .filter(|(distance, name)| {
+            let shorter = name.chars().count().min(written.chars().count());
+            // Every name of one letter is one letter away from any other.
+            *distance < shorter && *distance <= 1.max(shorter / 3)
+        })
         .min()
         .map(|(_, name)| name)
 }
@@ -219,5 +223,6 @@ mod tests {
         assert_eq!(closest("biuld", known), Some("build"));
         assert_eq!(closest("Test", known), Some("test"));
         assert_eq!(closest("deploy", known), None);
+        assert_eq!(closest("x", ["a", "b"]), None);
     }
 }

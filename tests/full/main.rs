@@ -12,6 +12,8 @@ mod installed;
 mod ipc_tools;
 mod template;
 mod page;
+mod monorepo;
+mod output;
 #[path = "../scenarios/tree.rs"]
 mod tree;
 mod workspaces;

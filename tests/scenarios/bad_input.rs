@@ -6,7 +6,7 @@ use crate::world::{Done, World};
 const USAGE: i32 = 2;
 
 #[track_caller]
-fn is_error_with(done: &Done, texts: &[&str]) {
+pub fn is_error_with(done: &Done, texts: &[&str]) {
     assert_eq!(done.code, USAGE, "{done:?}");
     for text in texts {
         assert!(done.err.contains(text), "{text:?} is missing in:\n{}", done.err);
@@ -60,6 +60,77 @@ fn an_unknown_flag_is_asked_back() {
     let world = World::of_scripts(&[("build", "touch ran")]);
     is_error_with(&world.overhear(&["run", "--no-cash", "build"]).done(), &["--no-cash", "--no-cache"]);
     assert!(!world.path("ran").exists());
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_named_both() {
+    let world = World::of_scripts(&[("build", "touch ran")]);
+    let cases: [(&[&str], &str, &str); 14] = [
+        (&["-r", "-t"], "--recursive", "--transitive"),
+        (&["-r", "-F", "a"], "--recursive", "--filter"),
+        (&["-t", "-F", "a"], "--transitive", "--filter"),
+        (&["--affected", "-w"], "--affected", "--workspace-root"),
+        (&["--cache", "--no-cache"], "--cache", "--no-cache"),
+        (&["--force", "--no-cache"], "--force", "--no-cache"),
+        (&["--watch", "--dry-run"], "--watch", "--dry-run"),
+        (&["--watch", "--graph"], "--watch", "--graph"),
+        (&["--watch", "--json"], "--watch", "--json"),
+        (&["--graph", "--dry-run"], "--graph", "--dry-run"),
+        (&["--graph", "--json"], "--graph", "--json"),
+        (&["--last-details", "--watch"], "--last-details", "--watch"),
+        (&["--trace-profile", "x", "--dry-run"], "--trace-profile", "--dry-run"),
+        (&["-v", "-q"], "--verbose", "--quiet"),
+    ];
+    for (flags, one, other) in cases {
+        let done = world.overhear(&[&["run"], flags, &["build"]].concat()).done();
+        is_error_with(&done, &[one, other]);
+        assert!(!world.path("ran").exists(), "{flags:?}");
+    }
+    let done = world.overhear(&["run", "-r", "app#build"]).done();
+    is_error_with(&done, &["`app#build` names its package", "--recursive", "write `build` alone"]);
+}
+
+#[test]
+fn values_of_flags_that_make_no_sense_are_told() {
+    let world = World::of_scripts(&[("build", "touch ran")]);
+    let cases: [(&[&str], &str); 7] = [
+        (&["--concurrency", "0", "build"], "write a number from 1"),
+        (&["--log", "pretty", "build"], "interleaved, labeled, grouped"),
+        (&["--graph=png", "build"], "dot, json, html"),
+        (&["-C", "nowhere", "build"], "name a folder that is there"),
+        (&["-F", "", "build"], "the filter is empty"),
+        (&["-F", "[main", "build"], "cannot read the filter `[main`"),
+        (&["nobody#build"], "no package `nobody`"),
+    ];
+    for (args, text) in cases {
+        is_error_with(&world.overhear(&[&["run"], args].concat()).done(), &[text]);
+        assert!(!world.path("ran").exists(), "{args:?}");
+    }
+    let done = world.overhear(&["run", "build"]).env("OVERHEAR_CONCURRENCY", "many").done();
+    is_error_with(&done, &["many", "write a number from 1"]);
+}
+
+#[test]
+fn a_filter_that_matches_nothing_is_a_warning_and_an_error_where_that_is_asked_for() {
+    let world = World::empty();
+    world.write(
+        "package.json",
+        r#"{"name": "app", "workspaces": ["packages/*"], "scripts": {"build": "touch ran"}}"#,
+    );
+    world.write("packages/ui/package.json", r#"{"name": "@acme/button"}"#);
+    for (filter, help) in [
+        ("nobody", "`overhear list` shows the packages"),
+        ("@acme/buton", "did you mean `@acme/button`?"),
+        ("packages/ui", "did you mean the folder `./packages/ui`?"),
+    ] {
+        let text = format!("the filter `{filter}` matches no package");
+        let done = world.overhear(&["run", "-F", filter, "build"]).done();
+        assert_eq!(done.code, 0, "{done:?}");
+        assert!(done.err.contains(&text) && done.err.contains(help), "{done:?}");
+        let done = world.overhear(&["run", "-F", filter, "--fail-if-no-match", "build"]).done();
+        is_error_with(&done, &[&text, help]);
+        assert!(!world.path("ran").exists());
+    }
 }
 
 #[test]

@@ -104,3 +104,20 @@ fn what_comes_after_an_interrupted_step_is_skipped() {
     assert_eq!(done.statuses(), ["failed", "skipped"], "{done:?}");
     assert!(!world.path("second").exists());
 }
+
+#[test]
+fn what_an_interrupt_ends_and_what_it_keeps_from_starting_is_told_as_such() {
+    let world = World::of_scripts(&[]);
+    world.write(
+        "overhear.json",
+        r#"{"tasks": {"long": "sh -c 'echo up; exec sleep 1000'", "after": {"command": "touch ran", "dependsOn": ["long"]}}}"#,
+    );
+    let mut started = world.task(&["after"]).start();
+    started.wait_for("up");
+    started.signal_group(INTERRUPT);
+    let done = started.done();
+    assert_eq!(done.code, 130, "{done:?}");
+    assert!(done.err.contains("app#long  failed: exit code 130, interrupted"), "{done:?}");
+    assert!(done.err.contains("app#after  skipped: interrupted"), "{done:?}");
+    assert!(!world.path("ran").exists());
+}

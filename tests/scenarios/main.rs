@@ -7,6 +7,7 @@
 mod adapters_of_others;
 mod authoring;
 mod bad_input;
+mod bad_workspace;
 mod cache_faults;
 mod crash;
 mod differing;

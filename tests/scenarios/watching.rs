@@ -102,7 +102,7 @@ fn a_change_of_a_config_plans_anew_and_a_mistake_in_it_ends_nothing() {
     world.write("packages/ui/overhear.json", "{\"tusks\": {}}");
     started.wait_for("unknown key `tusks`");
     world.write("packages/ui/overhear.json", r#"{"scripts": {"build": {"env": ["X"]}}}"#);
-    started.wait_for("watching 1 steps");
+    started.wait_for("watching 1 step;");
     started.wait_for("built from ui 1");
     ends(started);
 }
@@ -118,5 +118,23 @@ fn a_new_folder_is_watched_too() {
     started.wait_for("src/deep/b");
     world.write("src/deep/c", "");
     started.wait_for("src/deep/c");
+    ends(started);
+}
+
+#[test]
+fn an_input_in_node_modules_is_watched_and_the_rest_of_it_is_not() {
+    let world = World::of_cached_scripts(&[("build", "sh build.sh")]);
+    world.write("build.sh", "cat node_modules/dep/index.js node_modules/late/index.js 2>&1\ntrue\n");
+    world.write("node_modules/dep/index.js", "dep 1\n");
+    let mut started = watch(&world, &["build"]);
+    started.wait_for("dep 1");
+    world.write("node_modules/dep/unread.js", "nobody reads this");
+    world.write("node_modules/dep/index.js", "dep 2\n");
+    started.wait_for("dep 2");
+    // As an install does: the folder goes, and comes anew. One that was missed comes.
+    world.remove("node_modules/dep");
+    world.write("node_modules/dep/index.js", "dep 3\n");
+    world.write("node_modules/late/index.js", "late 1\n");
+    started.wait_for("late 1");
     ends(started);
 }

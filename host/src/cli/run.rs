@@ -104,6 +104,10 @@ pub struct ExecArgs {
     words: Vec<String>,
 }
 
+fn at_least_one(written: &str) -> Result<NonZeroUsize, &'static str> {
+    written.parse().map_err(|_| "write a number from 1")
+}
+
 /// How steps are run and shown.
 #[derive(Args)]
 pub(super) struct HowArgs {
@@ -128,7 +132,8 @@ pub(super) struct HowArgs {
         alias = "concurrency-limit",
         value_name = "N",
         env = "OVERHEAR_CONCURRENCY",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = at_least_one
     )]
     concurrency: Option<NonZeroUsize>,
     /// Go on with what does not depend on a failed task

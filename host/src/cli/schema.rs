@@ -18,6 +18,17 @@ mod tests {
     use serde_json::Value;
     use std::collections::BTreeSet;
 
+    /// `OVERHEAR_UPDATE=1` writes it anew.
+    #[test]
+    fn the_schema_is_what_the_types_of_the_file_say() {
+        let generated = crate::workspace::file_format::generated();
+        if std::env::var_os("OVERHEAR_UPDATE").is_some() {
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/schema.json"), &generated)
+                .expect("it is writable");
+        }
+        assert!(generated == SCHEMA, "run this test with OVERHEAR_UPDATE=1 and look at the change");
+    }
+
     fn keys(value: &Value) -> BTreeSet<&str> {
         let properties = value["properties"].as_object().expect("it has properties");
         properties.keys().map(String::as_str).filter(|key| *key != "$schema").collect()
@@ -28,9 +39,9 @@ mod tests {
         let schema: Value = serde_json::from_str(SCHEMA).expect("it is JSON");
         assert_eq!(keys(&schema), TOP_KEYS.into_iter().collect());
         let definitions = &schema["definitions"];
-        assert_eq!(keys(&definitions["task"]), TASK_KEYS.into_iter().collect());
+        assert_eq!(keys(&definitions["Task"]), TASK_KEYS.into_iter().collect());
         let of_scripts = TASK_KEYS.into_iter().filter(|key| !matches!(*key, "command" | "cwd"));
-        assert_eq!(keys(&definitions["script"]), of_scripts.collect());
+        assert_eq!(keys(&definitions["Script"]), of_scripts.collect());
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub(super) fn watch(
     let mut planned = Some(first);
     let code = loop {
         if let Some((workspace, plan)) = &planned {
-            report::tell(&format!("watching {} steps; Ctrl-C ends it", plan.steps.len()));
+            let many = if plan.steps.len() == 1 { "" } else { "s" };
+            report::tell(&format!("watching {} step{many}; Ctrl-C ends it", plan.steps.len()));
             let end = go(workspace, plan, from_dir, how, &running, Some(&mut watch));
             watch.tell_nobody();
             match end? {

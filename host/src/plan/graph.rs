@@ -91,7 +91,7 @@ pub(super) fn shared_files(workspace: &Workspace, package: usize) -> Vec<&Config
 }
 
 /// The entries of `scripts` for a script: the package's own, and the root's.
-fn script_entries<'a>(
+pub(super) fn script_entries<'a>(
     workspace: &'a Workspace,
     package: usize,
     script: &str,

@@ -4,6 +4,7 @@
 //! Read next: `select` (which packages), `graph` and `points` (tasks and their order), `command` (the language
 //! of commands), `nested` (commands that stand for others), `env` (the variables that a step sees).
 
+mod circle;
 pub mod command;
 pub mod env;
 mod graph;

@@ -3,7 +3,7 @@
 //! that names its path.
 
 use super::graph::{Item, Node, package_ref};
-use super::{PackageRef, Step};
+use super::{PackageRef, Step, circle};
 use crate::config::TaskConfig;
 use crate::event::StepId;
 use crate::problem::{Problem, Problems};
@@ -173,7 +173,7 @@ impl Points {
                     State::Open => {
                         let from = way.iter().position(|(at, _)| *at == other).unwrap_or(0);
                         let points: Vec<usize> = way[from..].iter().map(|(at, _)| *at).collect();
-                        return Err(self.cycle(workspace, nodes, &points).into());
+                        return Err(self.circle(workspace, nodes, &points).into());
                     }
                 }
             }
@@ -181,29 +181,11 @@ impl Points {
         Ok(order)
     }
 
-    fn cycle(&self, workspace: &Workspace, nodes: &[Node], points: &[usize]) -> Problem {
+    fn circle(&self, workspace: &Workspace, nodes: &[Node], points: &[usize]) -> Problem {
         let node_of = |point: &usize| match self.points[*point] {
             Point::Begin(node) | Point::End(node) | Point::Item(node, _) => node,
         };
-        let mut path: Vec<usize> = points.iter().map(node_of).collect();
-        path.dedup();
-        if path.len() > 1 && path.first() == path.last() {
-            path.pop();
-        }
-        // Always told from the same task, wherever the search came upon it.
-        let first = path.iter().enumerate().min_by_key(|(_, node)| **node).map_or(0, |(at, _)| at);
-        path.rotate_left(first);
-        path.push(path[0]);
-        let label = |node: &usize| workspace.task_label(nodes[*node].package, &nodes[*node].task);
-        let names: Vec<String> = path.iter().map(label).collect();
-        let packages: FxHashSet<usize> = path.iter().map(|node| nodes[*node].package).collect();
-        let tasks: FxHashSet<&str> = path.iter().map(|node| nodes[*node].task.as_str()).collect();
-        let help = if packages.len() > 1 && tasks.len() == 1 {
-            "these packages depend on each other: remove one of the dependencies from package.json, or run without order (--parallel)"
-        } else {
-            "each waits for the next: take one out of `dependsOn`, or out of the command that calls it"
-        };
-        Problem::new(format!("tasks wait for each other in a circle: {}", names.join(" → "))).help(help)
+        circle::problem(workspace, nodes, points.iter().map(node_of).collect())
     }
 
     /// The steps: points that are commands, each with the commands that it waits for.

@@ -296,6 +296,10 @@ fn filter(
     let mut problems = Problems::default();
     let (mut included, mut excluded) = (BTreeSet::new(), BTreeSet::new());
     let mut only_excludes = true;
+    if request.filters.iter().all(|filters| filters.trim().is_empty()) {
+        let problem = Problem::new("the filter is empty");
+        return Err(problem.help("name packages with it, or leave --filter out").into());
+    }
     for written in request.filters.iter().flat_map(|filters| filters.split_whitespace()) {
         let Some(filter) = Filter::parse(written) else {
             let problem = Problem::new(format!("cannot read the filter `{written}`"));
@@ -330,9 +334,13 @@ fn unmatched(workspace: &Workspace, written: &str, filter: &Filter) -> Problem {
     if scoped.len() > 1 {
         return problem.help(format!("it could mean any of {}: write the scope too", scoped.join(", ")));
     }
-    match filter.name.as_deref().and_then(|name| workspace.closest_package(name)) {
+    let name = filter.name.as_deref().unwrap_or_default();
+    if !name.is_empty() && workspace.package_at(&workspace.root.join(name)).is_some() {
+        return problem.help(format!("did you mean the folder `./{name}`?"));
+    }
+    match workspace.closest_package(name) {
         Some(close) => problem.help(format!("did you mean `{close}`?")),
-        None => problem,
+        None => problem.help("`overhear list` shows the packages"),
     }
 }
 

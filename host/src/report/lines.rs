@@ -155,7 +155,7 @@ impl Lines {
             }
             Outcome::Failed { exit_code, error, .. } => {
                 self.tally.failed += 1;
-                let why = error.clone().unwrap_or_else(|| format!("exit code {exit_code}"));
+                let why = error.clone().unwrap_or_else(|| words::exit_code(*exit_code));
                 self.line(step, &format!("\x1b[31mfailed\x1b[0m: {why}"));
                 if self.output.style() == Style::GroupedForActions {
                     self.terminal.line(&annotation(step, &why));

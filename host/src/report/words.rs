@@ -40,6 +40,20 @@ fn disabled(by: &DisabledBy) -> String {
     }
 }
 
+/// `exit code 1`; of one that stands for a signal also which.
+pub fn exit_code(code: i32) -> String {
+    let signal = match code {
+        129 => ", hung up",
+        130 => ", interrupted",
+        134 => ", aborted",
+        137 => ", killed",
+        139 => ", segmentation fault",
+        143 => ", terminated",
+        _ => "",
+    };
+    format!("exit code {code}{signal}")
+}
+
 /// The line of a step that begins: as [`stands`], and for an unknown command how it can be cached.
 pub fn started(reason: &MissReason) -> String {
     match reason {

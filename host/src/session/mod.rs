@@ -231,6 +231,10 @@ impl Session<'_, '_> {
             self.interactive = None;
             reporter.pause(false);
         }
+        // What did not start because of a signal was not stopped by the first command that the signal ended.
+        if self.shared.running.interrupted().is_some() && !self.progress.is_stopped() {
+            self.progress.stop();
+        }
         let is_news = !matches!(outcome, Outcome::Fresh(_) | Outcome::Skipped { .. });
         self.progress.ended(index, &outcome);
         if let Some(touch) = &mut self.touch {

@@ -21,6 +21,10 @@ use std::time::{Duration, Instant, SystemTime};
 const DEBOUNCE: Duration = Duration::from_millis(100);
 /// Files that the plan is made of.
 const PLAN_FILES: [&str; 4] = ["package.json", "overhear.json", "vite-task.json", "pnpm-workspace.yaml"];
+/// So much earlier than it happened a change may be dated.
+const CLOCK_GRAIN: Duration = Duration::from_millis(20);
+/// So many folders of `node_modules` are watched at most; the system has a limit for all programs of a user.
+const MODULES_MAX: usize = 4096;
 /// Folders whose content nobody edits.
 const LEFT_OUT: [&str; 3] = ["node_modules", ".git", crate::store::FOLDER];
 
@@ -42,6 +46,8 @@ pub struct Watch {
     changes: Arc<Mutex<Vec<Option<Change>>>>,
     told: Told,
     watched: FxHashSet<PathBuf>,
+    /// Folders in `node_modules` that hold inputs. Whatever else changes there is nobody's concern.
+    modules: FxHashSet<PathBuf>,
 }
 
 impl Watch {
@@ -62,7 +68,8 @@ impl Watch {
             }
         });
         let watcher = watcher.map_err(|error| format!("cannot watch files: {error}"))?;
-        let mut watch = Watch { watcher, changes, told, watched: FxHashSet::default() };
+        let mut watch =
+            Watch { watcher, changes, told, watched: FxHashSet::default(), modules: FxHashSet::default() };
         watch.add(root)?;
         Ok(watch)
     }
@@ -122,6 +129,46 @@ impl Watch {
         Ok(())
     }
 
+    /// Watches also the folders of these paths in `node_modules`, or the nearest ones above that are there, and
+    /// gives what may have changed there since. Of more folders than may be watched the rest is not: an
+    /// install changes a file that the plan is made of too.
+    fn add_modules<'p>(
+        &mut self,
+        paths: impl Iterator<Item = &'p PathBuf>,
+        since: SystemTime,
+    ) -> Vec<Change> {
+        let mut added = FxHashSet::default();
+        let mut changes = Vec::new();
+        for path in paths {
+            let is_module = |folder: &&Path| folder.iter().any(|name| name == "node_modules");
+            let Some(folder) = path.ancestors().skip(1).take_while(is_module).find(|folder| folder.is_dir())
+            else {
+                continue;
+            };
+            if !self.modules.contains(folder)
+                && self.modules.len() < MODULES_MAX
+                && self.watcher.watch(folder, RecursiveMode::NonRecursive).is_ok()
+            {
+                self.modules.insert(folder.to_path_buf());
+                added.insert(folder);
+            }
+            if added.contains(folder) {
+                // What happened before it was watched.
+                let news =
+                    [folder, path].into_iter().filter(|path| last_change(path).is_some_and(|at| at >= since));
+                let at = Instant::now();
+                changes.extend(news.map(|path| Change { path: path.to_path_buf(), is_entry: true, at }));
+            }
+        }
+        changes
+    }
+
+    /// Whether a change is in a folder of `node_modules`, or is one.
+    fn is_in_modules(&self, change: &Change) -> bool {
+        let is_one = |path: &Path| self.modules.contains(path);
+        is_one(&change.path) || change.path.parent().is_some_and(is_one)
+    }
+
     /// What changed since the last call. Folders that came are watched from now on, with what was put
     /// into them meanwhile.
     fn take(&mut self) -> Vec<Option<Change>> {
@@ -129,7 +176,9 @@ impl Watch {
         let mut came: Vec<PathBuf> = Vec::new();
         for change in changes.iter().flatten().filter(|change| change.is_entry) {
             self.watched.remove(&change.path);
-            let left_out = change.path.file_name().is_some_and(is_left_out);
+            self.modules.remove(&change.path);
+            let in_modules = change.path.parent().is_some_and(|parent| self.modules.contains(parent));
+            let left_out = in_modules || change.path.file_name().is_some_and(is_left_out);
             if !left_out && change.path.is_dir() && !change.path.is_symlink() {
                 came.push(change.path.clone());
             }
@@ -199,6 +248,7 @@ pub(super) struct Touch<'a> {
     is_blind: bool,
     must_replan: bool,
     in_round: bool,
+    round_began: SystemTime,
 }
 
 /// What is known of one step.
@@ -231,6 +281,7 @@ impl<'a> Touch<'a> {
             is_blind: false,
             must_replan: false,
             in_round: true,
+            round_began: SystemTime::now(),
         }
     }
 
@@ -257,6 +308,9 @@ impl<'a> Touch<'a> {
     pub fn collect(&mut self) {
         for change in self.watch.take() {
             match change {
+                Some(change)
+                    if self.watch.is_in_modules(&change)
+                        && !self.known.iter().any(|known| known.depends_on(&change)) => {}
                 Some(change) => self.noted.push(change),
                 None => self.is_blind = true,
             }
@@ -305,7 +359,9 @@ impl<'a> Touch<'a> {
                     || noted.iter().any(|change| self.touches(change, *index))
             })
             .collect();
-        self.in_round |= !touched.is_empty();
+        if !touched.is_empty() {
+            (self.in_round, self.round_began) = (true, SystemTime::now());
+        }
         touched
     }
 
@@ -320,7 +376,8 @@ impl<'a> Touch<'a> {
             let (Some(began), Some(ended)) = (known.began, known.ended) else { return false };
             last_change(&change.path).is_some_and(|at| began <= at && at <= ended)
         };
-        change.path.starts_with(&step.package.dir) && !own_doing() && !self.is_output(&change.path)
+        let is_near = change.path.starts_with(&step.package.dir) || known.depends_on(change);
+        is_near && !own_doing() && !self.is_output(&change.path)
     }
 
     fn is_output(&self, path: &Path) -> bool {
@@ -342,7 +399,9 @@ impl<'a> Touch<'a> {
         let known = &mut self.known[index];
         known.is_complete &= facts["stored"] == Value::Bool(true);
         known.outputs = list("outputs").iter().filter_map(path).collect();
-        (known.inputs, known.listings) = Default::default();
+        if known.is_complete {
+            (known.inputs, known.listings) = Default::default();
+        }
         for input in list("inputs").iter().filter(|input| input["as"] != "program") {
             let Some(path) = path(input) else { continue };
             if input["as"] == "listing" {
@@ -351,6 +410,13 @@ impl<'a> Touch<'a> {
                 known.inputs.insert(path);
             }
         }
+        let in_modules = |path: &&PathBuf| {
+            let inside = path.strip_prefix(&places.root);
+            inside.is_ok_and(|inside| inside.iter().any(|name| name == "node_modules"))
+        };
+        let news =
+            self.watch.add_modules(known.inputs.iter().filter(in_modules), self.round_began - CLOCK_GRAIN);
+        self.noted.extend(news.into_iter().filter(|change| known.depends_on(change)));
     }
 }
 

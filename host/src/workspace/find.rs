@@ -9,6 +9,10 @@ use saphyr::{LoadableYamlNode, MarkedYaml};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+/// What a pnpm-workspace.yaml should look like, on one line.
+const EXAMPLE: &str =
+    "write packages: [\"packages/*\"], or below `packages:` a line - \"packages/*\" for each";
+
 /// A root.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -93,7 +97,9 @@ fn manifest_globs(source: &Source) -> Result<Option<Globs>, Problems> {
 fn pnpm_globs(source: &Source) -> Result<Option<Vec<(Range<usize>, String)>>, Problem> {
     let documents = MarkedYaml::load_from_str(&source.text).map_err(|error| {
         let at = byte_of(source, error.marker().index());
-        source.problem(at..at + 1, format!("pnpm-workspace.yaml is not valid YAML: {}", error.info()))
+        source
+            .problem(at..at + 1, format!("pnpm-workspace.yaml is not valid YAML: {}", error.info()))
+            .help(EXAMPLE)
     })?;
     let Some(document) = documents.first() else { return Ok(None) };
     if document.data.is_null() {
@@ -102,16 +108,15 @@ fn pnpm_globs(source: &Source) -> Result<Option<Vec<(Range<usize>, String)>>, Pr
     let span = |node: &MarkedYaml<'_>| {
         byte_of(source, node.span.start.index())..byte_of(source, node.span.end.index())
     };
-    let example = "write packages:\n  - \"packages/*\"";
     if document.data.as_mapping().is_none() {
-        return Err(source.problem(span(document), "pnpm-workspace.yaml must be a mapping").help(example));
+        return Err(source.problem(span(document), "pnpm-workspace.yaml must be a mapping").help(EXAMPLE));
     }
     let Some(packages) = document.data.as_mapping_get("packages") else { return Ok(None) };
     if packages.data.is_null() {
         return Ok(None);
     }
     let Some(list) = packages.data.as_vec() else {
-        return Err(source.problem(span(packages), "`packages` must be a list of globs").help(example));
+        return Err(source.problem(span(packages), "`packages` must be a list of globs").help(EXAMPLE));
     };
     let text = |glob: &MarkedYaml<'_>| match glob.data.as_str() {
         Some(text) => Ok((span(glob), text.to_string())),
@@ -141,7 +146,10 @@ fn collect(source: &Source, written: Vec<(Range<usize>, String)>) -> Result<Glob
                 ))
             }
             Err(BadGlob::Syntax(why)) => {
-                problems.0.push(source.problem(range, format!("`{glob}` is not a valid glob: {why}")));
+                let problem = source.problem(range, format!("`{glob}` is not a valid glob: {why}"));
+                problems
+                    .0
+                    .push(problem.help("write packages/*, packages/**, {apps,libs}/* or !packages/old"));
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::config::DependencyKind;
 use crate::problem::{Problem, Problems, Source};
 use jsonc_parser::ast::{ObjectProp, Value};
 use jsonc_parser::common::Ranged;
+use jsonc_parser::errors::{ParseError, ParseErrorKind};
 use jsonc_parser::{CollectOptions, ParseOptions};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
@@ -320,14 +321,31 @@ fn wrong_type(source: &Source, property: &ObjectProp<'_>, problems: &mut Problem
 }
 
 /// A mistake in the syntax of JSON.
-pub(super) fn syntax_problem(source: &Source, error: &jsonc_parser::errors::ParseError) -> Problem {
+pub(super) fn syntax_problem(source: &Source, error: &ParseError) -> Problem {
     let range = error.range();
     let name = source.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let what = error.kind().to_string();
     let mut chars = what.chars();
     let what: String =
         chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default();
-    source.problem(range.start..range.end, format!("{name} is not valid JSON: {what}"))
+    // What does not end is missing at the end, and not wrong where it begins.
+    let (range, help) = match error.kind() {
+        ParseErrorKind::UnterminatedObject => (end_of(source), "close it with }"),
+        ParseErrorKind::UnterminatedArray => (end_of(source), "close it with ]"),
+        ParseErrorKind::UnterminatedCommentBlock => (range.start..range.end, "close it with */"),
+        ParseErrorKind::TrailingCommasNotAllowed => (range.start..range.end, "remove the comma"),
+        ParseErrorKind::CommentsNotAllowed => (range.start..range.end, "remove the comment"),
+        ParseErrorKind::ExpectedComma => (range.start..range.end, "write a comma there"),
+        ParseErrorKind::ExpectedColonAfterObjectKey => (range.start..range.end, "write a colon there"),
+        _ => (range.start..range.end, "look at what stands there and just before it"),
+    };
+    source.problem(range, format!("{name} is not valid JSON: {what}")).help(help)
+}
+
+/// The last character that says something.
+fn end_of(source: &Source) -> std::ops::Range<usize> {
+    let end = source.text.trim_end().len();
+    end.saturating_sub(1)..end
 }
 
 /// The range of bytes of a value.

@@ -8,6 +8,8 @@ mod changes;
 mod config_file;
 mod config_value;
 pub mod edit;
+#[cfg(test)]
+pub(crate) mod file_format;
 mod find;
 mod globs;
 mod links;
@@ -242,6 +244,15 @@ impl Workspace {
         }
     }
 
+    /// Where the package.json of one package says that it depends on another, under the name of that.
+    pub fn place_of_edge(&self, from: usize, to: usize) -> Option<Place> {
+        let source = read_source(&self.packages[from].manifest_file()).ok()??;
+        let name = self.packages[to].name.as_deref()?;
+        let lists = ["dependencies", "devDependencies", "peerDependencies", "optionalDependencies"];
+        let range = lists.iter().find_map(|list| manifest::key_range(&source, &[list, name]))?;
+        Some(source.place(range))
+    }
+
     /// Whether packages lie in archives that only Yarn's own loader reads: there is no `node_modules/.bin`.
     pub fn is_plug_and_play(&self) -> bool {
         [".pnp.cjs", ".pnp.js"].iter().any(|file| self.root.join(file).is_file())
@@ -261,8 +272,13 @@ impl Workspace {
 fn read_source(file: &Path) -> io::Result<Option<Source>> {
     match read_regular(file) {
         Ok(bytes) => {
-            let text = String::from_utf8(bytes)
-                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))?;
+            let text = String::from_utf8(bytes).map_err(|error| {
+                let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+                    .iter()
+                    .filter(|byte| **byte == b'\n')
+                    .count();
+                io::Error::new(io::ErrorKind::InvalidData, format!("line {} is not UTF-8", line + 1))
+            })?;
             Ok(Some(Source::new(file.to_path_buf(), text)))
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -279,13 +295,27 @@ fn read_regular(file: &Path) -> io::Result<Vec<u8>> {
     if !meta.is_file() && !meta.is_dir() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1);
-    opened.read_to_end(&mut bytes)?;
+    // There may be thousands: of a file that is as long as was said the end is not looked for.
+    let mut bytes = vec![0; usize::try_from(meta.len()).unwrap_or(0) + 1];
+    let mut filled = opened.read(&mut bytes)?;
+    if filled as u64 != meta.len() {
+        bytes.truncate(filled);
+        filled += opened.read_to_end(&mut bytes)?;
+    }
+    bytes.truncate(filled);
     Ok(bytes)
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Problem {
-    Problem::new(format!("cannot read {}: {error}", file.display()))
+    let help = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "allow reading it; or, if its folder is no package, exclude that with a glob that starts with !"
+        }
+        _ if error.raw_os_error() == Some(libc::ELOOP) => "links there lead in a circle: remove one of them",
+        io::ErrorKind::InvalidData => "save it as UTF-8",
+        _ => "put a text file there, or remove what is there",
+    };
+    Problem::new(format!("cannot read {}: {error}", file.display())).help(help)
 }
 
 /// The files of one package that matter here.
@@ -378,6 +408,7 @@ fn in_threads<'a, T: Sync, R: Send>(items: &'a [T], map: impl Fn(&'a T) -> R + S
 
 fn index_names(packages: &[Package], files: &[Files], problems: &mut Problems) -> FxHashMap<String, usize> {
     let mut by_name: FxHashMap<String, usize> = FxHashMap::default();
+    let file = |at: usize| packages[at].relative_dir.join("package.json");
     for (at, package) in packages.iter().enumerate() {
         let Some(name) = &package.name else { continue };
         let Some(first) = by_name.get(name) else {
@@ -385,18 +416,17 @@ fn index_names(packages: &[Package], files: &[Files], problems: &mut Problems) -
             continue;
         };
         let message = format!("two packages are named `{name}`");
-        let other = packages[*first].manifest_file();
         let problem = match files[at]
             .manifest
             .as_ref()
             .and_then(|source| Some((source, manifest::value_range(source, &["name"])?)))
         {
             Some((source, range)) => source.problem(range, message),
-            None => Problem::new(message),
+            None => Problem::new(format!("{message}: {}", file(at).display())),
         };
-        problems
-            .0
-            .push(problem.help(format!("the other is {}; give one of them another name", other.display())));
+        problems.0.push(
+            problem.help(format!("the other is {}; give one of them another name", file(*first).display())),
+        );
     }
     by_name
 }
