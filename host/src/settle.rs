@@ -601,6 +601,10 @@ fn settle_reads(
             }
         }
     }
+    if let Some(first) = probed_before_replaced(evidence, path, seen, fate) {
+        let value = InputValue::Known(Value::kind(&first.found));
+        settled.inputs.push(input(evidence, path, Query::Kind, value, first));
+    }
     if let Some(first) = kind {
         let query = if first.found == Found::Absent { Query::Absent } else { Query::Kind };
         settled.inputs.push(input(
@@ -611,6 +615,21 @@ fn settle_reads(
             first,
         ));
     }
+}
+
+/// That something of others was there to be replaced may have mattered to who looked first.
+fn probed_before_replaced<'a>(
+    evidence: &Evidence,
+    path: &Path,
+    seen: &'a Seen,
+    fate: &Fate,
+) -> Option<&'a First> {
+    let first =
+        [seen.stat.as_deref(), seen.kind.as_deref()].into_iter().flatten().min_by_key(|first| first.order)?;
+    let is_replaced = fate.change.is_some_and(|change| first.order < change.order)
+        && matches!(first.found, Found::File(_) | Found::Link(_))
+        && *fate.end != Found::Absent;
+    (is_replaced && !(evidence.made_before)(path)).then_some(first)
 }
 
 /// The value of a file that was read: still to be digested, unless the step changed it afterwards.

@@ -10,10 +10,10 @@ mod frameworks;
 #[path = "../scenarios/installed.rs"]
 mod installed;
 mod ipc_tools;
-mod template;
-mod page;
 mod monorepo;
 mod output;
+mod page;
+mod template;
 #[path = "../scenarios/tree.rs"]
 mod tree;
 mod workspaces;

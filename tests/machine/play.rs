@@ -38,7 +38,7 @@ pub fn run(root: &Path, env: &BTreeMap<String, String>, task: &str, force: bool)
     let plan = plan::make(&workspace, &request).map_err(|problems| format!("{problems:?}"))?;
     let settings = workspace.settings();
     let (store, _) = Store::open(root, None).map_err(|error| error.to_string())?;
-    let (adapters, _) = Adapters::of(&[], root, Arc::new(NoMemo), None);
+    let (adapters, _) = Adapters::of(&[], root, Arc::new(NoMemo), None, false);
     let zones = Zones {
         places: Places { root: root.to_path_buf(), home: root.parent().map(|base| base.join("home")) },
         temp: Vec::new(),

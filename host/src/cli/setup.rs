@@ -90,7 +90,7 @@ impl<'a> Setup<'a> {
             store,
             zones: zones(workspace, &settings.cache),
             settings,
-            env: std::env::vars_os().collect(),
+            env: crate::plan::env::without_own_starter(std::env::vars_os().collect(), &workspace.root),
             digests: Digests::default(),
             running: Running::new(),
         }

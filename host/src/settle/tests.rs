@@ -224,7 +224,18 @@ fn probing_what_the_step_then_creates_or_replaces_is_no_input() {
         .saw(WRITE, "dist/y", file(1))
         .ends("dist/x", file(2))
         .ends("dist/y", file(3));
-    scene.check(&["kind dist", "+ dist/x", "+ dist/y"]);
+    scene.made_before("dist/y").check(&["kind dist", "+ dist/x", "+ dist/y"]);
+}
+
+#[test]
+fn what_others_left_counts_by_its_kind_where_the_step_looked_before_it_replaced_it() {
+    let scene = Scene::new()
+        .saw(AccessKind::Stat, "dist/y", file(1))
+        .saw(WRITE, "dist/y", file(1))
+        .saw(WRITE, "dist/z", file(1))
+        .ends("dist/y", file(2))
+        .ends("dist/z", file(3));
+    scene.check(&["kind dist/y", "+ dist/y", "+ dist/z"]);
 }
 
 #[test]

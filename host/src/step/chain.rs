@@ -280,12 +280,13 @@ fn plan_hit(
     }
     for position in &survey.put {
         let output = &entry.manifest.outputs[*position];
-        for folder in folders_above(&output.path) {
-            let is_missing = tree.at(&shared.zones.places, &folder).is_ok_and(|lies| lies.is_absent());
-            if is_missing {
-                let lay = over(&folder);
-                tree.put(&folder, &OutputKind::Folder, index, cached.scope, lay);
-            }
+        let is_missing =
+            |folder: &PortablePath| tree.at(&shared.zones.places, folder).is_ok_and(|lies| lies.is_absent());
+        // All are looked for before any is planned: what is planned needs those above it, and they would
+        // be there only as long as it is.
+        let missing: Vec<PortablePath> = folders_above(&output.path).filter(is_missing).collect();
+        for folder in missing {
+            tree.put(&folder, &OutputKind::Folder, index, cached.scope, over(&folder));
         }
         tree.put(&output.path, &output.kind, index, cached.scope, over(&output.path));
     }

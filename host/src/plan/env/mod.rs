@@ -91,6 +91,23 @@ pub fn of_step(
     env
 }
 
+/// The environment of overhear without what was set for overhear alone: pnpm's starters of programs put the
+/// folders of its virtual store in NODE_PATH, and whoever runs the commands directly has none of them.
+pub fn without_own_starter(mut env: Vec<(OsString, OsString)>, root: &Path) -> Vec<(OsString, OsString)> {
+    let store = root.join("node_modules/.pnpm");
+    env.retain_mut(|(name, value)| {
+        if name != "NODE_PATH" || value.is_empty() {
+            return true;
+        }
+        let others = std::env::split_paths(&*value).filter(|folder| !folder.starts_with(&store));
+        let others = others.map(PathBuf::into_os_string).collect::<Vec<_>>().join(OsStr::new(":"));
+        let is_of_others = !others.is_empty();
+        *value = others;
+        is_of_others
+    });
+    env
+}
+
 /// The environment of a step that is not cached: everything but what is dropped, and overhear's own.
 pub fn whole(around: Surroundings<'_>, step: &Step) -> Vec<(OsString, OsString)> {
     let dropped = |name: &OsStr| name.to_str().is_some_and(|name| !is_kept(name) && any(DROPPED, name));

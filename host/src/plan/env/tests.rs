@@ -205,3 +205,16 @@ fn what_the_command_sets_itself_wins_and_is_not_tracked_twice() {
     assert_eq!(get(&env.passed, "NODE_ENV"), Some("production"));
     assert!(!env.tracked.contains_key("NODE_ENV"));
 }
+
+#[test]
+fn what_the_starter_of_overhear_set_is_for_no_command() {
+    let cleaned = |value: &str| {
+        let env = vec![("NODE_PATH".into(), value.into()), ("A".into(), "1".into())];
+        let env = without_own_starter(env, Path::new("/w"));
+        env.iter().map(|(name, value)| format!("{}={}", name.display(), value.display())).collect::<Vec<_>>()
+    };
+    let starter = "/w/node_modules/.pnpm/overhear@1.0.0/node_modules:/w/node_modules/.pnpm/node_modules";
+    assert_eq!(cleaned(starter), ["A=1"]);
+    assert_eq!(cleaned(&format!("{starter}:/opt/lib")), ["NODE_PATH=/opt/lib", "A=1"]);
+    assert_eq!(cleaned("/opt/lib"), ["NODE_PATH=/opt/lib", "A=1"]);
+}
