@@ -93,6 +93,8 @@ pub struct Seen {
     pub change_is_blind: bool,
     /// Whether it was removed, or renamed away, at least once.
     pub removed: bool,
+    /// Whether permissions, times or attributes were set at least once.
+    pub meta_is_set: bool,
     /// Whether it was renamed away at least once.
     pub renamed: bool,
 }
@@ -189,7 +191,10 @@ impl Seen {
             AccessKind::Exec => note(&mut self.exec, first),
             AccessKind::Write { truncates } => self.change(first, truncates),
             AccessKind::Create => self.change(first, true),
-            AccessKind::SetMeta => self.change(first, false),
+            AccessKind::SetMeta => {
+                self.meta_is_set = true;
+                self.change(first, false);
+            }
             AccessKind::Remove | AccessKind::Rename => {
                 self.removed |= first.found != Found::Absent;
                 self.renamed |= kind == AccessKind::Rename;

@@ -8,6 +8,7 @@ use crate::path::{Places, PortablePath};
 use crate::stamp::Found;
 use crate::tree::Bases;
 use globset::{GlobBuilder, GlobMatcher};
+use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -115,7 +116,8 @@ impl Globs {
     pub fn walk(&self, places: &Places) -> BTreeMap<PortablePath, Found> {
         let mut found = BTreeMap::new();
         for include in &self.include {
-            self.walk_below(places, include, &include.stem, &mut Vec::new(), &mut found);
+            let mut links = FxHashSet::default();
+            self.walk_below(places, include, &include.stem, &mut links, &mut found);
         }
         found
     }
@@ -125,7 +127,7 @@ impl Globs {
         places: &Places,
         include: &Include,
         path: &Path,
-        inside: &mut Vec<(u64, u64)>,
+        links: &mut FxHashSet<(u64, u64)>,
         files: &mut BTreeMap<PortablePath, Found>,
     ) {
         let absolute = places.root.join(path);
@@ -140,21 +142,34 @@ impl Globs {
         if is_at_end || !matches!(found, Found::Folder(_) | Found::Link(_)) {
             return;
         }
-        // The command reads what lies behind a link as well; but not a folder within itself.
-        let Some(meta) = absolute.metadata().ok().filter(Metadata::is_dir) else { return };
-        let folder = (meta.dev(), meta.ino());
-        if inside.contains(&folder) {
+        if matches!(found, Found::Link(_)) && !self.enters(places, include, path, links) {
             return;
         }
-        inside.push(folder);
         for name in std::fs::read_dir(&absolute).into_iter().flatten().flatten() {
             let name = name.file_name();
             let is_left_out = NAMED_ONLY.iter().any(|only| name == *only && !include.text.contains(only));
             if !is_left_out {
-                self.walk_below(places, include, &path.join(&name), inside, files);
+                self.walk_below(places, include, &path.join(&name), links, files);
             }
         }
-        inside.pop();
+    }
+
+    /// The command reads what lies behind a link to a folder as well. Each is entered once, and only in
+    /// the workspace, unless the pattern names it: what lies around elsewhere has no end.
+    fn enters(
+        &self,
+        places: &Places,
+        include: &Include,
+        path: &Path,
+        links: &mut FxHashSet<(u64, u64)>,
+    ) -> bool {
+        let absolute = places.root.join(path);
+        let Some(meta) = absolute.metadata().ok().filter(Metadata::is_dir) else { return false };
+        let is_near = || {
+            let target = absolute.canonicalize().ok();
+            target.is_some_and(|target| target != places.root && target.starts_with(&places.root))
+        };
+        links.insert((meta.dev(), meta.ino())) && (path == include.stem || is_near())
     }
 }
 

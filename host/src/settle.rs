@@ -365,8 +365,10 @@ fn settle_folder_around(evidence: &Evidence, rules: &Rules, path: &Path, seen: &
         return;
     };
     let around = evidence.observed.seen(folder);
-    let is_new =
-        around.and_then(|seen| seen.change.as_deref()).is_some_and(|change| change.order < made.order);
+    let is_new = around.is_some_and(|seen| {
+        let change = seen.change.as_deref().filter(|change| change.order < made.order);
+        change.is_some_and(|change| change.found == Found::Absent || seen.removed)
+    });
     if is_new || evidence.zones.of(folder) != Zone::Workspace || rules.ignores_write(folder).is_some() {
         return;
     }
@@ -460,7 +462,8 @@ fn settle_change(
     } else if *fate.end != Found::Other && rules.output_counts(path) {
         settled.outputs.push(path.to_path_buf());
         let is_own = || was_made_before(evidence, path, change);
-        if is_program_as_before(change, fate) || (seen.removed && change.found != Found::Absent && !is_own())
+        if is_program_as_before(seen, change, fate)
+            || (seen.removed && change.found != Found::Absent && !is_own())
         {
             let value = InputValue::Known(Value::kind(&change.found));
             settled.inputs.push(input(evidence, path, Query::Kind, value, change));
@@ -469,10 +472,11 @@ fn settle_change(
     Ok(())
 }
 
-/// Whether a file that was overwritten is executable, as it was: it may be so only because it was. (Who
-/// removes it first makes another file, with an inode of its own.)
-fn is_program_as_before(change: &First, fate: &Fate) -> bool {
+/// Whether a file that was overwritten is executable, as it was, and nobody set its permissions: it may be
+/// so only because it was. (Who removes it first makes another file, with an inode of its own.)
+fn is_program_as_before(seen: &Seen, change: &First, fate: &Fate) -> bool {
     match (&change.found, fate.end) {
+        _ if seen.meta_is_set => false,
         (Found::File(before), Found::File(after)) => {
             before.is_executable()
                 && after.is_executable()

@@ -45,7 +45,8 @@ struct Supposed {
     later: Later,
 }
 
-/// What becomes of what later steps of the same task left, while the step runs.
+/// What becomes of what the steps after it left, of its task or of those that depend on it, while the
+/// step runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Later {
     Stays,
@@ -414,9 +415,9 @@ impl<'a> World<'a> {
         ended.code = code;
     }
 
-    /// What a step made itself, by the last that is known; with what later steps of the same task made.
+    /// What a step made itself, by the last that is known; with what the steps after it made.
     fn own(&self, step: StepName, later: bool) -> impl DoubleEndedIterator<Item = (&PathBuf, &Node)> {
-        let is_own = move |by: &StepName| by.0 == step.0 && (by.1 == step.1 || (later && by.1 > step.1));
+        let is_own = move |by: &StepName| *by == step || (later && *by > step);
         let own = self.left.iter().filter(move |(_, (by, _, made))| *made && is_own(by));
         own.map(|(path, (_, node, _))| (path, node))
     }
@@ -478,8 +479,9 @@ impl<'a> World<'a> {
         let known = std::mem::take(&mut self.left);
         self.left = known.clone();
         for (step, path, node) in changes {
-            let was_own = known.get(&path).is_some_and(|(by, _, made)| by.0 == step.0 && *made);
-            let made = was_own || !before.contains_key(&path);
+            // Whoever rewrites what a step made has not made it less.
+            let was_made = known.get(&path).is_some_and(|(_, _, made)| *made);
+            let made = was_made || !before.contains_key(&path);
             match node {
                 Some(node) => drop(self.left.insert(path, (step, node, made))),
                 None => drop(self.left.remove(&path)),

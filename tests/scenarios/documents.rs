@@ -233,15 +233,15 @@ fn reference(schema: &Value) -> String {
     );
     text.push_str(&table(schema, &schema["properties"]));
     text.push_str("\n### cache, as an object\n\n");
-    text.push_str(&table(schema, &schema["properties"]["cache"]["oneOf"][1]["properties"]));
+    text.push_str(&table(schema, &schema["definitions"]["CacheSettings"]["properties"]));
     text.push_str("\n## A task\n\nA command alone, a list of commands, or:\n\n");
-    text.push_str(&table(schema, &schema["definitions"]["task"]["properties"]));
+    text.push_str(&table(schema, &schema["definitions"]["Task"]["properties"]));
     text.push_str("\n### readyWhen\n\n");
-    text.push_str(&table(schema, &schema["definitions"]["readyWhen"]["properties"]));
+    text.push_str(&table(schema, &schema["definitions"]["ReadyWhen"]["properties"]));
     text.push_str(
         "\n## A script\n\nThe same keys as a task, but for those that package.json says itself:\n\n",
     );
-    let keys = schema["definitions"]["script"]["properties"].as_object().unwrap().keys();
+    let keys = schema["definitions"]["Script"]["properties"].as_object().unwrap().keys();
     text.push_str(&keys.map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "));
     text + ".\n"
 }
@@ -249,30 +249,32 @@ fn reference(schema: &Value) -> String {
 fn table(schema: &Value, properties: &Value) -> String {
     let mut text = String::from("| key | value | default | |\n|---|---|---|---|\n");
     for (key, value) in properties.as_object().unwrap().iter().filter(|(key, _)| *key != "$schema") {
-        let value = resolved(schema, value);
         let default = value.get("default").map(|value| format!("`{value}`")).unwrap_or_default();
-        let about = value["description"].as_str().unwrap_or_default().replace('|', "\\|");
+        let about = [Some(value), target(schema, value)].into_iter().flatten();
+        let about = about.filter_map(|value| value["description"].as_str()).next().unwrap_or_default();
+        let about = about.replace('|', "\\|");
         text.push_str(&format!("| `{key}` | {} | {default} | {about} |\n", kind(schema, value)));
     }
     text
 }
 
-/// What a reference leads to; a description beside it stands.
-fn resolved<'a>(schema: &'a Value, value: &'a Value) -> &'a Value {
-    match value["$ref"].as_str() {
-        Some(to) if value.get("description").is_none() => schema.pointer(&to[1..]).unwrap(),
-        _ => value,
-    }
+/// What a reference leads to.
+fn target<'a>(schema: &'a Value, value: &'a Value) -> Option<&'a Value> {
+    let to = value["$ref"].as_str().or_else(|| value["allOf"][0]["$ref"].as_str())?;
+    schema.pointer(&to[1..])
 }
 
 fn kind(schema: &Value, value: &Value) -> String {
-    if let Some(to) = value["$ref"].as_str() {
-        return kind(schema, schema.pointer(&to[1..]).unwrap());
+    if let Some(target) = target(schema, value) {
+        return kind(schema, target);
+    }
+    if let Some(only) = value.get("const") {
+        return format!("`{only}`");
     }
     if let Some(allowed) = value["enum"].as_array() {
         return allowed.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ");
     }
-    if let Some(several) = value["oneOf"].as_array() {
+    if let Some(several) = value["oneOf"].as_array().or_else(|| value["anyOf"].as_array()) {
         let mut kinds: Vec<String> = several.iter().map(|value| kind(schema, value)).collect();
         kinds.dedup();
         return kinds.join(" or ");

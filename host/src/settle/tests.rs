@@ -278,6 +278,7 @@ fn what_is_executable_may_be_so_because_it_was() {
     let written = |before: Found, after: Found| Scene::new().saw(WRITE, "cli", before).ends("cli", after);
     written(program(1), program(2)).check(&["kind cli", "+ cli"]);
     written(file(1), program(2)).check(&["+ cli"]);
+    written(program(1), program(2)).saw(AccessKind::SetMeta, "cli", program(1)).check(&["+ cli"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::globs::{self, Globs};
 use crate::habit;
 use crate::hint::Hint;
 use crate::outcome::{Kept, Refusal};
-use crate::path::PortablePath;
+use crate::path::{Places, PortablePath};
 use crate::settle::{self, Evidence, Input, InputValue, Settled};
 use crate::stamp::{self, Found, Stamp};
 use crate::store::{
@@ -321,7 +321,7 @@ fn fingerprint(
         paths: Vec::with_capacity(members.len()),
         programs: settled.programs.clone(),
         globs: settled.globs.clone(),
-        globs_except: settled.globs_except.iter().map(|path| places.portable(path)).collect(),
+        globs_except: portable(places, &settled.globs_except),
         envs: settled.envs.iter().map(|(select, _)| select.clone()).collect(),
         bound_to_place: false,
     };
@@ -438,6 +438,14 @@ fn outputs(shared: &Shared, settled: &Settled) -> Vec<PortablePath> {
     outputs
 }
 
+/// The same paths as they are stored, in the order of what is stored: by bytes, where `a.b` comes before
+/// `a/b`.
+fn portable(places: &Places, paths: &[PathBuf]) -> Vec<PortablePath> {
+    let mut portable: Vec<PortablePath> = paths.iter().map(|path| places.portable(path)).collect();
+    portable.sort();
+    portable
+}
+
 fn is_folder(path: &&PathBuf) -> bool {
     matches!(Found::at(path), Ok(Found::Folder(_)))
 }
@@ -472,13 +480,15 @@ fn store(
     logs: &[u8],
 ) -> Result<(Digest, Kept, serde_json::Value), StoreError> {
     let places = &shared.zones.places;
-    let removed: Vec<PortablePath> = settled.removed.iter().map(|path| places.portable(path)).collect();
-    let temporary = settled.temporary.iter().map(|path| places.portable(path)).collect();
-    let state_files: Vec<_> = settled.state_files.iter().map(|path| places.portable(path)).collect();
-    let emptied = settled.emptied.iter().map(|path| places.portable(path)).collect();
-    let found_bare = settled.found_bare.iter().map(|path| places.portable(path)).collect();
-    let manifest =
-        Manifest { outputs: packed.outputs, removed, temporary, state_files, found_bare, emptied, habits };
+    let manifest = Manifest {
+        outputs: packed.outputs,
+        removed: portable(places, &settled.removed),
+        temporary: portable(places, &settled.temporary),
+        state_files: portable(places, &settled.state_files),
+        found_bare: portable(places, &settled.found_bare),
+        emptied: portable(places, &settled.emptied),
+        habits,
+    };
     let entry = NewEntry {
         key: cached.key_digest,
         pathset,

@@ -37,6 +37,17 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), StoreError> {
             "a cache entry names `{path}`, which is no output of a task"
         )));
     }
+    let lists = [
+        &manifest.removed,
+        &manifest.temporary,
+        &manifest.state_files,
+        &manifest.found_bare,
+        &manifest.emptied,
+    ];
+    if let Some(list) = lists.into_iter().find(|list| !list.is_sorted()) {
+        let first = list.first().expect("an empty list is in order");
+        return Err(StoreError::Damaged(format!("a cache entry names `{first}` and others in no order")));
+    }
     let mut outputs = outputs;
     match outputs.clone().zip(outputs.by_ref().skip(1)).find(|(one, next)| one >= next) {
         None => Ok(()),
@@ -102,6 +113,15 @@ mod tests {
         assert!(check(&manifest(&["a", "b"])).is_ok());
         assert!(check(&manifest(&["a", "a"])).is_err());
         assert!(check(&manifest(&["b", "a"])).is_err());
+    }
+
+    #[test]
+    fn a_list_that_is_not_in_the_order_of_bytes_is_damage() {
+        let path = |path: &str| PortablePath::from_bytes(path.as_bytes());
+        let emptied =
+            |paths: [&str; 2]| Manifest { emptied: paths.map(path).to_vec(), ..Manifest::default() };
+        assert!(check(&emptied(["a.b", "a/b"])).is_ok());
+        assert!(check(&emptied(["a/b", "a.b"])).is_err());
     }
 
     #[test]
