@@ -51,8 +51,9 @@ pub fn learn(
         let was_there = change.found != Found::Absent;
         if was_there && is_there && is_blind(seen) && matches!(change.found, Found::File(_) | Found::Link(_))
         {
-            // Who removes a file learns that it was there.
-            let list = if seen.removed { &mut remade } else { &mut replaced };
+            // Who removes a file learns that it was there, and who asks for its time may spare it.
+            let asked = seen.stat.as_deref().is_some_and(|stat| stat.order < change.order);
+            let list = if seen.removed || asked { &mut remade } else { &mut replaced };
             list.push(places.portable(path));
         }
         let stale = was_there && !is_there && seen.removed;

@@ -182,6 +182,7 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     let changed = changed.map(|(path, _)| path.as_path());
     let touched: BTreeSet<&Path> =
         settled.outputs.iter().chain(&settled.removed).map(PathBuf::as_path).chain(changed).collect();
+    settle_cwd(evidence, &mut settled.inputs);
     settle_listings(evidence, &rules, &touched, &mut settled.inputs, &mut settled.emptied);
     settled.inputs.sort_by(|a, b| (&a.path, &a.query).cmp(&(&b.path, &b.query)));
     settled.inputs.dedup_by(|a, b| a.path == b.path && a.query == b.query);
@@ -206,6 +207,24 @@ fn goes_by_state(evidence: &Evidence, rules: &Rules) -> bool {
 /// Whether the step left what lies at a path, and goes by it.
 fn is_left_whole(evidence: &Evidence, path: &Path) -> bool {
     evidence.left_whole.is_some_and(|left| left.contains(path))
+}
+
+/// A link on the way to where the command starts: nobody is seen following it.
+fn settle_cwd(evidence: &Evidence, inputs: &mut Vec<Input>) {
+    let root = &evidence.zones.places.root;
+    for path in evidence.cwd.ancestors().take_while(|path| path.starts_with(root) && path != root) {
+        if let Ok(Found::Link(text)) = Found::at(path) {
+            let value = InputValue::Known(Value::link(&text));
+            let by = "overhear".to_owned();
+            inputs.push(Input {
+                path: path.to_path_buf(),
+                query: Query::Link,
+                value,
+                source: Source::Traced,
+                by,
+            });
+        }
+    }
 }
 
 /// What the tool skipped writing because of its state files is an output like what it wrote; and the
@@ -459,7 +478,12 @@ fn settle_change(
             let value = InputValue::Known(Value::kind(&change.found));
             settled.inputs.push(input(evidence, path, query, value, change));
         }
-    } else if *fate.end != Found::Other && rules.output_counts(path) {
+    } else if *fate.end == Found::Other && rules.output_counts(path) {
+        let path = evidence.zones.places.portable(path);
+        return Err(Refusal::StoreFailed(format!(
+            "{path} is a pipe, a socket or a device, which no archive holds"
+        )));
+    } else if rules.output_counts(path) {
         settled.outputs.push(path.to_path_buf());
         let is_own = || was_made_before(evidence, path, change);
         if is_program_as_before(seen, change, fate)

@@ -149,8 +149,9 @@ pub(super) fn cache_dir(workspace: &Workspace, cache: &CacheDefaults) -> Option<
 
 fn zones(workspace: &Workspace, cache: &CacheDefaults) -> Zones {
     let resolved = |path: PathBuf| path.canonicalize().ok();
-    let home =
-        std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()).and_then(resolved);
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    // One that is not there is named in outputs all the same.
+    let home = home.map(|home| home.canonicalize().unwrap_or(home));
     let temp = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
     let mut own = vec![workspace.root.join(crate::store::FOLDER)];
     own.extend(cache_dir(workspace, cache).and_then(resolved));

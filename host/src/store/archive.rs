@@ -201,7 +201,9 @@ impl<W: Write> Packing<W> {
         // A change within the clock's grain of the last one shows in no stamp.
         let is_settled = stamp.is_settled(stamp::now_ns());
         let mut file = File::open(absolute).map_err(failed)?;
-        let mode = if stamp.is_executable() { 0o755 } else { 0o644 };
+        // What others may not read is not given to them by a restore.
+        let private = stamp.mode & 0o077 == 0;
+        let mode = if stamp.is_executable() { 0o755 } else { 0o644 } & if private { 0o700 } else { 0o777 };
         let mut header = header(tar::EntryType::Regular, stamp.size, mode);
         let content =
             Watched { file: &mut file, hasher: blake3::Hasher::new(), places: &mut self.places, bytes: 0 };

@@ -82,6 +82,11 @@ impl Store {
             if !lies.is_folder() && !lies.is_absent() {
                 return Ok(Surveyed::Blocked(folder.clone()));
             }
+            // Where the run found no folder, one that others made may lead it elsewhere (`cp -r a b`).
+            let is_news = lies.is_folder() && entry.manifest.found_bare.binary_search(folder).is_ok();
+            if is_news && !self.was_made_by(place.step, folder) {
+                return Ok(Surveyed::Blocked(folder.clone()));
+            }
         }
         for (index, output) in entry.manifest.outputs.iter().enumerate() {
             let known = placed.get(index).copied().flatten();

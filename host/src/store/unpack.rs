@@ -84,7 +84,8 @@ fn read_files(
             }
             continue;
         };
-        let file = create(&target, *executable)?;
+        let mode = entry.header().mode().map_err(|error| damaged(error.to_string()))?;
+        let file = create(&target, *executable, mode & 0o077 == 0)?;
         let mut sink = DigestWriter { inner: file, hasher: blake3::Hasher::new(), bytes: 0 };
         copy(&mut entry, &mut sink, &mut buffer, &target, damaged)?;
         if sink.hasher.finalize().as_bytes() != digest.as_bytes() {
@@ -108,9 +109,9 @@ fn room(output: &Output) -> u64 {
     content.saturating_add(2 * output.path.as_bytes().len() as u64 + TAR_ROOM_BYTES)
 }
 
-fn create(target: &Path, executable: bool) -> Result<File, StoreError> {
-    // What the umask leaves of it is what the command would have left.
-    let mode = if executable { 0o777 } else { 0o666 };
+fn create(target: &Path, executable: bool, is_private: bool) -> Result<File, StoreError> {
+    // What the umask leaves of it is what the command would have left; what nobody else could read stays so.
+    let mode = if executable { 0o777 } else { 0o666 } & if is_private { 0o700 } else { 0o777 };
     let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(target);
     created.map_err(|source| StoreError::Io { what: "create", path: target.to_path_buf(), source })
 }
