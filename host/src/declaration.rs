@@ -74,6 +74,17 @@ pub enum Base {
     Cwd,
 }
 
+impl Base {
+    /// As people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Base::Workspace => "workspace",
+            Base::Package => "package",
+            Base::Cwd => "cwd",
+        }
+    }
+}
+
 /// A pattern and the reason for it. `dist` and `dist/**` name the same tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathRule {

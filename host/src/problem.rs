@@ -78,7 +78,7 @@ impl Source {
         let room = text.chars().count().saturating_sub(indent);
         Place {
             file: self.file.clone(),
-            line: self.text[..start].matches('\n').count() + 1,
+            line: line_of(&self.text, start),
             column: before + 1,
             indent,
             width: self.text[start..end].chars().count().min(room).max(1),
@@ -90,6 +90,11 @@ impl Source {
     pub fn problem(&self, range: Range<usize>, message: impl Into<String>) -> Problem {
         Problem { message: message.into(), place: Some(self.place(range)), help: None }
     }
+}
+
+/// The line of a byte, from 1. One beyond the text is on its last line.
+pub fn line_of(text: &str, at: usize) -> usize {
+    text[..floor_boundary(text, at)].matches('\n').count() + 1
 }
 
 fn floor_boundary(text: &str, at: usize) -> usize {

@@ -97,8 +97,21 @@ fn a_case_that_no_longer_holds_shows_what_differs_and_can_be_written_anew() {
     assert!(world.read("mine/tests/build/expect.toml").contains("package:build"));
     works(&world, "mine", &["test"]);
     fails(&world, "mine", &["test", "no-such-case"], &["there is no case to run"]);
+    // What cannot be read is one case, and not the end of the others.
     world.write("mine/tests/build/call.toml", "command = \"mine build\"\ncwdd = \".\"\n");
-    fails(&world, "mine", &["test"], &["tests/build/call.toml:2", "unknown field `cwdd`"]);
+    let words = ["build: FAILED: tests/build/call.toml:2", "unknown field `cwdd`", "1 passed, 1 failed"];
+    fails(&world, "mine", &["test"], &words);
+}
+
+#[test]
+fn a_table_in_a_crate_is_checked_and_nothing_is_written_over_it() {
+    let world = world();
+    works(&world, ".", &["new", "mine"]);
+    world.write("mine/Cargo.toml", "[package]\nname = \"other\"\nversion = \"1.0.0\"\n");
+    let before = world.read("mine/adapter.toml");
+    assert!(works(&world, "mine", &["build"]).out.contains("adapter.toml is the adapter acme/mine"));
+    assert_eq!(world.read("mine/adapter.toml"), before);
+    assert!(!world.path("mine/target").exists(), "cargo was not started");
 }
 
 #[test]
@@ -225,6 +238,7 @@ fn a_package_without_an_adapter_and_one_that_is_not_there_are_told_apart() {
     fails(&world, ".", &["add", "./none.wasm"], &["[unreadable]"]);
     fails(&world, ".", &["remove", "acme/none"], &["is not used here"]);
     fails(&world, ".", &["update", "acme/none"], &["[not-locked]", "adapter add"]);
+    assert!(works(&world, ".", &["update"]).out.contains("no adapter is locked here"));
     world.write("overhear.json", r#"{"adapters": {"acme/none": true}, "tasks": {"do": "mine build"}}"#);
     let done = world.task(&["do"]).done();
     assert!(done.err.contains("`acme/none` is not in overhear.lock") && done.err.contains("[not-locked]"));
@@ -257,7 +271,7 @@ fn an_adapter_that_ignores_what_matters_is_found_by_running_the_command() {
     let world = world();
     works(&world, ".", &["new", "mine"]);
     works(&world, ".", &["add", "mine/adapter.toml"]);
-    assert!(works(&world, ".", &["verify", "--", "mine", "build"]).out.contains("none of them matters"));
+    assert!(works(&world, ".", &["verify", "--", "mine", "build"]).out.contains("nothing to verify"));
     let lie = "env = [\"NODE_ENV\"]\nignored-reads = [{ path = \"src\", why = \"a lie\" }]";
     world.edit("mine/adapter.toml", "env = [\"NODE_ENV\"]", lie);
     let words =
@@ -266,6 +280,46 @@ fn an_adapter_that_ignores_what_matters_is_found_by_running_the_command() {
     assert_eq!(world.read("src/a.txt"), "hello\n", "the workspace was only read");
     assert!(!world.path("dist").exists());
     fails(&world, ".", &["verify", "--", "cat", "src/a.txt"], &["no adapter declares this command"]);
+}
+
+#[test]
+fn trials_leave_the_cache_and_what_lies_behind_links_alone() {
+    let world = world();
+    works(&world, ".", &["new", "mine"]);
+    works(&world, ".", &["add", "mine/adapter.toml"]);
+    let rule = "env = [\"NODE_ENV\"]\nignored-reads = [{ path = \"notes\", why = \"nobody reads them\" }]";
+    world.edit("mine/adapter.toml", "env = [\"NODE_ENV\"]", rule);
+    let (cache, outside) = (world.beside("cache"), world.beside("outside"));
+    fs::create_dir_all(&outside).unwrap();
+    fs::write(outside.join("a.txt"), "outside\n").unwrap();
+    world.write("notes/own.txt", "notes\n");
+    symlink(outside.join("a.txt"), world.path("notes/link.txt")).unwrap();
+    symlink(&outside, world.path("notes/folder")).unwrap();
+    world.write(".overhear/large", "an entry\n");
+    let script = "test ! -e .overhear/large || exit 3; cat notes/own.txt notes/link.txt notes/folder/a.txt > /dev/null; \
+                  mkdir -p dist; cat src/a.txt > dist/a.txt";
+    tool(&world, "mine", script);
+    let config = format!(
+        r#"{{"adapters": {{"./mine/adapter.toml": true}}, "cache": {{"dir": {cache:?}}}, "tasks": {{"do": "mine build"}}}}"#
+    );
+    world.write("overhear.json", &config);
+    let done = works(&world, ".", &["verify", "--", "mine", "build"]);
+    assert!(done.out.contains("1 ignored files changed and removed"), "{done:?}");
+    assert!(done.out.contains("none of them matters"), "{done:?}");
+    works(&world, ".", &["suggest", "--", "mine", "build"]);
+    assert_eq!(fs::read_to_string(outside.join("a.txt")).unwrap(), "outside\n");
+    assert!(!cache.exists(), "trials keep their entries elsewhere");
+}
+
+#[test]
+fn sources_that_a_tool_rewrites_are_not_suggested_as_its_cache() {
+    let world = world();
+    tool(&world, "mine", "cat src/a.txt > /dev/null; echo formatted >> src/a.txt");
+    let done = works(&world, ".", &["suggest", "--", "mine", "build"]);
+    assert!(!done.out.contains("caches"), "{done:?}");
+    assert!(done.out.contains("changed src/a.txt after it was read"), "{done:?}");
+    assert!(!done.out.contains("nothing is missing"), "{done:?}");
+    assert_eq!(world.read("src/a.txt"), "hello\n");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::fault::Wrong;
 use super::patterns;
 use super::table::{Mistake, Table};
 use crate::digest::{Digest, Fields};
+use crate::problem::line_of;
 use std::sync::Arc;
 
 /// What an adapter's file holds.
@@ -71,7 +72,7 @@ fn bad_table(name: &str, text: &str, mistake: &Mistake) -> Wrong {
     let place = mistake.place.as_ref().map_or(String::new(), |place| {
         let before = &text[..place.start.min(text.len())];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        format!("{}:{}:", before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        format!("{}:{}:", line_of(text, place.start), before[line_start..].chars().count() + 1)
     });
     Wrong::new("bad-source", format!("{name}:{place} {}", mistake.what))
 }

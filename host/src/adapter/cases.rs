@@ -3,8 +3,10 @@
 
 use super::examine::{Examined, Subject, Trial};
 use super::{AdapterFault, Call};
-use crate::declaration::{Base, Declaration, EnvMode, EnvSelectRule, PathRule, Verdict};
+use crate::declaration::{Declaration, EnvMode, EnvSelectRule, PathRule, Verdict};
+use crate::problem::line_of;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -35,7 +37,8 @@ pub struct Case {
     /// The name of its folder.
     pub name: String,
     folder: PathBuf,
-    written: Written,
+    /// `Err`: why its `call.toml` cannot be read.
+    written: Result<Written, String>,
 }
 
 /// How a case ended.
@@ -61,25 +64,30 @@ pub struct Called {
     pub examined: Examined,
 }
 
-/// All cases in a folder, by name. `Err`: what cannot be read.
-pub fn find(tests: &Path) -> Result<Vec<Case>, String> {
+/// All cases in a folder, by name.
+pub fn find(tests: &Path) -> Vec<Case> {
     let mut cases = Vec::new();
-    let Ok(entries) = std::fs::read_dir(tests) else { return Ok(cases) };
+    let Ok(entries) = std::fs::read_dir(tests) else { return cases };
     for folder in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let file = folder.join("call.toml");
         if !folder.is_dir() || !file.is_file() {
             continue;
         }
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-        let written: Written = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count());
-            format!("tests/{name}/call.toml:{}: {}", line + 1, error.message())
-        })?;
+        let written = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()));
+        let written = written.and_then(|text| read(&text, &format!("tests/{name}/call.toml")));
         cases.push(Case { name, folder, written });
     }
     cases.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(cases)
+    cases
+}
+
+/// Reads a file of a case; a mistake is told with the file and its line.
+fn read<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_of(text, span.start));
+        format!("{file}:{line}: {}", error.message())
+    })
 }
 
 impl Case {
@@ -88,17 +96,18 @@ impl Case {
         self.folder.join("expect.toml")
     }
 
-    /// Calls the adapter.
+    /// Calls the adapter. `Err`: what of the case cannot be read.
     pub fn call(&self, subject: &Subject) -> Result<Called, String> {
+        let written = self.written.as_ref().map_err(Clone::clone)?;
         let root = self.folder.join("workspace");
         // A case that needs no file need not have the folder.
         let root = if root.is_dir() { root } else { self.folder.clone() };
         let root = root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))?;
-        let once = self.once(subject, &root, false);
+        let once = written.call(subject, &root, false);
         let first = lines(&once);
         for (is_backwards, how) in [(false, "the same call again"), (true, "folders listed in another order")]
         {
-            let again = lines(&self.once(subject, &root, is_backwards));
+            let again = lines(&written.call(subject, &root, is_backwards));
             if again != first {
                 let mut difference = vec![format!("with {how}:")];
                 difference.extend(diff(&first, &again));
@@ -109,8 +118,8 @@ impl Case {
         let end = match std::fs::read_to_string(self.expected_file()) {
             Err(_) => Ended::New,
             Ok(written) => {
-                let expected: BTreeMap<String, Value> = toml::from_str(&written)
-                    .map_err(|error| format!("tests/{}/expect.toml: {}", self.name, error.message()))?;
+                let expected: BTreeMap<String, Value> =
+                    read(&written, &format!("tests/{}/expect.toml", self.name))?;
                 let expected = expected.into_iter().map(|(key, value)| (key, entries(&value))).collect();
                 let difference = diff(&expected, &first);
                 if difference.is_empty() { Ended::Passed } else { Ended::Differs(difference) }
@@ -118,19 +127,21 @@ impl Case {
         };
         Ok(Called { end, text: text(&first), examined: once })
     }
+}
 
-    fn once(&self, subject: &Subject, root: &Path, is_backwards: bool) -> Examined {
-        let cwd = root.join(self.written.cwd.as_deref().unwrap_or("."));
+impl Written {
+    fn call(&self, subject: &Subject, root: &Path, is_backwards: bool) -> Examined {
+        let cwd = root.join(self.cwd.as_deref().unwrap_or("."));
         let cwd = cwd.canonicalize().unwrap_or(cwd);
         let package_dir = cwd.ancestors().take_while(|folder| folder.starts_with(root));
         let package_dir = package_dir.into_iter().find(|folder| folder.join("package.json").is_file());
         let package_dir = package_dir.unwrap_or(root).to_owned();
-        let mut words = self.written.command.split_whitespace().map(str::to_owned);
+        let mut words = self.command.split_whitespace().map(str::to_owned);
         let name = words.next().unwrap_or_default();
         let args: Vec<String> = words.collect();
         let program = root.join("node_modules/.bin").join(&name);
-        let settings = self.written.settings.clone().map(json);
-        let tool = self.written.tool.as_deref();
+        let settings = self.settings.clone().map(json);
+        let tool = self.tool.as_deref();
         // A scope begins with the same sign.
         let tool = tool.map(|tool| match tool.rfind('@').filter(|at| *at > 0) {
             Some(at) => (&tool[..at], &tool[at + 1..]),
@@ -144,7 +155,7 @@ impl Case {
                 cwd: &cwd,
                 package_dir: &package_dir,
                 root,
-                env: &|name| self.written.env.get(name).cloned(),
+                env: &|name| self.env.get(name).cloned(),
             },
             tool,
             settings: settings.as_ref(),
@@ -196,12 +207,7 @@ fn said(declaration: &Declaration, add: &mut dyn FnMut(&str, Vec<String>)) {
         }],
     );
     let rules = |rules: &[PathRule]| {
-        let base = |base: Base| match base {
-            Base::Workspace => "workspace",
-            Base::Package => "package",
-            Base::Cwd => "cwd",
-        };
-        rules.iter().map(|rule| format!("{}:{}", base(rule.base), rule.pattern)).collect()
+        rules.iter().map(|rule| format!("{}:{}", rule.base.name(), rule.pattern)).collect()
     };
     add("inputs", rules(&declaration.inputs));
     add("ignored-reads", rules(&declaration.ignored_reads));
@@ -266,11 +272,49 @@ fn diff(expected: &BTreeMap<String, Vec<String>>, said: &BTreeMap<String, Vec<St
             continue;
         }
         let line = |sign: char, value: &String| format!("{sign} {key}: {value}");
-        lines.extend(before.iter().filter(|value| !now.contains(value)).map(|value| line('-', value)));
-        lines.extend(now.iter().filter(|value| !before.contains(value)).map(|value| line('+', value)));
-        if before.len() == now.len() && before.iter().all(|value| now.contains(value)) {
+        let (gone, new) = (without(before, now), without(now, before));
+        lines.extend(gone.iter().map(|value| line('-', value)));
+        lines.extend(new.iter().map(|value| line('+', value)));
+        if gone.is_empty() && new.is_empty() {
             lines.push(format!("~ {key}: in another order: {}", now.join(", ")));
         }
     }
     lines
+}
+
+/// The values that the others do not have as often.
+fn without<'a>(values: &'a [String], others: &[String]) -> Vec<&'a String> {
+    let mut others: Vec<&String> = others.iter().collect();
+    let is_left = |value: &&String| match others.iter().position(|other| other == value) {
+        Some(at) => {
+            others.swap_remove(at);
+            false
+        }
+        None => true,
+    };
+    values.iter().filter(is_left).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_differs_has_a_line() {
+        let of = |values: &[&str]| {
+            let values = values.iter().map(|value| (*value).to_owned()).collect();
+            BTreeMap::from([("outputs".to_owned(), values)])
+        };
+        let cases: [(&[&str], &[&str], &[&str]); 5] = [
+            (&["a", "b"], &["a", "b"], &[]),
+            (&["a", "b"], &["a", "c"], &["- outputs: b", "+ outputs: c"]),
+            (&["a", "a"], &["a"], &["- outputs: a"]),
+            (&["a", "b"], &["a", "b", "b"], &["+ outputs: b"]),
+            (&["a", "b"], &["b", "a"], &["~ outputs: in another order: b, a"]),
+        ];
+        for (expected, said, lines) in cases {
+            assert_eq!(diff(&of(expected), &of(said)), lines, "{expected:?} {said:?}");
+        }
+        assert_eq!(diff(&BTreeMap::new(), &of(&["a"])), ["+ outputs: a"]);
+    }
 }

@@ -8,9 +8,13 @@ use super::examine::{Examined, Subject, Trial};
 use super::patterns;
 use super::{AdapterFault, Call};
 use crate::declaration::{Declaration, Verdict};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+
+/// What was said, by the keys of a case.
+type Lines = BTreeMap<String, Vec<String>>;
 
 /// What is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,12 +269,8 @@ impl Kit<'_> {
                 let given = tool.as_ref().map(|(name, version)| (name.as_str(), version.as_str()));
                 let once = cases::lines(&self.call(package, program, given, args, false));
                 let again = cases::lines(&self.call(package, program, given, args, backwards));
-                if let Some((key, _)) = once.iter().find(|(key, value)| again.get(*key) != Some(value)) {
-                    let said = |lines: &std::collections::BTreeMap<String, Vec<String>>| {
-                        lines.get(key).map(|values| values.join(", ")).unwrap_or_default()
-                    };
-                    let (once, again) = (said(&once), said(&again));
-                    return Found::Broken(format!("{program} {args:?}: {key}: `{once}`, then `{again}`"));
+                if let Some(how) = otherwise(&once, &again) {
+                    return Found::Broken(format!("{program} {args:?}: {how}"));
                 }
             }
         }
@@ -304,6 +304,13 @@ impl Kit<'_> {
             _ => None,
         })
     }
+}
+
+/// The first thing that was not said twice alike.
+fn otherwise(once: &Lines, again: &Lines) -> Option<String> {
+    let key = once.keys().chain(again.keys()).find(|key| once.get(*key) != again.get(*key))?;
+    let said = |lines: &Lines| lines.get(key).map(|values| values.join(", ")).unwrap_or_default();
+    Some(format!("{key}: `{}`, then `{}`", said(once), said(again)))
 }
 
 fn fill(folder: &Path, names: usize) -> io::Result<()> {
@@ -352,4 +359,18 @@ fn first_version(range: &str) -> Option<String> {
     let mut parts: Vec<&str> = text.split('.').filter(|part| !part.is_empty()).collect();
     parts.resize(3, "0");
     Some(parts.join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_only_once_is_found_in_the_first_answer_and_in_the_second() {
+        let outputs = Lines::from([("outputs".to_owned(), vec!["a".to_owned()])]);
+        let nothing = Lines::new();
+        assert_eq!(otherwise(&outputs, &outputs), None);
+        assert_eq!(otherwise(&outputs, &nothing).as_deref(), Some("outputs: `a`, then ``"));
+        assert_eq!(otherwise(&nothing, &outputs).as_deref(), Some("outputs: ``, then `a`"));
+    }
 }

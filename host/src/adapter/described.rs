@@ -124,7 +124,12 @@ impl Described {
 
 /// Short, and without what a terminal obeys.
 fn for_people(text: String) -> String {
-    text.chars().filter(|letter| !letter.is_control()).take(200).collect()
+    text.chars().filter(|letter| is_for_people(*letter)).take(200).collect()
+}
+
+/// Whether a terminal shows it and does not obey it.
+pub fn is_for_people(letter: char) -> bool {
+    !letter.is_control()
 }
 
 /// What a pattern is relative to, in the newest form.

@@ -8,6 +8,7 @@ use super::bindings::overhear::adapter::types;
 use super::bindings::{Adapter, AdapterPre};
 use super::built_in::{BuiltIn, Code};
 use super::convert;
+use super::described::is_for_people;
 use super::engine_config::{FUEL, engine_config};
 use super::fault::{AdapterFault, Wrong};
 use super::native::{self, Shelf};
@@ -452,7 +453,8 @@ impl host::Host for State {
     fn log(&mut self, _: host::Level, text: String) -> wasmtime::Result<()> {
         const CUT: &str = "… truncated";
         if self.log.len() + text.len() < LOG_BYTES_MAX {
-            self.log.push_str(&text);
+            // People see it on a terminal. An author may write several lines at once.
+            self.log.extend(text.chars().filter(|letter| *letter == '\n' || is_for_people(*letter)));
             self.log.push('\n');
         } else if !self.log.ends_with(CUT) {
             self.log.push_str(CUT);

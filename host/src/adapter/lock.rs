@@ -4,8 +4,8 @@
 
 use super::described::Described;
 use super::fault::Wrong;
-use crate::declaration::Base;
 use crate::digest::{Digest, Fields};
+use crate::problem::line_of;
 use serde::Deserialize;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -78,8 +78,8 @@ impl Lock {
 
     fn parse(text: &str) -> Result<Lock, String> {
         toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count());
-            format!("line {}: {}", line + 1, error.message())
+            let line = error.span().map_or(1, |span| line_of(text, span.start));
+            format!("line {line}: {}", error.message())
         })
     }
 
@@ -231,12 +231,7 @@ pub fn not_locked(name: &str) -> Wrong {
 }
 
 fn reads(described: &Described) -> Vec<String> {
-    let base = |base: Base| match base {
-        Base::Workspace => "workspace",
-        Base::Package => "package",
-        Base::Cwd => "cwd",
-    };
-    described.may_read.iter().map(|(of, pattern)| format!("{}:{pattern}", base(*of))).collect()
+    described.may_read.iter().map(|(base, pattern)| format!("{}:{pattern}", base.name())).collect()
 }
 
 fn of_description(described: &Described) -> Digest {
@@ -248,6 +243,7 @@ fn of_description(described: &Described) -> Digest {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::declaration::Base;
 
     fn locked(version: &str, digest: u8, reads: &[&str]) -> Locked {
         let described = Described {

@@ -1,7 +1,7 @@
 //! `overhear adapter verify` and `suggest`: a command is really run, in copies of the workspace, and what an
-//! adapter says of it is held against what happened. The workspace itself is only read.
+//! adapter says of it is held against what happened. The workspace and its cache are only read; a command
+//! that goes by an absolute path, or by a link with one, leaves the copy like any other command would.
 
-use super::super::setup;
 use crate::digest::Digest;
 use crate::plan;
 use crate::problem::{Problem, Problems};
@@ -12,6 +12,7 @@ use crate::workspace::Workspace;
 use clap::Args;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -42,9 +43,25 @@ impl<'a> Laboratory<'a> {
         let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
         let inside = from_dir.strip_prefix(root).map_err(|error| failed(&error))?.to_owned();
         let laboratory = Laboratory { root, inside, folder, words };
-        laboratory.copy(root, &laboratory.folder.path().join("first"))?;
-        let _ = std::fs::remove_dir_all(laboratory.folder.path().join("first/.overhear"));
+        let list = || -> std::io::Result<Vec<PathBuf>> {
+            std::fs::create_dir(laboratory.first())?;
+            std::fs::read_dir(root)?.map(|entry| Ok(entry?.path())).collect()
+        };
+        // The cache of the workspace can be larger than all else, and no trial may use it.
+        let mut entries = list().map_err(|error| failed(&error))?;
+        entries.retain(|path| !path.ends_with(crate::store::FOLDER));
+        laboratory.copy(&entries, &laboratory.first())?;
         Ok(laboratory)
+    }
+
+    /// The workspace as it was.
+    fn first(&self) -> PathBuf {
+        self.folder.path().join("first")
+    }
+
+    /// Where trials keep entries, whatever the workspace's config or the user's environment names.
+    fn cache(&self) -> PathBuf {
+        self.folder.path().join("cache")
     }
 
     /// The tree in which the command is run.
@@ -52,8 +69,11 @@ impl<'a> Laboratory<'a> {
         self.folder.path().join("tree")
     }
 
-    fn copy(&self, from: &Path, to: &Path) -> Result<(), Problems> {
-        let done = Command::new("cp").arg("-a").arg(from).arg(to).output();
+    fn copy(&self, from: &[PathBuf], to: &Path) -> Result<(), Problems> {
+        if from.is_empty() {
+            return Ok(());
+        }
+        let done = Command::new("cp").arg("-a").args(from).arg(to).output();
         let failed = |why: String| Problem::new(format!("cannot copy {}: {why}", self.root.display()));
         let done = done.map_err(|error| failed(error.to_string()))?;
         match done.status.success() {
@@ -64,8 +84,14 @@ impl<'a> Laboratory<'a> {
 
     /// Puts the workspace there as it was.
     fn reset(&self) -> Result<(), Problems> {
-        let _ = std::fs::remove_dir_all(self.tree());
-        self.copy(&self.folder.path().join("first"), &self.tree())
+        let tree = self.tree();
+        match std::fs::remove_dir_all(&tree) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let what = format!("cannot remove what the last trial left in {}", tree.display());
+                Err(Problem::new(format!("{what}: {error}")).into())
+            }
+            _ => self.copy(&[self.first()], &tree),
+        }
     }
 
     /// Runs the command there: its exit code, and what it said on standard error.
@@ -73,7 +99,7 @@ impl<'a> Laboratory<'a> {
         let failed = |error: std::io::Error| Problem::new(format!("cannot start overhear: {error}"));
         let mut own = Command::new(std::env::current_exe().map_err(failed)?);
         own.args(["exec", flag, "-C"]).arg(self.tree().join(&self.inside)).arg("--").args(self.words);
-        own.env_remove("OVERHEAR_CACHE_DIR").stdin(Stdio::null());
+        own.env("OVERHEAR_CACHE_DIR", self.cache()).stdin(Stdio::null());
         let done = own.output().map_err(failed)?;
         Ok((done.status.code().unwrap_or(1), String::from_utf8_lossy(&done.stderr).into_owned()))
     }
@@ -87,7 +113,8 @@ impl<'a> Laboratory<'a> {
             return Err(Problem::new(format!("{message}\n{said}")).into());
         }
         let workspace = Workspace::load(&self.tree().join(&self.inside))?;
-        let store = setup::look(&workspace).map_err(|error| Problem::new(error.to_string()))?;
+        let store = Store::look(&workspace.root, Some(&self.cache()))
+            .map_err(|error| Problem::new(error.to_string()))?;
         let nothing = || Problem::new(format!("nothing was traced of it\n{said}"));
         let last = Store::last_run(&store, step::scope("exec", 0))
             .map_err(|error| Problem::new(error.to_string()))?;
@@ -127,9 +154,16 @@ pub fn verify(args: &CommandArgs, from_dir: &Path) -> Result<i32, Problems> {
         return Err(Problem::new("no adapter declares this command".to_owned()).help(help).into());
     };
     let outputs: BTreeSet<String> = strings(&facts, "outputs").map(|fact| path_of(fact).to_owned()).collect();
-    let ignored = ignored_reads(&facts, &laboratory.folder.path().join("first"));
-    if facts["stored"] != Value::Bool(true) {
-        report::print(&format!("note: the traced run was not kept: {}\n", facts["not_stored"]));
+    let ignored = ignored_reads(&facts, &laboratory.first());
+    for line in not_kept(&facts) {
+        report::print_colored(&format!("note: {line}\n"), None);
+    }
+    if ignored.is_empty() {
+        report::print(&format!(
+            "{adapter}: nothing to verify: the command read no file of the workspace that {adapter} says does not \
+             count\n"
+        ));
+        return Ok(0);
     }
     laboratory.reset()?;
     let first = laboratory.outcome(&outputs)?;
@@ -181,6 +215,17 @@ pub fn verify(args: &CommandArgs, from_dir: &Path) -> Result<i32, Problems> {
     Ok(i32::from(broken > 0))
 }
 
+/// Why the traced run was not kept, and what to do; empty where it was.
+fn not_kept(facts: &Value) -> Vec<String> {
+    if facts["stored"] == Value::Bool(true) {
+        return Vec::new();
+    }
+    match report::read_refusal(&facts["not_stored"]) {
+        Some(refusal) => report::refusal_text(&refusal, None),
+        None => vec!["the run was not kept".to_owned()],
+    }
+}
+
 /// Files that were read, were there before, and are said not to count: believed or not.
 fn ignored_reads(facts: &Value, before: &Path) -> BTreeSet<String> {
     let declared = strings(facts, "ignored").filter(|fact| fact["source"] == "declared");
@@ -188,15 +233,25 @@ fn ignored_reads(facts: &Value, before: &Path) -> BTreeSet<String> {
     let reads = declared.chain(refused).filter(|fact| fact["reads"] == Value::Bool(true));
     let paths = reads.map(|fact| path_of(fact).to_owned());
     let inside = |path: &String| !path.starts_with(['/', '~']) && !path.starts_with("../");
-    paths.filter(inside).filter(|path| before.join(path).is_file()).collect()
+    paths.filter(inside).filter(|path| is_own_file(before, path)).collect()
 }
 
-/// Adds to a file, or removes it.
+/// Whether a file lies in this tree itself, not behind a link that leads out of it; and is no link.
+fn is_own_file(tree: &Path, path: &str) -> bool {
+    let file = tree.join(path);
+    let folder = file.parent().map_or_else(|| Ok(tree.to_owned()), Path::canonicalize);
+    let is_inside =
+        matches!((folder, tree.canonicalize()), (Ok(folder), Ok(tree)) if folder.starts_with(&tree));
+    is_inside && file.symlink_metadata().is_ok_and(|meta| meta.is_file())
+}
+
+/// Adds to a file, or removes it. Writes through no link.
 fn change_file(path: &Path, change: Option<&[u8]>) -> std::io::Result<()> {
     match change {
         None => std::fs::remove_file(path),
         Some(change) => {
-            let mut file = std::fs::OpenOptions::new().append(true).open(path)?;
+            let mut file =
+                std::fs::OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
             std::io::Write::write_all(&mut file, change)
         }
     }
@@ -219,19 +274,18 @@ pub fn suggest(args: &CommandArgs, from_dir: &Path) -> Result<i32, Problems> {
         Some(id) => text.push_str(&format!("# {id} declares this command\n")),
         None => text.push_str("# no adapter declares this command\n"),
     }
-    if let Some(kind) = facts["not_stored"]["kind"].as_str() {
-        let about = ["path", "name", "address", "process", "why"];
-        let about = about.iter().find_map(|key| facts["not_stored"][*key].as_str()).unwrap_or_default();
-        text.push_str(&format!("# the run was not kept: {kind} {about}\n"));
+    let not_kept = not_kept(&facts);
+    for line in &not_kept {
+        text.push_str(&format!("# {line}\n"));
     }
-    if rules.is_empty() {
+    if rules.is_empty() && not_kept.is_empty() {
         text.push_str("# nothing is missing: what the trace saw needs no more words\n");
     }
     for (list, entries) in rules {
         let quoted = entries.iter().map(|entry| Value::from(entry.as_str()).to_string());
         text.push_str(&format!("{list} = [{}]\n", quoted.collect::<Vec<_>>().join(", ")));
     }
-    report::print(&text);
+    report::print_colored(&text, None);
     Ok(0)
 }
 
@@ -252,9 +306,10 @@ fn missing(facts: &Value, package: &str) -> BTreeMap<&'static str, BTreeSet<Stri
             .filter_map(|rule| rule["of"].as_str())
             .any(|of| path == of || path.starts_with(&format!("{of}/")))
     };
-    // A tool that rewrites what it reads keeps it for itself.
+    // A tool that rewrites what it reads may keep it for itself; or it is a formatter, and these are sources.
     if facts["not_stored"]["kind"] == "read_write_overlap"
         && let Some(path) = facts["not_stored"]["path"].as_str().and_then(inside)
+        && is_kept(&path)
     {
         add("caches", kept(&path));
     }

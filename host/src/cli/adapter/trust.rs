@@ -102,10 +102,12 @@ pub fn add(args: &AddArgs, from_dir: &Path) -> Result<i32, Problems> {
         Some(path) => format!("./{path}"),
         None => now.id.clone(),
     };
-    write_config(root, &name, Some(true))?;
-    report::print(&format!("{} is used here: overhear.json and {} say so\n", now.id, lock::FILE));
+    // First what was allowed, then the use of it: an adapter that is used and not locked is a fault.
+    let id = now.id.clone();
     lock.put(now);
     lock.save(root).map_err(plain)?;
+    write_config(root, &name, Some(true))?;
+    report::print(&format!("{id} is used here: overhear.json and {} say so\n", lock::FILE));
     Ok(0)
 }
 
@@ -203,6 +205,12 @@ pub fn update(args: &UpdateArgs, from_dir: &Path) -> Result<i32, Problems> {
     let meant: Vec<Locked> = lock.all().iter().filter(|locked| is_meant(locked)).cloned().collect();
     if let (Some(named), true) = (&named, meant.is_empty()) {
         return Err(plain(lock::not_locked(named)));
+    }
+    if meant.is_empty() {
+        report::print(&format!(
+            "no adapter is locked here; `overhear adapter add` locks one in {}\n",
+            lock::FILE
+        ));
     }
     for before in meant {
         let located = Located::find(&before.source, root).map_err(plain)?;

@@ -74,7 +74,7 @@ fn misbehave(case: &str) -> Declare {
                 all.push(black_box(vec![1_u8; 1 << 20]));
             }
         }
-        "panic" => panic!("the author did not expect this"),
+        "panic" => panic!("the author\u{7} did not expect this"),
         "index" => drop(black_box([1, 2, 3][black_box(7)])),
         "clock" => drop(black_box(std::time::Instant::now())),
         _ => {
