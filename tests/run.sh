@@ -24,13 +24,11 @@ OVERHEAR_TESTS_SKIPPED=$(mktemp)
 export OVERHEAR_TESTS_SKIPPED
 trap 'rm -f "$OVERHEAR_TESTS_SKIPPED"' EXIT
 
-# A toolchain of the `minimal` profile lacks it where the file that names it was not read.
-cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt || true
 if cargo fmt --version >/dev/null 2>&1; then
     say "The form of the code"
     cargo fmt --all --check
 else
-    echo "rustfmt cannot be installed: the form of the code is not checked"
+    echo "There is no rustfmt (rustup component add rustfmt): the form of the code is not checked"
 fi
 
 # The tests say what they set; what the caller happens to have set is not for them.
