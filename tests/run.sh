@@ -24,6 +24,13 @@ OVERHEAR_TESTS_SKIPPED=$(mktemp)
 export OVERHEAR_TESTS_SKIPPED
 trap 'rm -f "$OVERHEAR_TESTS_SKIPPED"' EXIT
 
+if cargo fmt --version >/dev/null 2>&1; then
+    say "The form of the code"
+    cargo fmt --all --check
+else
+    echo "There is no rustfmt (rustup component add rustfmt): the form of the code is not checked"
+fi
+
 # The tests say what they set; what the caller happens to have set is not for them.
 unset NODE_ENV OVERHEAR_TRACE OVERHEAR_CACHE_DIR OVERHEAR_ABORT_AT
 

@@ -191,8 +191,8 @@ impl Pathset {
 /// One member whose value differs, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// A path: as stored, what was recorded, what is there now.
-    Path(PortablePath, Value, Value),
+    /// A path: as stored, what of it counts, what was recorded, what is there now.
+    Path(PortablePath, Query, Value, Value),
     /// A program of that name.
     Program(String),
     /// A variable: what was recorded, what it is now.
@@ -201,21 +201,40 @@ pub enum Difference {
     Place,
 }
 
-/// All members whose values differ, in the order of the Pathset.
+/// All members whose values differ, in the order of the Pathset. A path of which several things count
+/// is named once: by its content where that differs, otherwise by the first of them.
 pub fn differences(pathset: &Pathset, then: &Values, now: &Values) -> Vec<Difference> {
-    let mut found = Vec::new();
-    for (((path, _), then), now) in pathset.paths.iter().zip(&then.paths).zip(&now.paths) {
+    let mut paths: Vec<(&PortablePath, &Query, Value, Value)> = Vec::new();
+    for (((path, query), then), now) in pathset.paths.iter().zip(&then.paths).zip(&now.paths) {
         if then != now {
-            found.push(Difference::Path(path.clone(), *then, *now));
+            paths.push((path, query, *then, *now));
+        }
+    }
+    for (path, old, new) in differing(&then.globs, &now.globs) {
+        paths.push((path, &Query::Content, old, new));
+    }
+    let mut named: FxHashMap<&PortablePath, usize> = FxHashMap::default();
+    let mut found = Vec::new();
+    for (path, query, old, new) in paths {
+        let difference = Difference::Path(path.clone(), query.clone(), old, new);
+        match named.get(path) {
+            None => {
+                named.insert(path, found.len());
+                found.push(difference);
+            }
+            Some(at)
+                if *query == Query::Content
+                    && !matches!(found[*at], Difference::Path(_, Query::Content, ..)) =>
+            {
+                found[*at] = difference;
+            }
+            Some(_) => {}
         }
     }
     for ((name, then), now) in pathset.programs.iter().zip(&then.programs).zip(&now.programs) {
         if then != now {
             found.push(Difference::Program(name.clone()));
         }
-    }
-    for (path, old, new) in differing(&then.globs, &now.globs) {
-        found.push(Difference::Path(path.clone(), old, new));
     }
     for (then, now) in then.envs.iter().zip(&now.envs) {
         for (name, old, new) in differing(then, now) {
@@ -577,5 +596,38 @@ fn digest_reader(file: &mut File, size: u64) -> io::Result<Digest> {
             Err(error) => return Err(error),
         };
         hasher.update(&buffer[..count]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_which_several_things_count_differs_once_and_by_its_content() {
+        let path = |name: &str| PortablePath::from_bytes(name.as_bytes());
+        let paths = vec![
+            (path("a"), Query::Content),
+            (path("b"), Query::Kind),
+            (path("c"), Query::Kind),
+            (path("c"), Query::Link),
+        ];
+        let pathset = Pathset { paths, ..Pathset::default() };
+        let values = |value: Value| Values {
+            paths: vec![value; 4],
+            globs: vec![(path("a"), value), (path("b"), value), (path("d"), value)],
+            ..Values::default()
+        };
+        let (then, now) = (Value::FILE, Value::OTHER);
+        let named = |name, query| Difference::Path(path(name), query, then, now);
+        assert_eq!(
+            differences(&pathset, &values(then), &values(now)),
+            [
+                named("a", Query::Content),
+                named("b", Query::Content),
+                named("c", Query::Kind),
+                named("d", Query::Content)
+            ]
+        );
     }
 }

@@ -151,6 +151,9 @@ fn what_is_locked_is_held_where_adapters_are_frozen() {
     assert_eq!(done.code, 0, "{done:?}");
     done.uncached("fault");
     assert!(done.err.contains("[digest-mismatch]") && done.err.contains("adapter update"), "{done:?}");
+    let foreseen = world.task(&["--frozen", "--dry-run", "do"]).done();
+    assert!(foreseen.err.contains("[digest-mismatch]"), "{foreseen:?}");
+    assert!(!foreseen.out.contains("fresh"), "{foreseen:?}");
     // The same without the flag where CI is set, and not otherwise.
     world.task(&["do"]).env("CI", "true").done().uncached("fault");
     world.run("do").is_hit();

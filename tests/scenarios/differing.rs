@@ -83,3 +83,63 @@ fn what_another_step_has_made_is_known_without_git() {
     asked.command.env("NODE_ENV", "test");
     assert!(asked.done().out.contains("  variable NODE_ENV is set now\n"));
 }
+
+#[test]
+fn a_step_is_compared_as_the_hits_before_it_would_leave_its_files() {
+    let first = "mkdir -p made && cp in.txt made/in.txt";
+    let world = World::of_cached_scripts(&[("build", &format!("{first} && cp made/in.txt out.txt"))]);
+    world.write("in.txt", "one\n");
+    world.run("build");
+    std::fs::remove_dir_all(world.path("made")).unwrap();
+    let shown = diff(&world);
+    assert!(shown.contains("output made/in.txt is gone: a hit puts it back"), "{shown}");
+    // The step that reads it finds it there.
+    assert!(!shown.contains("  made/in.txt is gone"), "{shown}");
+    let why = world.overhear(&["why", "build"]).done().out;
+    assert!(why.contains("restored") && !why.contains("miss"), "{why}");
+}
+
+#[test]
+fn what_a_pattern_names_and_the_command_reads_too_is_told_once() {
+    let world = World::of_cached_scripts(&[("build", "cat src/a.txt src/b.txt > out.txt")]);
+    world.write(
+        "overhear.json",
+        r#"{"scripts": {"build": {"cache": true, "input": ["src/**", {"auto": true}]}}}"#,
+    );
+    world.write("src/a.txt", "one\n");
+    world.write("src/b.txt", "one\n");
+    world.run("build").is("ran");
+    world.write("src/a.txt", "two\n");
+    world.write("src/b.txt", "two\n");
+    let shown = diff(&world);
+    assert!(shown.starts_with("app#build  differs from the closest entry in 2 inputs\n"), "{shown}");
+    let why = world.overhear(&["why", "build", "-v"]).done().out;
+    assert_eq!(why.matches("src/b.txt").count(), 1, "{why}");
+
+    // A search that matches nothing does not hide that something differs.
+    let searched = world.overhear(&["diff", "build", "--search", "nowhere"]).done().out;
+    assert_eq!(searched, "app#build  differs from the closest entry in 2 files that do not match\n");
+}
+
+#[test]
+fn large_and_oddly_named_files_are_asked_of_git_too() {
+    let world = World::of_cached_scripts(&[("build", "cat 'an odd: name.txt' big.txt > out.txt")]);
+    let big = |end: &str| "0123456789abcde\n".repeat(80_000) + end;
+    world.write("an odd: name.txt", "one\n");
+    world.write("big.txt", &big("then\n"));
+    git(&world, &["init", "-q"]);
+    git(&world, &["add", "an odd: name.txt", "big.txt"]);
+    git(&world, &["commit", "-qm", "first"]);
+    world.run("build").is("ran");
+    world.write("an odd: name.txt", "two\n");
+    world.write("big.txt", &big("now\n"));
+    let shown = diff(&world);
+    assert!(
+        shown.contains("--- a/an odd: name.txt\n+++ b/an odd: name.txt\n@@ -1 +1 @@\n-one\n+two\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("big.txt changed: too large to show"), "{shown}");
+    // Small now, and large in git.
+    world.write("big.txt", "now\n");
+    assert!(diff(&world).contains("big.txt changed: its earlier content is not known"));
+}

@@ -4,24 +4,26 @@
 
 use super::WhereArgs;
 use super::setup::{self, Setup};
+use super::why;
 use crate::digest::Digest;
 use crate::fingerprint::{Query, Value};
 use crate::path::{Places, PortablePath};
-use crate::plan::{self, Request, TaskSpec};
+use crate::plan::Step;
 use crate::problem::{Problem, Problems};
 use crate::report::{self, Change, FileDiff, StepDiff};
-use crate::step::{self, Chains, Compared, Differing, Incomparable, Mode};
+use crate::step::{self, Compared, Differing, Incomparable, Mode};
 use crate::store::{Output, OutputKind, Recalled, Store};
 use crate::workspace::{Past, Workspace};
 use clap::Args;
 use serde_json::json;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 /// Larger files are named only.
 const BYTES_MAX: u64 = 1 << 20;
-/// Git is asked about so many files: each costs the start of a few processes.
+/// Git is asked about so many files: each costs the start of a process.
 const ASKED_MAX: usize = 200;
 
 #[derive(Args)]
@@ -53,14 +55,8 @@ pub struct DiffArgs {
 pub fn diff(args: &DiffArgs) -> Result<i32, Problems> {
     let from_dir = args.place.from_dir()?;
     let workspace = Workspace::load(&from_dir).map_err(|problems| problems.seen_from(&from_dir))?;
-    let request = Request {
-        tasks: TaskSpec::parse_list(&args.task),
-        args: args.args.clone(),
-        from_dir: from_dir.clone(),
-        ignore_depends_on: true,
-        ..Request::default()
-    };
-    let plan = plan::make(&workspace, &request).map_err(|problems| problems.seen_from(&from_dir))?;
+    let (plan, asked) = why::plans(&workspace, &from_dir, &args.task, &args.args)
+        .map_err(|problems| problems.seen_from(&from_dir))?;
     let setup = Setup::to_look(&workspace, &from_dir);
     let shared = setup.shared(Mode::Normal, false);
     let store = setup::look(&workspace).map_err(|error| Problem::new(error.to_string()))?;
@@ -68,19 +64,20 @@ pub fn diff(args: &DiffArgs) -> Result<i32, Problems> {
     let places = &shared.zones.places;
     let earlier = Earlier { store: &store, past, places, asks_left: Cell::new(ASKED_MAX) };
     let mut steps = Vec::new();
-    let chains = Chains::of(&plan);
-    for (index, step) in plan.steps.iter().enumerate() {
-        let compared =
-            step::compare(&shared, &chains, index).map_err(|error| Problem::new(error.to_string()))?;
-        let (files, others) = match compared {
-            Err(incomparable) => (Err(why_not(&incomparable, &args.task)), Vec::new()),
-            Ok(compared) => {
-                let mut files = earlier.files(&compared);
-                files.retain(|file| args.search.as_ref().is_none_or(|text| file.path.contains(text)));
-                (Ok(files), compared.others)
+    let compared = step::compare(&shared, &plan).map_err(|error| Problem::new(error.to_string()))?;
+    let is_asked = |step: &Step| asked.steps.iter().any(|other| other.id.task == step.id.task);
+    for (step, compared) in plan.steps.iter().zip(compared).filter(|(step, _)| is_asked(step)) {
+        steps.push(match compared {
+            Err(incomparable) => {
+                let files = Err(why_not(&incomparable, &args.task));
+                StepDiff { step: &step.id, files, left_out: 0, others: Vec::new() }
             }
-        };
-        steps.push(StepDiff { step: &step.id, files, others });
+            Ok(mut compared) => {
+                let left_out = args.search.as_ref().map_or(0, |text| leave_out(&mut compared, text));
+                let files = Ok(earlier.files(&compared));
+                StepDiff { step: &step.id, files, left_out, others: compared.others }
+            }
+        });
     }
     if args.json {
         let task = steps.first().map(|diff| &*diff.step.task);
@@ -90,6 +87,21 @@ pub fn diff(args: &DiffArgs) -> Result<i32, Problems> {
         report::print_colored(&steps.iter().map(report::step_diff_text).collect::<String>(), None);
     }
     Ok(0)
+}
+
+/// Keeps only paths that contain the text; gives how many others there were.
+fn leave_out(compared: &mut Compared, text: &str) -> usize {
+    let before = distinct(compared);
+    compared.inputs.retain(|input| input.path.to_string().contains(text));
+    compared.outputs.retain(|(output, _)| output.path.to_string().contains(text));
+    before - distinct(compared)
+}
+
+/// How many paths are shown: an output that is an input too counts once.
+fn distinct(compared: &Compared) -> usize {
+    let inputs = compared.inputs.iter().map(|input| &input.path);
+    let outputs = compared.outputs.iter().map(|(output, _)| &output.path);
+    inputs.chain(outputs).collect::<BTreeSet<_>>().len()
 }
 
 fn why_not(incomparable: &Incomparable, task: &str) -> String {
@@ -161,7 +173,7 @@ impl Earlier<'_> {
             let is_installed = path.split('/').any(|part| part == "node_modules");
             let past = self.past.as_ref().filter(|_| input.path.is_inside() && !is_installed)?;
             self.asks_left.set(self.asks_left.get().checked_sub(1)?);
-            past.version(Path::new(&path), &is_it)
+            past.version(Path::new(&path), BYTES_MAX, &is_it)
         };
         let then = made.get(&input.path).map(<[u8]>::to_vec).or_else(committed);
         let then =

@@ -460,7 +460,8 @@ struct LastStep<'a> {
 
 fn foresee(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> Result<i32, Problems> {
     plan.warnings.iter().for_each(|warning| report::tell(warning));
-    let setup = Setup::to_look(workspace, from_dir);
+    let (setup, notices) = Setup::to_foresee(workspace, from_dir, how.frozen);
+    notices.iter().for_each(|notice| report::tell(notice));
     let foreseen = step::foresee(&setup.shared(how.mode(), false), plan);
     let told: Vec<Told> = plan
         .steps

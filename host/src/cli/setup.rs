@@ -61,7 +61,16 @@ impl<'a> Setup<'a> {
 
     /// For looking: nothing is written.
     pub fn to_look(workspace: &Workspace, from_dir: &'a Path) -> Setup<'a> {
-        Setup::new(workspace, from_dir, look(workspace).map_err(|error| error.to_string()), false)
+        Setup::to_foresee(workspace, from_dir, false).0
+    }
+
+    /// For saying what a run would come to: nothing is written. Also gives one line for each adapter that
+    /// had to be set aside.
+    pub fn to_foresee(workspace: &Workspace, from_dir: &'a Path, frozen: bool) -> (Setup<'a>, Vec<String>) {
+        let store = look(workspace).map_err(|error| error.to_string());
+        let mut setup = Setup::new(workspace, from_dir, store, frozen);
+        let notices = std::mem::take(&mut setup.notices);
+        (setup, notices)
     }
 
     /// Keeps the cache below its size, if something was stored; gives the fault where that fails.

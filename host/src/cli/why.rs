@@ -43,8 +43,8 @@ pub struct WhyArgs {
 pub fn why(args: &WhyArgs) -> Result<i32, Problems> {
     let from_dir = args.place.from_dir()?;
     let workspace = Workspace::load(&from_dir).map_err(|problems| problems.seen_from(&from_dir))?;
-    let (plan, asked) =
-        plans(&workspace, &from_dir, args).map_err(|problems| problems.seen_from(&from_dir))?;
+    let (plan, asked) = plans(&workspace, &from_dir, &args.task, &args.args)
+        .map_err(|problems| problems.seen_from(&from_dir))?;
     let setup = Setup::to_look(&workspace, &from_dir);
     let foreseen = step::foresee(&setup.shared(Mode::Normal, false), &plan);
     let store = setup::look(&workspace).map_err(|error| Problem::new(error.to_string()))?;
@@ -84,10 +84,15 @@ fn without_repetition(texts: impl Iterator<Item = String>) -> String {
 }
 
 /// The plan as `run` would have it, and the one of the task alone.
-fn plans(workspace: &Workspace, from_dir: &Path, args: &WhyArgs) -> Result<(Plan, Plan), Problems> {
+pub(super) fn plans(
+    workspace: &Workspace,
+    from_dir: &Path,
+    task: &str,
+    args: &[String],
+) -> Result<(Plan, Plan), Problems> {
     let request = Request {
-        tasks: TaskSpec::parse_list(&args.task),
-        args: args.args.clone(),
+        tasks: TaskSpec::parse_list(task),
+        args: args.to_vec(),
         from_dir: from_dir.to_path_buf(),
         ..Request::default()
     };

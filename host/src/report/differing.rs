@@ -41,6 +41,8 @@ pub struct StepDiff<'a> {
     pub step: &'a StepId,
     /// The files; or why nothing can be compared.
     pub files: Result<Vec<FileDiff>, String>,
+    /// How many other files differ that were not asked for.
+    pub left_out: usize,
     /// Whatever else differs.
     pub others: Vec<MissReason>,
 }
@@ -50,7 +52,7 @@ pub fn step_diff_text(diff: &StepDiff) -> String {
     let heading = |text: &str| format!("\x1b[36m{}\x1b[0m  {text}\n", name(diff.step));
     let files = match &diff.files {
         Err(why) => return heading(why),
-        Ok(files) if files.is_empty() && diff.others.is_empty() => {
+        Ok(files) if files.is_empty() && diff.left_out == 0 && diff.others.is_empty() => {
             return heading("nothing differs from the last entry");
         }
         Ok(files) => files,
@@ -60,6 +62,7 @@ pub fn step_diff_text(diff: &StepDiff) -> String {
         counted(inputs, "input", "inputs"),
         counted(files.len() - inputs, "output", "outputs"),
         counted(diff.others.len(), "other thing", "other things"),
+        counted(diff.left_out, "file that does not match", "files that do not match"),
     ];
     let counts: Vec<String> = counts.into_iter().flatten().collect();
     let mut text = heading(&format!("differs from the closest entry in {}", counts.join(", ")));
@@ -81,7 +84,10 @@ pub fn step_diff_document(diff: &StepDiff) -> Value {
     step.insert("others".into(), diff.others.iter().map(reasons::miss).collect());
     match &diff.files {
         Err(why) => drop(step.insert("not_compared".into(), json!(why))),
-        Ok(files) => drop(step.insert("files".into(), files.iter().map(document).collect())),
+        Ok(files) => {
+            step.insert("files".into(), files.iter().map(document).collect());
+            step.insert("left_out".into(), json!(diff.left_out));
+        }
     }
     Value::Object(step)
 }

@@ -231,7 +231,8 @@ impl Session<'_, '_> {
             self.interactive = None;
             reporter.pause(false);
         }
-        // What did not start because of a signal was not stopped by the first command that the signal ended.
+        // Before this command counts as failed: after a signal the steps that have not started are told as
+        // stopped by the signal, not by the failure of a command that the signal ended.
         if self.shared.running.interrupted().is_some() && !self.progress.is_stopped() {
             self.progress.stop();
         }

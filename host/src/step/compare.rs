@@ -1,14 +1,16 @@
 //! What differs between the closest entry of a step and the workspace as it is, path by path: for
 //! `diff`. Looks as a look-up does, and writes nothing.
 
-use super::lookup::{self, Against};
-use super::{Cached, Chains, Decision, Shared};
-use crate::digest::Digest;
-use crate::fingerprint::{self, Difference, Pathset, Query, Value, Values};
+use super::chain::{ChainHit, Chains, End};
+use super::lookup::{self, Closest};
+use super::{Cached, Shared, foresee};
+use crate::fingerprint::{Difference, Query, Value};
 use crate::outcome::MissReason;
 use crate::path::PortablePath;
+use crate::plan::Plan;
 use crate::stamp::Found;
 use crate::store::{Entry, Output, OutputKind, StoreError, VirtualTree};
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 
 /// What differs from the closest entry of a step.
@@ -43,48 +45,61 @@ pub enum Incomparable {
     NoEntry,
 }
 
-/// Compares one step of a plan with its closest entry. What later steps of the same task make does not
-/// count among the names in a folder, as when it is looked up.
+/// Compares each step of a plan with its closest entry, in the order of the plan. Each is looked at with
+/// the outputs of the hits before it in place, as for `why`; and what later steps of the same task make
+/// does not count among the names in a folder.
 ///
 /// # Errors
 /// The store fails.
-pub fn compare(
+pub fn compare(shared: &Shared, plan: &Plan) -> Result<Vec<Result<Compared, Incomparable>>, StoreError> {
+    let chains = Chains::of(plan);
+    let mut compared = BTreeMap::new();
+    foresee::walk(shared, &chains, &mut |index, chain, tree| {
+        for ChainHit { index, entry, .. } in &chain.hits {
+            let (inputs, others) = Default::default();
+            let outputs = changed_outputs(shared, entry);
+            compared.insert(*index, Ok(Ok(Compared { entry: entry.clone(), inputs, outputs, others })));
+        }
+        if chain.hits.is_empty() {
+            let with_closest = match &chain.end {
+                End::Uncached(why) => Ok(Err(Incomparable::Uncached(why.clone()))),
+                End::Miss(cached, _) => with_closest(shared, cached, tree),
+                End::Done => Ok(Err(Incomparable::NoEntry)),
+            };
+            compared.insert(index, with_closest);
+        }
+    });
+    compared.into_values().collect()
+}
+
+/// Compares a step that must run.
+fn with_closest(
     shared: &Shared,
-    chains: &Chains,
-    index: usize,
+    cached: &Cached,
+    tree: &VirtualTree,
 ) -> Result<Result<Compared, Incomparable>, StoreError> {
-    let cached = match chains.decide(shared, index, &|_| {}) {
-        Decision::Cached(cached) => cached,
-        Decision::Uncached(why) => return Ok(Err(Incomparable::Uncached(why))),
-    };
-    // Where no run with this key is known: the last one of the same step.
-    let last = cached.store.last_run(cached.scope)?.and_then(|last| last.key);
-    let other = last.filter(|key| key.digest() != cached.key_digest);
-    let mut closest = closest(shared, &cached, cached.key_digest)?;
+    let mut closest = lookup::closest(shared, cached, tree, cached.key_digest)?;
     let mut others = Vec::new();
-    if closest.is_none()
-        && let Some(then) = other
-    {
-        closest = self::closest(shared, &cached, then.digest())?;
-        others = cached.key.differences(&then);
+    if closest.is_none() {
+        // No run with this key is known: the last one of the same step.
+        let last = cached.store.last_run(cached.scope)?.and_then(|last| last.key);
+        if let Some(then) = last.filter(|key| key.digest() != cached.key_digest) {
+            closest = lookup::closest(shared, cached, tree, then.digest())?;
+            others = cached.key.differences(&then);
+        }
     }
-    let Some(Closest { pathset, then, now, fingerprint }) = closest else {
+    let Some(Closest { fingerprint, differences }) = closest else {
         return Ok(Err(Incomparable::NoEntry));
     };
     let Some(entry) = cached.store.entry(fingerprint)? else { return Ok(Err(Incomparable::NoEntry)) };
     let mut inputs = Vec::new();
-    for difference in fingerprint::differences(&pathset, &then, &now) {
+    for difference in differences {
         match difference {
-            Difference::Path(path, then, now) => {
-                let asked = pathset.paths.binary_search_by(|(member, _)| member.cmp(&path));
-                // A path with several questions has one line: that of the first.
-                let query = asked.map_or(Query::Content, |at| pathset.paths[at].1.clone());
-                inputs.push(Differing { path, query, then, now });
-            }
+            Difference::Path(path, query, then, now) => inputs.push(Differing { path, query, then, now }),
             other => others.push(lookup::reason(other)),
         }
     }
-    inputs.dedup_by(|one, other| one.path == other.path);
+    inputs.sort_by(|one, other| one.path.cmp(&other.path));
     let outputs = changed_outputs(shared, &entry);
     Ok(Ok(Compared { entry, inputs, outputs, others }))
 }
@@ -109,31 +124,4 @@ fn changed_outputs(shared: &Shared, entry: &Entry) -> Vec<(Output, bool)> {
         }
     }
     changed
-}
-
-struct Closest {
-    pathset: Pathset,
-    then: Values,
-    now: Values,
-    fingerprint: Digest,
-}
-
-/// The entry with a key from which the fewest members differ.
-fn closest(shared: &Shared, cached: &Cached, key: Digest) -> Result<Option<Closest>, StoreError> {
-    let tree = VirtualTree::default();
-    let against = Against { tree: &tree, later: &[], remembers: false };
-    let mut closest: Option<(usize, Closest)> = None;
-    // What cannot be read back tells nothing.
-    for (digest, pathset) in cached.store.pathsets(key)?.filter_map(Result::ok) {
-        let now = lookup::values_now(shared, cached, &against, digest, &pathset)?;
-        for then in cached.store.values(key, digest)? {
-            let count = fingerprint::differences(&pathset, &then, &now).len();
-            if closest.as_ref().is_none_or(|(least, _)| count < *least) {
-                let fingerprint = then.fingerprint(key, digest);
-                let found = Closest { pathset: pathset.clone(), then, now: now.clone(), fingerprint };
-                closest = Some((count, found));
-            }
-        }
-    }
-    Ok(closest.map(|(_, closest)| closest))
 }

@@ -4,7 +4,7 @@
 //! A hit before a step may put outputs back that the step reads. They are taken as being there (the
 //! virtual tree), so that a fresh clone full of hits is foreseen as such.
 
-use super::chain::{self, Chains, Damaged, End, Looking};
+use super::chain::{self, Chain, Chains, Damaged, End, Looking};
 use super::{Cached, Decision, Shared, decide};
 use crate::outcome::{Foreseen, MissReason};
 use crate::plan::{Plan, Step};
@@ -13,9 +13,19 @@ use std::sync::Arc;
 
 /// What would become of the steps of a plan, in its order.
 pub fn foresee(shared: &Shared, plan: &Plan) -> Vec<Foreseen> {
-    let chains = Chains::of(plan);
+    walk(shared, &Chains::of(plan), &mut |_, _, _| {})
+}
+
+/// Foresees a plan, and shows each chain of hits on the way, or step that is none: its first step, the
+/// chain, and the disk as the hits before would leave it.
+pub(super) fn walk<'a>(
+    shared: &Shared<'a>,
+    chains: &'a Chains<'a>,
+    seen: &mut dyn FnMut(usize, &Chain<'a>, &VirtualTree),
+) -> Vec<Foreseen> {
+    let plan = chains.plan;
     let damaged = Damaged::new();
-    let looking = Looking { shared, chains: &chains, damaged: &damaged, remembers: false, emit: &|_| {} };
+    let looking = Looking { shared, chains, damaged: &damaged, remembers: false, emit: &|_| {} };
     let mut tree = VirtualTree::default();
     let mut foreseen: Vec<Option<Foreseen>> = vec![None; plan.steps.len()];
     for (index, step) in plan.steps.iter().enumerate() {
@@ -28,6 +38,7 @@ pub fn foresee(shared: &Shared, plan: &Plan) -> Vec<Foreseen> {
             None => now,
         };
         let chain = looking.look(index, &tree);
+        seen(index, &chain, &tree);
         let work = chain
             .hits
             .first()

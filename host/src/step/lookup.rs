@@ -55,7 +55,7 @@ pub fn look_up(shared: &Shared, cached: &Cached, against: &Against) -> Result<Lo
             continue;
         }
         for then in cached.store.values(cached.key_digest, digest)? {
-            let reasons = reasons(&pathset, &then, &values);
+            let reasons = reasons(fingerprint::differences(&pathset, &then, &values));
             if closest.as_ref().is_none_or(|closest| reasons.len() < closest.len()) {
                 closest = Some(reasons);
             }
@@ -106,22 +106,46 @@ fn key_miss(shared: &Shared, cached: &Cached, against: &Against) -> Result<Miss,
     if reasons.is_empty() {
         return Ok(MissReason::NotFound.into());
     }
-    if let Some((digest, pathset)) = cached.store.pathsets(then.digest())?.next().transpose()? {
-        let against = Against { remembers: false, ..*against };
-        let now = values_now(shared, cached, &against, digest, &pathset)?;
-        let entries = cached.store.values(then.digest(), digest)?;
-        let closest = entries.iter().map(|then| self::reasons(&pathset, then, &now)).min_by_key(Vec::len);
-        reasons.extend(closest.unwrap_or_default());
+    if let Some(closest) = closest(shared, cached, against.tree, then.digest())? {
+        reasons.extend(self::reasons(closest.differences));
     }
     Ok(Miss::of(reasons).unwrap_or_else(|| MissReason::NotFound.into()))
 }
 
+/// An entry, and what differs from it.
+pub(super) struct Closest {
+    /// What the entry is found by.
+    pub fingerprint: Digest,
+    /// The members of its Pathset that have another value now.
+    pub differences: Vec<Difference>,
+}
+
+/// The entry with a key from which the fewest members differ, the newest of several. Nothing of the look
+/// is kept.
+pub(super) fn closest(
+    shared: &Shared,
+    cached: &Cached,
+    tree: &VirtualTree,
+    key: Digest,
+) -> Result<Option<Closest>, StoreError> {
+    let against = Against { tree, later: &[], remembers: false };
+    let mut closest: Option<Closest> = None;
+    // What cannot be read back tells nothing.
+    for (digest, pathset) in cached.store.pathsets(key)?.filter_map(Result::ok) {
+        let now = values_now(shared, cached, &against, digest, &pathset)?;
+        for then in cached.store.values(key, digest)? {
+            let differences = fingerprint::differences(&pathset, &then, &now);
+            if closest.as_ref().is_none_or(|known| differences.len() < known.differences.len()) {
+                closest = Some(Closest { fingerprint: then.fingerprint(key, digest), differences });
+            }
+        }
+    }
+    Ok(closest)
+}
+
 /// Everything that differs, most telling first: what a person edits, then what follows from it.
-fn reasons(pathset: &Pathset, then: &Values, now: &Values) -> Vec<MissReason> {
-    let mut reasons: Vec<MissReason> = fingerprint::differences(pathset, then, now)
-        .into_iter()
-        .map(|difference| reason(difference))
-        .collect();
+fn reasons(differences: Vec<Difference>) -> Vec<MissReason> {
+    let mut reasons: Vec<MissReason> = differences.into_iter().map(reason).collect();
     reasons.sort_by_key(|reason| match reason {
         MissReason::EnvChanged(_) | MissReason::EnvAdded(_) | MissReason::EnvRemoved(_) => 0,
         MissReason::ProgramChanged(_) => 1,
@@ -150,9 +174,9 @@ fn is_dependency(path: &str) -> bool {
 
 pub(super) fn reason(difference: Difference) -> MissReason {
     match difference {
-        Difference::Path(path, Value::ABSENT, _) => MissReason::InputAdded(path.to_string()),
-        Difference::Path(path, _, Value::ABSENT) => MissReason::InputRemoved(path.to_string()),
-        Difference::Path(path, _, _) => MissReason::InputModified(path.to_string()),
+        Difference::Path(path, _, Value::ABSENT, _) => MissReason::InputAdded(path.to_string()),
+        Difference::Path(path, _, _, Value::ABSENT) => MissReason::InputRemoved(path.to_string()),
+        Difference::Path(path, _, _, _) => MissReason::InputModified(path.to_string()),
         Difference::Program(name) => MissReason::ProgramChanged(name),
         Difference::Env(name, then, now) => env_reason(&name, then, now),
         Difference::Place => {

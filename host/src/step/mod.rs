@@ -1,5 +1,7 @@
-//! The way of one step: declare, look up, hit or run, settle, fingerprint, store. [`run`] reads like
-//! that list. Whether a step is cached is decided once, before any of it: [`decide`].
+//! The way of one step. [`run`] is its outline: a hit, or a run that is kept. The parts are elsewhere:
+//! whether it is cached, with its declaration and CacheKey, in [`decide`] and `environment`; looking it
+//! up, with the steps that follow it, in `chain` and `lookup`; starting it in `spawn`; settling,
+//! fingerprinting and storing in `keep`.
 //!
 //! Nothing here prints; what a user may be shown goes out as events.
 

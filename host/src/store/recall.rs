@@ -15,7 +15,7 @@ impl Store {
     /// than `bytes_max` each.
     pub fn recall(&self, entry: &Entry, paths: &[&PortablePath], bytes_max: u64) -> Recalled {
         let mut recalled = Recalled::default();
-        let (Some(archive), Ok(scratch)) = (entry.archive, tempfile::tempdir()) else { return recalled };
+        let Some(archive) = entry.archive else { return recalled };
         let outputs = &entry.manifest.outputs;
         let small = |path: &PortablePath| {
             let output = outputs.binary_search_by(|output| output.path.cmp(path)).map(|at| &outputs[at]);
@@ -23,13 +23,15 @@ impl Store {
                 |output| matches!(output.kind, OutputKind::File { bytes, .. } if bytes <= bytes_max),
             )
         };
-        let wanted: FxHashMap<&PortablePath, _> = paths
-            .iter()
-            .filter(|path| small(path))
-            .enumerate()
-            .map(|(nth, path)| (*path, scratch.path().join(nth.to_string())))
-            .collect();
-        if wanted.is_empty() || self.unpack(archive, outputs, &wanted).is_err() {
+        let wanted: Vec<&PortablePath> = paths.iter().copied().filter(|path| small(path)).collect();
+        if wanted.is_empty() {
+            return recalled;
+        }
+        let Ok(scratch) = tempfile::tempdir() else { return recalled };
+        let file = |nth: usize| scratch.path().join(nth.to_string());
+        let wanted: FxHashMap<&PortablePath, _> =
+            wanted.into_iter().enumerate().map(|(nth, path)| (path, file(nth))).collect();
+        if self.unpack(archive, outputs, &wanted).is_err() {
             return recalled;
         }
         for (path, file) in wanted {

@@ -1,9 +1,11 @@
 //! What git is asked, and what its refusals mean for a person.
 
 use super::Since;
+use super::objects::Objects;
 use crate::problem::Problem;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -63,12 +65,12 @@ impl<'a> Git<'a> {
         Ok(self.ask([OsStr::new("show"), &name])?.ok().and_then(|bytes| String::from_utf8(bytes).ok()))
     }
 
-    /// The bytes of a file in a commit, or in the index where the commit has no name; `None` where it is
-    /// not there.
-    pub fn bytes_at(&self, commit: &str, path: &Path) -> Option<Vec<u8>> {
-        let mut name = OsString::from(format!("{commit}:./"));
-        name.push(path);
-        self.ask([OsStr::new("show"), &name]).ok()?.ok()
+    /// The objects of the repository.
+    ///
+    /// # Errors
+    /// git cannot be started.
+    pub fn objects(&self) -> io::Result<Objects> {
+        Objects::of(self.dir)
     }
 
     /// The last commits that touched a file, newest first.

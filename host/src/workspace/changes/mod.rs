@@ -5,6 +5,7 @@
 
 mod git;
 mod lockfile;
+mod objects;
 mod past;
 
 use super::{CONFIG_FILES, Workspace};
