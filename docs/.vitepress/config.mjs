@@ -3,7 +3,7 @@ import { defineConfig } from 'vitepress';
 const repository = 'https://github.com/overhear/overhear';
 
 // Pages are read in the repository too, where links lead out of this folder.
-const outside = /^(?:\.\.\/)+((?:bench|plugins|tests|examples|sdk-js|README|CHANGELOG|CONTRIBUTING).*)$/;
+const outside = /^(?:\.\.\/)+((?:adapters|bench|plugins|tests|examples|sdk-js|wit|README|CHANGELOG|CONTRIBUTING).*)$/;
 
 export default defineConfig({
   title: 'overhear',
@@ -11,7 +11,7 @@ export default defineConfig({
   srcExclude: ['node_modules/**'],
   cleanUrls: true,
   // Links out of this folder lead into the repository; a test holds that what they name is there.
-  ignoreDeadLinks: [/^\.?\/?(?:\.\.\/)+(?:bench|plugins|tests|examples|sdk-js|README|CHANGELOG|CONTRIBUTING)/],
+  ignoreDeadLinks: [/^\.?\/?(?:\.\.\/)+(?:adapters|bench|plugins|tests|examples|sdk-js|wit|README|CHANGELOG|CONTRIBUTING)/],
   markdown: {
     config(md) {
       const open = md.renderer.rules.link_open ?? ((tokens, at, options, _, self) => self.renderToken(tokens, at, options));
