@@ -72,3 +72,20 @@ export default { plugins: [vue()], envPrefix: prefix }
         crate::tree::assert_same(&world.tree("dist"), &direct);
     }
 }
+
+#[test]
+fn a_variable_that_a_script_names_counts_also_if_it_was_not_set_at_first() {
+    let world =
+        World::of_cached_scripts(&[("build", "sh build.sh"), ("make", "make -s"), ("app", "python3 -m app")]);
+    world.write("build.sh", ". ./lib.sh\n");
+    world.write("lib.sh", "echo stage=${STAGE:-dev}\n");
+    world.write("Makefile", "all:\n\t@echo stage=$(STAGE)\n");
+    world.write("app.py", "import os\nprint('stage=' + os.getenv('STAGE', ''))\n");
+    for (task, unset) in [("build", "stage=dev"), ("make", "stage="), ("app", "stage=")] {
+        assert_eq!(world.run(task).out.trim(), unset, "{task}");
+        assert_eq!(world.run(task).out.trim(), unset, "{task}");
+        assert_eq!(world.run_with(task, &[("STAGE", "prod")]).out.trim(), "stage=prod", "{task}");
+        let done = world.run(task);
+        assert_eq!((done.out.trim(), done.statuses()), (unset, vec!["fresh"]), "{task}");
+    }
+}

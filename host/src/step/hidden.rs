@@ -1,6 +1,7 @@
 //! Variables that a run may have missed: names that were left out of its environment, that nobody
 //! told or overheard, and that one of its inputs spells out. Such a run is not kept, and from the next
-//! one on the variable is passed and tracked.
+//! one on the variable is passed and tracked. Names that an input reads and that were not set are noted
+//! for the day when they are.
 
 use super::{Cached, Shared};
 use crate::access::Observed;
@@ -9,10 +10,14 @@ use crate::outcome::Refusal;
 use crate::settle::{InputValue, Settled};
 use crate::zone::Zone;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Larger files are data, not programs that read variables.
 pub const SEARCHED_BYTES_MAX: u64 = 8 << 20;
+
+/// So many names that were not set are noted for a step; more are no variables.
+const UNSET_MAX: usize = 500;
 
 /// Looks for left-out names in the inputs of a run. What is found is learned.
 pub fn search(
@@ -32,10 +37,8 @@ pub fn search(
     };
     let names: FxHashMap<&[u8], Heard> =
         cached.env.left_out.iter().map(|name| (name.as_bytes(), heard(name))).collect();
-    if names.is_empty() {
-        return Ok(());
-    }
     let mut refusal = None;
+    let mut unset: BTreeSet<String> = BTreeSet::new();
     for input in &settled.inputs {
         let InputValue::File(stamp) = &input.value else { continue };
         if stamp.size > SEARCHED_BYTES_MAX || !is_own_source(shared, &input.path) {
@@ -51,6 +54,10 @@ pub fn search(
                 false => !heard.told && !heard.overheard,
             })
         };
+        let reads = words_in_place(&content).filter(|(before, word)| {
+            is_variable(word) && !names.contains_key(word) && (copies || reads_by_name(before[1]))
+        });
+        unset.extend(reads.map(|(_, word)| String::from_utf8_lossy(word).into_owned()));
         for (_, word) in words_in_place(&content).filter(may_miss) {
             let name = String::from_utf8_lossy(word).into_owned();
             // Without the note the next run is refused like this one.
@@ -59,7 +66,27 @@ pub fn search(
             refusal.get_or_insert(Refusal::HiddenEnv { name, file });
         }
     }
+    note_unset(cached, unset);
     refusal.map_or(Ok(()), Err)
+}
+
+/// Once one of these is set it is passed and tracked, as if the command named it.
+fn note_unset(cached: &Cached, mut unset: BTreeSet<String>) {
+    let Ok(known) = cached.store.learned_env(cached.scope) else { return };
+    known.iter().for_each(|name| drop(unset.remove(name)));
+    for name in unset.iter().take(UNSET_MAX.saturating_sub(known.len())) {
+        let _ = cached.store.learn_env(cached.scope, name);
+    }
+}
+
+/// Whether a word looks like the name of a variable: capitals.
+fn is_variable(word: &[u8]) -> bool {
+    word[0].is_ascii_uppercase() && !word.iter().any(u8::is_ascii_lowercase)
+}
+
+/// Whether a variable follows this word: `process.env.X`, `os.environ["X"]`, `getenv("X")`, `ENV["X"]`.
+fn reads_by_name(before: &[u8]) -> bool {
+    [b"env".as_slice(), b"environ", b"getenv", b"ENV", b"Getenv"].contains(&before)
 }
 
 /// Who asked for a variable.
