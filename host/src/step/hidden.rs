@@ -54,8 +54,16 @@ pub fn search(
                 false => !heard.told && !heard.overheard,
             })
         };
+        // What was overheard, found or not, is tracked already.
+        let is_heard = |word: &[u8]| {
+            let heard =
+                |name: &str| observed.env.contains_key(name) || hints.iter().any(|hint| is_told(hint, name));
+            std::str::from_utf8(word).is_ok_and(heard)
+        };
         let reads = words_in_place(&content).filter(|(before, word)| {
-            is_variable(word) && !names.contains_key(word) && (copies || reads_by_name(before[1]))
+            is_variable(word)
+                && !names.contains_key(word)
+                && (copies || (reads_by_name(before[1]) && !is_heard(word)))
         });
         unset.extend(reads.map(|(_, word)| String::from_utf8_lossy(word).into_owned()));
         for (_, word) in words_in_place(&content).filter(may_miss) {
