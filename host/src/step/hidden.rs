@@ -81,7 +81,9 @@ pub fn search(
 /// Once one of these is set it is passed and tracked, as if the command named it.
 fn note_unset(cached: &Cached, mut unset: BTreeSet<String>) {
     let Ok(known) = cached.store.learned_env(cached.scope) else { return };
-    known.iter().for_each(|name| drop(unset.remove(name)));
+    for name in &known {
+        unset.remove(name);
+    }
     for name in unset.iter().take(UNSET_MAX.saturating_sub(known.len())) {
         let _ = cached.store.learn_env(cached.scope, name);
     }
