@@ -54,17 +54,17 @@ pub fn search(
                 false => !heard.told && !heard.overheard,
             })
         };
-        // What was overheard, found or not, is tracked already.
-        let is_heard = |word: &[u8]| {
-            let heard =
-                |name: &str| observed.env.contains_key(name) || hints.iter().any(|hint| is_told(hint, name));
-            std::str::from_utf8(word).is_ok_and(heard)
+        // What was asked for, found or not, is tracked already.
+        let is_told = |name: &str| hints.iter().any(|hint| is_told(hint, name));
+        let is_read = |(before, word): &([&[u8]; 2], &[u8])| {
+            let Ok(name) = std::str::from_utf8(word) else { return false };
+            match copies {
+                true => !(asks(*before) && is_told(name)),
+                false => reads_by_name(before[1]) && !observed.env.contains_key(name) && !is_told(name),
+            }
         };
-        let reads = words_in_place(&content).filter(|(before, word)| {
-            is_variable(word)
-                && !names.contains_key(word)
-                && (copies || (reads_by_name(before[1]) && !is_heard(word)))
-        });
+        let reads = words_in_place(&content)
+            .filter(|place| is_variable(place.1) && !names.contains_key(place.1) && is_read(place));
         unset.extend(reads.map(|(_, word)| String::from_utf8_lossy(word).into_owned()));
         for (_, word) in words_in_place(&content).filter(may_miss) {
             let name = String::from_utf8_lossy(word).into_owned();
