@@ -7,6 +7,7 @@ use crate::access::{Access, AccessKind, Connection, Listing};
 use crate::config::TaskConfig;
 use crate::declaration::{Base, PathRule};
 use crate::path::Places;
+use std::ffi::OsString;
 
 const ROOT: &str = "/home/u/ws";
 
@@ -120,6 +121,7 @@ impl Scene {
             ends: &self.ends,
             zones: &zones,
             package_dir: Path::new(ROOT),
+            cwd_links: &[],
             cwd: Path::new(ROOT),
             search: &[],
             made_before: &|path| self.made.iter().any(|made| made == path),

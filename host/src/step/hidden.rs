@@ -69,7 +69,7 @@ pub fn search(
         for (_, word) in words_in_place(&content).filter(may_miss) {
             let name = String::from_utf8_lossy(word).into_owned();
             // Without the note the next run is refused like this one.
-            let _ = cached.store.learn_env(cached.scope, &name);
+            let _ = cached.store.learn_env(cached.scope, std::slice::from_ref(&name));
             let file = shared.zones.places.portable(&input.path).to_string();
             refusal.get_or_insert(Refusal::HiddenEnv { name, file });
         }
@@ -84,9 +84,9 @@ fn note_unset(cached: &Cached, mut unset: BTreeSet<String>) {
     for name in &known {
         unset.remove(name);
     }
-    for name in unset.iter().take(UNSET_MAX.saturating_sub(known.len())) {
-        let _ = cached.store.learn_env(cached.scope, name);
-    }
+    let unset: Vec<String> = unset.into_iter().take(UNSET_MAX.saturating_sub(known.len())).collect();
+    // Without the note a variable that is set later is not noticed, unless the run then is refused.
+    let _ = cached.store.learn_env(cached.scope, &unset);
 }
 
 /// Whether a word looks like the name of a variable: capitals.

@@ -44,6 +44,8 @@ pub struct Run {
     pub left_whole: Option<FxHashSet<PathBuf>>,
     /// The files that patterns of inputs matched before it started.
     pub matched: Matched,
+    /// Links on the way to where it started, with what they said before.
+    pub cwd_links: Vec<(PathBuf, Value)>,
 }
 
 /// Keeps a run, or says why not. Whatever the answer, the run has taught what it did.
@@ -209,6 +211,7 @@ fn settle_and_store(
         zones: shared.zones,
         package_dir: &cached.step.package.dir,
         cwd: &cached.step.cwd,
+        cwd_links: &run.cwd_links,
         search: &cached.env.search,
         made_before: &|path| {
             let portable = places.portable(path);

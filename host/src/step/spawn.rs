@@ -6,7 +6,7 @@ use super::keep::{self, Run};
 use super::{Cached, Emit, Shared};
 use crate::digest::Digest;
 use crate::event::{Event, Stream};
-use crate::fingerprint::{Matched, digest_file};
+use crate::fingerprint::{Matched, Value, digest_file};
 use crate::globs;
 use crate::ipc::{Server, ServerSpec};
 use crate::outcome::{MissReason, Outcome};
@@ -48,6 +48,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
     let before = digests_before(shared, cached);
     let left_whole = left_whole(shared, cached);
     let matched = matched_before(shared, cached);
+    let cwd_links = cwd_links(shared, cached);
     let env = Arc::new(cached.env.served.vars().clone());
     let server = Server::start(ServerSpec { env, all: passed_where_all_is_asked(cached) });
     let mut launch = launch;
@@ -101,6 +102,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         before,
         left_whole,
         matched,
+        cwd_links,
     }))
 }
 
@@ -154,6 +156,17 @@ fn matched_before(shared: &Shared, cached: &Cached) -> Matched {
     let patterns =
         globs::of_inputs(&cached.step.config.input, cached.declaration.as_ref(), cached.bases(shared));
     if patterns.is_empty() { Matched::new() } else { cached.disk(shared).matched(&patterns, &Matched::new()) }
+}
+
+/// The links of the workspace on the way to where the command is about to start.
+fn cwd_links(shared: &Shared, cached: &Cached) -> Vec<(PathBuf, Value)> {
+    let root = &shared.zones.places.root;
+    let above = cached.step.cwd.ancestors().take_while(|path| path.starts_with(root) && path != root);
+    let links = above.filter_map(|path| match Found::at(path) {
+        Ok(Found::Link(text)) => Some((path.to_path_buf(), Value::link(&text))),
+        _ => None,
+    });
+    links.collect()
 }
 
 /// Runs the command as it would run without overhear: no tracer, no server, the whole environment,

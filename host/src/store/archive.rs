@@ -202,8 +202,12 @@ impl<W: Write> Packing<W> {
         let is_settled = stamp.is_settled(stamp::now_ns());
         let mut file = File::open(absolute).map_err(failed)?;
         // What others may not read is not given to them by a restore.
-        let private = stamp.mode & 0o077 == 0;
-        let mode = if stamp.is_executable() { 0o755 } else { 0o644 } & if private { 0o700 } else { 0o777 };
+        let mode = match (stamp.is_executable(), stamp.mode & 0o077 == 0) {
+            (true, false) => 0o755,
+            (false, false) => 0o644,
+            (true, true) => 0o700,
+            (false, true) => 0o600,
+        };
         let mut header = header(tar::EntryType::Regular, stamp.size, mode);
         let content =
             Watched { file: &mut file, hasher: blake3::Hasher::new(), places: &mut self.places, bytes: 0 };

@@ -283,12 +283,15 @@ impl Store {
         read().map_err(|source| self.checkout.failed(source))
     }
 
-    /// Notes a variable that a run of a step was found to have missed.
-    pub fn learn_env(&self, step: Digest, name: &str) -> Result<(), StoreError> {
-        self.checkout_write(
-            "INSERT OR IGNORE INTO learned_env VALUES (?1, ?2)",
-            params![step.as_bytes(), name],
-        )
+    /// Notes variables that a run of a step was found to have missed, or would miss if they were set.
+    pub fn learn_env(&self, step: Digest, names: &[String]) -> Result<(), StoreError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.checkout_transact(|checkout| {
+            let mut put = checkout.prepare_cached("INSERT OR IGNORE INTO learned_env VALUES (?1, ?2)")?;
+            names.iter().try_for_each(|name| put.execute(params![step.as_bytes(), name]).map(drop))
+        })
     }
 
     /// How a step last ended.

@@ -201,6 +201,18 @@ pub struct Manifest {
     pub habits: Habits,
 }
 
+impl Manifest {
+    /// Whether the run had looked for this path and not found it, before it made it.
+    pub fn was_bare(&self, path: &PortablePath) -> bool {
+        self.found_bare.binary_search(path).is_ok()
+    }
+
+    /// Whether the run had read the names in this folder and removed them all.
+    pub fn was_emptied(&self, folder: &PortablePath) -> bool {
+        self.emptied.binary_search(folder).is_ok()
+    }
+}
+
 /// One output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {

@@ -83,7 +83,7 @@ impl Store {
                 return Ok(Surveyed::Blocked(folder.clone()));
             }
             // Where the run found no folder, one that others made may lead it elsewhere (`cp -r a b`).
-            let is_news = lies.is_folder() && entry.manifest.found_bare.binary_search(folder).is_ok();
+            let is_news = lies.is_folder() && entry.manifest.was_bare(folder);
             if is_news && !self.was_made_by(place.step, folder) {
                 return Ok(Surveyed::Blocked(folder.clone()));
             }
@@ -150,7 +150,7 @@ impl Store {
             return Ok(None);
         }
         let is_own = || self.was_made_by(place.step, &output.path);
-        let is_news = entry.manifest.found_bare.binary_search(&output.path).is_ok();
+        let is_news = entry.manifest.was_bare(&output.path);
         let may_replace = lies.is_absent()
             || (!is_news && may_replace(entry, place, output, &lies))
             || (is_known(entry, place, output, |habits| &habits.remade)
@@ -175,8 +175,7 @@ impl Store {
     ) -> Result<Option<PortablePath>, StoreError> {
         for (folder, names) in expected {
             let habit = folder_habit(entry, place, folder);
-            let is_news = entry.manifest.found_bare.binary_search(folder).is_ok()
-                || entry.manifest.emptied.binary_search(folder).is_ok();
+            let is_news = entry.manifest.was_bare(folder) || entry.manifest.was_emptied(folder);
             if habit == Some(FolderHabit::Kept) && !is_news {
                 continue;
             }

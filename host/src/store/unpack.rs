@@ -111,7 +111,12 @@ fn room(output: &Output) -> u64 {
 
 fn create(target: &Path, executable: bool, is_private: bool) -> Result<File, StoreError> {
     // What the umask leaves of it is what the command would have left; what nobody else could read stays so.
-    let mode = if executable { 0o777 } else { 0o666 } & if is_private { 0o700 } else { 0o777 };
+    let mode = match (executable, is_private) {
+        (true, false) => 0o777,
+        (false, false) => 0o666,
+        (true, true) => 0o700,
+        (false, true) => 0o600,
+    };
     let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(target);
     created.map_err(|source| StoreError::Io { what: "create", path: target.to_path_buf(), source })
 }

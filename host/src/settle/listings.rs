@@ -1,0 +1,83 @@
+//! What a step learned from the names in a folder. It comes last, when all outputs are known.
+
+use super::{Evidence, Fate, Input, InputValue, input, is_own_folder};
+use crate::fingerprint::{Query, Value};
+use crate::rules::Rules;
+use crate::stamp::Found;
+use crate::zone::{Zone, Zones};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// A listing counts without the names that the step made or may ignore; and not at all where the step
+/// removed the folder or everything that was in it.
+pub(super) fn settle_listings(
+    evidence: &Evidence,
+    rules: &Rules,
+    touched: &BTreeSet<&Path>,
+    inputs: &mut Vec<Input>,
+    emptied: &mut Vec<PathBuf>,
+) {
+    for (path, seen) in &evidence.observed.paths {
+        let Some((first, names)) = seen.list.as_deref() else { continue };
+        let fate = Fate::of(seen, evidence.ends.get(path));
+        let zone = evidence.zones.of(path);
+        let counts = matches!(zone, Zone::Workspace | Zone::Outside)
+            || (zone == Zone::Git && Zones::is_git_stamp(path));
+        // Where things went depends on what there was, if they were not just removed.
+        let is_gone = seen.removed && !seen.renamed;
+        if !matches!(first.found, Found::Folder(_)) || is_gone || !counts || !rules.input_counts(path) {
+            continue;
+        }
+        let hidden = |rule: &crate::rules::Rule| rule.may_hide_listing(evidence, path, names);
+        if rules.ignores_read(path).is_some_and(hidden) {
+            continue;
+        }
+        let is_own = |name: &OsString| {
+            let child = path.join(name);
+            let mut below =
+                touched.range::<&Path, _>(child.as_path()..).take_while(|next| next.starts_with(&child));
+            let change = evidence.observed.seen(&child).and_then(|seen| seen.change.as_ref());
+            let is_new = change.is_some_and(|change| change.found == Found::Absent);
+            // A name that was there before counts, unless a run of this step had left it: a person's file
+            // that the step replaces was seen in the listing, and may be missing next time.
+            let is_left = below.any(|next| (evidence.made_before)(next));
+            let is_kept = || rules.keeps(&child) && (evidence.made_before)(&child);
+            let is_ignored = || {
+                let may_hide = |rule: &crate::rules::Rule| rule.may_hide_name(evidence, &child);
+                evidence.zones.of(&child) == Zone::Noise || rules.ignores_write(&child).is_some_and(may_hide)
+            };
+            is_new || is_left || is_ignored() || is_kept() || (evidence.is_tool_state)(&child)
+        };
+        let own_now: BTreeSet<OsString> = touched
+            .range::<&Path, _>(path.as_path()..)
+            .skip_while(|next| *next == path)
+            .take_while(|next| next.starts_with(path))
+            .filter_map(|next| next.strip_prefix(path).ok()?.components().next())
+            .map(|name| name.as_os_str().to_owned())
+            .collect();
+        let mut except: BTreeSet<OsString> =
+            names.iter().map(|(name, _)| name).filter(|name| is_own(name)).cloned().collect();
+        let is_removed = |name: &OsString| {
+            let seen = evidence.observed.seen(&path.join(name));
+            seen.is_some_and(|seen| seen.removed && !seen.renamed)
+        };
+        if !names.is_empty() && names.iter().all(|(name, _)| is_removed(name)) {
+            if zone == Zone::Workspace {
+                emptied.push(path.clone());
+            }
+            continue;
+        }
+        except.extend(
+            own_now.into_iter().filter(|name| names.binary_search_by(|(other, _)| other.cmp(name)).is_err()),
+        );
+        let except: Vec<OsString> = except.into_iter().collect();
+        let value = Value::listing(&(evidence.without_later)(path, names), &except);
+        // That the folder is there counts by itself, unless a run of this step made it.
+        let is_nothing = value == Value::listing(&Vec::new(), &[]);
+        if is_nothing && fate.change.is_none() && !is_own_folder(evidence, path, seen, &fate) {
+            inputs.push(input(evidence, path, Query::Kind, InputValue::Known(Value::FOLDER), first));
+        }
+        inputs.push(input(evidence, path, Query::Listing(except), InputValue::Known(value), first));
+    }
+}
