@@ -1,26 +1,25 @@
 //! What a run depended on, and whether that is still so: [`Pathset`] (which paths and variables),
 //! [`Values`] (what they are), and the walk that finds the present value of each.
 //!
-//! The comparison is pure; only [`Disk`] looks at files. It never asks who depends on what (`settle`)
+//! All in this file is pure; only [`Disk`] and [`Digests`] look at files. It never asks who depends on what (`settle`)
 //! nor keeps anything (`store`).
 
+mod digests;
+mod look;
+
+pub use digests::{Digests, digest_file};
+pub use look::{Disk, Looked, list};
+
 use crate::access::Listing;
-use crate::beneath::{self, Beneath, Stop};
 use crate::digest::{Digest, Fields};
-use crate::environment::Environment;
-use crate::git_index;
-use crate::globs::{GlobPattern, Globs};
+use crate::globs::GlobPattern;
 use crate::hint::EnvSelect;
 use crate::path::{Places, PortablePath};
-use crate::stamp::{self, Found, Stamp};
+use crate::stamp::{Found, Stamp};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Which paths, programs and variables a run depended on, without their values. Sorted, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -277,192 +276,6 @@ pub type Remembered = Vec<Member>;
 /// certain to show in it, and its value.
 pub type Member = (Option<Stamp>, Value);
 
-/// From so many paths on, several threads look.
-const THREADED_ABOVE: usize = 2048;
-const THREADS_MAX: usize = 8;
-
-/// The disk and the environment as they are now, with what the session already knows of them.
-pub struct Disk<'a> {
-    /// Where root and home lie.
-    pub places: &'a Places,
-    /// The variables that the step may be served, for `envs`.
-    pub env: &'a Environment,
-    /// Folders searched for programs, in order, absolute.
-    pub search: &'a [PathBuf],
-    /// Digests that this session has computed.
-    pub digests: &'a Digests,
-}
-
-/// The present values of a Pathset.
-pub struct Looked {
-    /// The values.
-    pub values: Values,
-    /// What to remember of the paths.
-    pub remembered: Remembered,
-    /// Whether `remembered` differs from what was given.
-    pub is_news: bool,
-}
-
-impl Disk<'_> {
-    /// Finds the present value of every member. What cannot be looked at has [`Value::OTHER`]; what
-    /// has an unchanged stamp is not read again.
-    pub fn look(&self, pathset: &Pathset, known: &Remembered) -> Looked {
-        let members = pathset.paths.len() + pathset.programs.len();
-        // What is remembered of another set of members says nothing of these.
-        let known: &[_] = if known.len() == members { known } else { &[] };
-        let now = stamp::now_ns();
-        let mut remembered = self.look_at_all(&pathset.paths, known, now);
-        for (index, name) in pathset.programs.iter().enumerate() {
-            remembered.push(self.program(name, known.get(pathset.paths.len() + index), now));
-        }
-        debug_assert_eq!(remembered.len(), members);
-        let value = |(_, value): &(Option<Stamp>, Value)| *value;
-        let (paths, programs) = remembered.split_at(pathset.paths.len());
-        let values = Values {
-            paths: paths.iter().map(value).collect(),
-            programs: programs.iter().map(value).collect(),
-            globs: Vec::new(),
-            envs: pathset.envs.iter().map(|select| self.env.values(select)).collect(),
-            place: pathset.bound_to_place.then(|| place(self.places)),
-        };
-        let is_news = known != remembered;
-        Looked { values, remembered, is_news }
-    }
-
-    /// Looks at all paths, many of them on several threads: a look is a wait for the kernel.
-    fn look_at_all(&self, paths: &[(PortablePath, Query)], known: &[Member], now: i64) -> Remembered {
-        let threads = match paths.len() {
-            0..THREADED_ABOVE => 1,
-            _ => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX)),
-        };
-        let part = paths.len().div_ceil(threads).max(1);
-        if threads == 1 {
-            return self.look_at_some(paths, known, now);
-        }
-        std::thread::scope(|scope| {
-            let parts: Vec<_> = paths
-                .chunks(part)
-                .enumerate()
-                .map(|(nth, paths)| {
-                    let known = known.get(nth * part..nth * part + paths.len()).unwrap_or_default();
-                    scope.spawn(move || self.look_at_some(paths, known, now))
-                })
-                .collect();
-            let mut remembered = Vec::with_capacity(paths.len());
-            for found in parts {
-                remembered.extend(found.join().expect("looking at files does not panic"));
-            }
-            remembered
-        })
-    }
-
-    fn look_at_some(&self, paths: &[(PortablePath, Query)], known: &[Member], now: i64) -> Remembered {
-        let mut beneath = Beneath::open(&self.places.root).ok();
-        let look = |(index, (path, query)): (usize, &(PortablePath, Query))| {
-            self.look_at(path, query, known.get(index), now, beneath.as_mut())
-        };
-        paths.iter().enumerate().map(look).collect()
-    }
-
-    /// Stored paths have no symlink on the way. A folder that has become one leads elsewhere, even if
-    /// the same files are there; and what lies in a missing folder needs no look.
-    fn look_at(
-        &self,
-        path: &PortablePath,
-        query: &Query,
-        known: Option<&Member>,
-        now: i64,
-        beneath: Option<&mut Beneath>,
-    ) -> Member {
-        let found = match beneath.filter(|_| path.is_inside()) {
-            None => Found::at(&self.places.absolute(path)),
-            Some(beneath) => {
-                let (folder, name) = beneath::split(path.as_bytes());
-                match beneath.enter(folder) {
-                    Ok(folder) => beneath::found_in(folder, name),
-                    Err(Stop::Missing | Stop::File) => return (None, absent(query)),
-                    Err(Stop::Other) => return (None, Value::OTHER),
-                }
-            }
-        };
-        let Ok(found) = found else { return (None, Value::OTHER) };
-        let unchanged =
-            |stamp: &Stamp| known.filter(|(old, _)| old.as_ref() == Some(stamp)).map(|(_, value)| *value);
-        // A stamp that may still hide a change is not handed on, so it is looked at again next time.
-        let settled = |stamp: Stamp| stamp.is_settled(now).then_some(stamp);
-        match (query, found) {
-            (Query::Content, Found::File(stamp)) => match unchanged(&stamp) {
-                Some(value) => (Some(stamp), value),
-                None => match self.digests.of_file(&self.places.absolute(path), stamp) {
-                    Ok((stamp, digest)) => (settled(stamp), Value::content(digest, stamp.is_executable())),
-                    Err(_) => (None, Value::OTHER),
-                },
-            },
-            (Query::Listing(except), Found::Folder(stamp)) => match unchanged(&stamp) {
-                Some(value) => (Some(stamp), value),
-                None => match list(&self.places.absolute(path)) {
-                    Ok(names) => (settled(stamp), Value::listing(&names, except)),
-                    Err(_) => (None, Value::OTHER),
-                },
-            },
-            (Query::Link, Found::Link(text)) => (None, Value::link(&text)),
-            (_, Found::Absent) => (None, absent(query)),
-            (_, found) => (None, Value::kind(&found)),
-        }
-    }
-
-    /// The files that patterns match, with their values. What has the stamp of `known` is not read.
-    pub fn matched(&self, patterns: &[GlobPattern], known: &Matched) -> Matched {
-        let now = stamp::now_ns();
-        let files = Globs::new(patterns).walk(self.places).into_iter();
-        let with_value = files.map(|(path, found)| {
-            let member = match (found, known.get(&path)) {
-                (Found::File(stamp), Some((Some(old), value))) if *old == stamp => (Some(stamp), *value),
-                (Found::File(stamp), _) => self.content(&self.places.absolute(&path), stamp, now),
-                (Found::Link(text), _) => (None, self.through(&self.places.absolute(&path), &text)),
-                (found, _) => (None, Value::kind(&found)),
-            };
-            (path, member)
-        });
-        with_value.collect()
-    }
-
-    fn content(&self, path: &Path, stamp: Stamp, now: i64) -> (Option<Stamp>, Value) {
-        match self.digests.of_file(path, stamp) {
-            Ok((stamp, digest)) => {
-                (stamp.is_settled(now).then_some(stamp), Value::content(digest, stamp.is_executable()))
-            }
-            Err(_) => (None, Value::OTHER),
-        }
-    }
-
-    /// A link counts by its text and by the content that it leads to.
-    fn through(&self, path: &Path, text: &OsStr) -> Value {
-        let target = path.metadata().ok().filter(std::fs::Metadata::is_file);
-        let content = target.and_then(|meta| self.digests.of_file(path, Stamp::of(&meta)).ok());
-        match content {
-            None => Value::link(text),
-            Some((_, digest)) => {
-                Value(Fields::new("link to").bytes(text.as_bytes()).bytes(digest.as_bytes()).digest().0)
-            }
-        }
-    }
-
-    /// A program found by searching counts by its content, wherever it lies.
-    fn program(&self, name: &str, known: Option<&Member>, now: i64) -> Member {
-        let Some((path, stamp)) = self.digests.search(self.search, name, &self.places.root) else {
-            return (None, Value::ABSENT);
-        };
-        match known {
-            Some((Some(old), value)) if *old == stamp => (Some(stamp), *value),
-            _ => match self.digests.of_file(&path, stamp) {
-                Ok((stamp, digest)) => (stamp.is_settled(now).then_some(stamp), Value::content(digest, true)),
-                Err(_) => (None, Value::OTHER),
-            },
-        }
-    }
-}
-
 /// A missing folder has no names, like an empty one: whether it is there is another question.
 pub fn absent(query: &Query) -> Value {
     match query {
@@ -477,126 +290,6 @@ pub fn place(places: &Places) -> Value {
     fields.bytes(places.root.as_os_str().as_bytes());
     fields.bytes(places.home.as_deref().map_or(&[], |home| home.as_os_str().as_bytes()));
     Value(fields.digest().0)
-}
-
-/// The names in a folder with their kinds, sorted.
-pub fn list(path: &Path) -> io::Result<Listing> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        let letter = match () {
-            () if kind.is_file() => b'f',
-            () if kind.is_dir() => b'd',
-            () if kind.is_symlink() => b'l',
-            () => b'o',
-        };
-        names.push((entry.file_name(), letter));
-    }
-    names.sort();
-    Ok(names)
-}
-
-fn executable_at(path: &Path) -> Option<Stamp> {
-    let meta = path.metadata().ok()?;
-    let stamp = Stamp::of(&meta);
-    (meta.is_file() && stamp.is_executable()).then_some(stamp)
-}
-
-/// What this session has found out, for steps that ask the same.
-#[derive(Default)]
-pub struct Digests {
-    /// Digests of files, by path and stamp.
-    files: Mutex<FxHashMap<PathBuf, (Stamp, Digest)>>,
-    /// Candidates for programs outside the workspace. No step of a session changes them unnoticed: a
-    /// write there is a Refusal.
-    programs: Mutex<FxHashMap<PathBuf, Option<Stamp>>>,
-}
-
-impl Digests {
-    /// The digest of a file whose stamp was just looked up, read again only where needed. Gives the
-    /// stamp that the content had while it was read.
-    pub fn of_file(&self, path: &Path, stamp: Stamp) -> io::Result<(Stamp, Digest)> {
-        if let Some(known) = self.known(path, &stamp) {
-            return Ok((stamp, known));
-        }
-        // From before the reading: a change while it is read, in the same tick as the one before, shows
-        // in no stamp.
-        let began = stamp::now_ns();
-        let (stamp, digest) = digest_file(path)?;
-        if stamp.is_settled(began) {
-            self.lock().insert(path.to_path_buf(), (stamp, digest));
-        }
-        Ok((stamp, digest))
-    }
-
-    /// The digest of that state of the file, if it was computed in this session.
-    pub fn known(&self, path: &Path, stamp: &Stamp) -> Option<Digest> {
-        self.lock().get(path).filter(|(known, _)| known == stamp).map(|(_, digest)| *digest)
-    }
-
-    /// The first executable file of that name in these folders, symlinks followed.
-    pub fn search(&self, folders: &[PathBuf], name: &str, root: &Path) -> Option<(PathBuf, Stamp)> {
-        folders.iter().find_map(|folder| {
-            let path = folder.join(name);
-            let stamp =
-                if path.starts_with(root) { executable_at(&path) } else { self.executable_outside(&path) };
-            stamp.map(|stamp| (path, stamp))
-        })
-    }
-
-    fn executable_outside(&self, path: &Path) -> Option<Stamp> {
-        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = programs.get(path) {
-            return *known;
-        }
-        let found = executable_at(path);
-        programs.insert(path.to_path_buf(), found);
-        found
-    }
-
-    fn lock(&self) -> MutexGuard<'_, FxHashMap<PathBuf, (Stamp, Digest)>> {
-        // A panic elsewhere cannot leave a half-made pair behind.
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Reads a file and gives its digest with the stamp that it had before and after. A file that
-/// changes again and again while it is read is an error of kind `Interrupted`.
-pub fn digest_file(path: &Path) -> io::Result<(Stamp, Digest)> {
-    for _ in 0..8 {
-        let mut file = File::open(path)?;
-        let before = Stamp::of(&file.metadata()?);
-        let digest = match git_index::is_index(path) {
-            true => digest_index(&mut file)?,
-            false => digest_reader(&mut file, before.size)?,
-        };
-        if Stamp::of(&file.metadata()?) == before {
-            return Ok((before, digest));
-        }
-    }
-    Err(io::Error::new(io::ErrorKind::Interrupted, "it keeps changing while it is read"))
-}
-
-/// Of git's index only what is in it counts, not what is cached there.
-fn digest_index(file: &mut File) -> io::Result<Digest> {
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(git_index::digest(&bytes).unwrap_or_else(|| Digest::of(&bytes)))
-}
-
-fn digest_reader(file: &mut File, size: u64) -> io::Result<Digest> {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; usize::try_from(size).unwrap_or(usize::MAX).clamp(1, 1 << 20) + 1];
-    loop {
-        let count = match file.read(&mut buffer) {
-            Ok(0) => return Ok(Digest(*hasher.finalize().as_bytes())),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        hasher.update(&buffer[..count]);
-    }
 }
 
 #[cfg(test)]

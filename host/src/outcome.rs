@@ -138,7 +138,7 @@ pub enum MissReason {
     DeclarationChanged(String),
     /// An output lies there in a state that no run is known to have left.
     OutputChanged(String),
-    /// What was stored cannot be read back whole.
+    /// What was stored cannot be read back whole, or not be put in place.
     EntryDamaged(String),
     /// `--force`.
     Forced,

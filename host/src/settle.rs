@@ -73,6 +73,8 @@ pub struct Evidence<'a> {
     /// What this step last left, state files among it, where all of that lay there unchanged before
     /// this run.
     pub left_whole: Option<&'a FxHashSet<PathBuf>>,
+    /// The names that lie now in a folder.
+    pub names_now: &'a dyn Fn(&Path) -> Listing,
     /// The names of a listing less those that only later steps of the task made.
     pub without_later: &'a dyn Fn(&Path, &Listing) -> Listing,
 }
@@ -342,7 +344,7 @@ fn settle_path(
         settle_change(evidence, rules, path, zone, seen, &fate, change, settled)?;
     }
     settle_folder_around(evidence, rules, path, seen, settled);
-    if is_own_folder(evidence, path, seen, &fate) {
+    if is_own_folder(evidence, rules, path, seen, &fate) {
         if rules.ignores_write(path).is_none() && rules.output_counts(path) {
             settled.outputs.push(path.to_path_buf());
         }
@@ -363,8 +365,9 @@ fn settle_path(
 }
 
 /// A folder that a run of this step had made counts as absent, and as made by this run too: `mkdir -p`
-/// of it did nothing, and deleting it is no change of an input.
-fn is_own_folder(evidence: &Evidence, path: &Path, seen: &Seen, fate: &Fate) -> bool {
+/// of it did nothing, and deleting it is no change of an input. With something of others in it that the
+/// step left alone it would be there without the step as well.
+fn is_own_folder(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate) -> bool {
     let listed = seen.list.as_deref().map(|(first, _)| first);
     let first = [seen.kind.as_deref(), seen.stat.as_deref(), listed].into_iter().flatten().next();
     let is_folder = first.is_some_and(|first| matches!(first.found, Found::Folder(_)));
@@ -372,6 +375,29 @@ fn is_own_folder(evidence: &Evidence, path: &Path, seen: &Seen, fate: &Fate) -> 
         && fate.change.is_none()
         && evidence.zones.of(path) == Zone::Workspace
         && (evidence.folder_made_before)(path)
+        && !holds_others(evidence, rules, path)
+}
+
+/// Whether something lies in a folder that is neither the step's, nor a later step's of the task, nor what a
+/// tool keeps for itself.
+fn holds_others(evidence: &Evidence, rules: &Rules, folder: &Path) -> bool {
+    let names = (evidence.without_later)(folder, &(evidence.names_now)(folder));
+    names.iter().any(|(name, letter)| {
+        let path = folder.join(name);
+        if evidence.zones.of(&path) != Zone::Workspace
+            || rules.ignores_write(&path).is_some()
+            || (evidence.is_tool_state)(&path)
+        {
+            return false;
+        }
+        match letter {
+            b'd' => holds_others(evidence, rules, &path),
+            _ => {
+                let is_touched = evidence.observed.seen(&path).is_some_and(|seen| seen.change.is_some());
+                !is_touched && !(evidence.made_before)(&path)
+            }
+        }
+    })
 }
 
 /// Paths whose content the step read before it changed them, whoever may ignore that.

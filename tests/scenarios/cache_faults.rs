@@ -76,6 +76,26 @@ fn a_folder_for_the_cache_that_cannot_be_made_is_told() {
 }
 
 #[test]
+fn where_outputs_cannot_be_put_in_place_the_command_runs_and_the_line_says_where() {
+    if id() == 0 && !has_program("setpriv") {
+        return;
+    }
+    let world = World::of_cached_scripts(&[("build", "cp word.txt dist/word.txt")]);
+    world.write("word.txt", "word\n");
+    world.write("dist/other", "");
+    let user = |invocation| as_ordinary_user(&world, invocation);
+    assert_eq!(user(world.task(&["build"])).done().statuses(), ["ran"]);
+    world.remove("dist/word.txt");
+    fs::set_permissions(world.path("dist"), Permissions::from_mode(0o555)).unwrap();
+    let done = user(world.task(&["build"])).done();
+    assert_eq!((done.code, done.statuses()), (1, vec!["failed"]), "{done:?}");
+    assert!(done.err.contains("the cache entry cannot be used: cannot put in place"), "{done:?}");
+    assert!(done.err.contains("dist/word.txt"), "{done:?}");
+    fs::set_permissions(world.path("dist"), Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(user(world.task(&["build"])).done().statuses(), ["restored"]);
+}
+
+#[test]
 fn a_cache_that_may_not_be_read_or_written_is_told() {
     if id() == 0 && !has_program("setpriv") {
         return;

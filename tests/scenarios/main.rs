@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod adapters_of_others;
+mod as_directly;
 mod authoring;
 mod bad_input;
 mod bad_workspace;

@@ -9,14 +9,20 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, PartialEq, Eq)]
 pub enum Node {
     Folder,
-    File { is_executable: bool, bytes: Vec<u8> },
+    File {
+        is_executable: bool,
+        bytes: Vec<u8>,
+    },
     Link(PathBuf),
+    /// A pipe, a socket, a device.
+    Other,
 }
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Node::Folder => f.write_str("folder"),
+            Node::Other => f.write_str("no file"),
             Node::Link(target) => write!(f, "link to {}", target.display()),
             Node::File { is_executable, bytes } => {
                 let start = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
@@ -56,6 +62,8 @@ fn add(folder: &Path, prefix: &str, left_out: &[&str], tree: &mut Tree) {
             Node::Folder
         } else if kind.is_symlink() {
             Node::Link(fs::read_link(entry.path()).unwrap())
+        } else if !kind.is_file() {
+            Node::Other
         } else {
             let is_executable = entry.metadata().unwrap().permissions().mode() & 0o111 != 0;
             Node::File { is_executable, bytes: fs::read(entry.path()).unwrap_or_default() }

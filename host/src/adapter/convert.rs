@@ -7,6 +7,7 @@ use crate::declaration::{
     AdapterId, Advice, Base, Declaration, EnvMode, EnvRule, EnvSelectRule, PathRule, Verdict,
 };
 use crate::plan::env::may_be_untracked;
+use rustc_hash::FxHashMap;
 
 const RULES_MAX: usize = 2_000;
 const ADVICE_MAX: usize = 50;
@@ -43,7 +44,7 @@ pub fn declaration(
     if let Verdict::Unsure(_) = verdict {
         return Ok(Declaration { adapter, verdict, advice, ..Declaration::default() });
     }
-    let mut rules = Rules { advice: &mut advice };
+    let mut rules = Rules { advice: &mut advice, spelled: FxHashMap::default() };
     let exclusive = said.cache_dirs.iter().filter(|dir| !dir.concurrent).map(|dir| dir.path.clone());
     let exclusive_dirs = rules.convert("cache-dirs", exclusive.collect(), Breadth::OneTool)?;
     let cache_dirs = said.cache_dirs.into_iter().map(|dir| dir.path).collect();
@@ -104,6 +105,8 @@ enum Breadth {
 
 struct Rules<'a> {
     advice: &'a mut Vec<Advice>,
+    /// How each pattern was spelled first, by itself in small letters.
+    spelled: FxHashMap<(u8, String), String>,
 }
 
 impl Rules<'_> {
@@ -121,7 +124,9 @@ impl Rules<'_> {
                 let what = format!("`{}` is more than one tool's own", rule.pattern);
                 return Err(named(Wrong::new("output-too-broad", what)));
             }
-            if let Some(reason) = patterns::not_portable(&expanded) {
+            let reason = patterns::not_portable(&expanded)
+                .or_else(|| self.spelled_otherwise(rule.base, &rule.pattern));
+            if let Some(reason) = reason {
                 let text = format!("{list}[{at}]: {reason}");
                 self.advice.push(Advice { warning: true, code: "not-portable".into(), text, file: None });
             }
@@ -134,9 +139,14 @@ impl Rules<'_> {
         }
         Ok(rules)
     }
-}
 
-impl Rules<'_> {
+    /// Why two patterns are one on systems that do not tell capitals from small letters.
+    fn spelled_otherwise(&mut self, base: wit::Base, pattern: &str) -> Option<String> {
+        let first =
+            self.spelled.entry((base as u8, pattern.to_lowercase())).or_insert_with(|| pattern.to_owned());
+        (first != pattern).then(|| format!("`{pattern}` and `{first}` are the same on some systems"))
+    }
+
     fn convert_env(&mut self, said: Vec<wit::EnvRule>) -> Result<Vec<EnvRule>, Wrong> {
         let rules: Vec<EnvRule> = said.into_iter().enumerate().map(env_rule).collect::<Result<_, _>>()?;
         for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.mode == EnvMode::Untracked) {
@@ -195,4 +205,39 @@ fn short(text: &str) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn advice_on(patterns: &[&str]) -> Vec<String> {
+        let mut advice = Vec::new();
+        let rule = |pattern: &&str| wit::PathRule {
+            base: wit::Base::Package,
+            pattern: (*pattern).to_owned(),
+            why: String::new(),
+        };
+        let said = patterns.iter().map(rule).collect();
+        let mut rules = Rules { advice: &mut advice, spelled: FxHashMap::default() };
+        assert_eq!(rules.convert("outputs", said, Breadth::OneTool).unwrap().len(), patterns.len());
+        assert!(advice.iter().all(|one| one.warning && one.code == "not-portable"));
+        advice.into_iter().map(|one| one.text).collect()
+    }
+
+    #[test]
+    fn names_that_not_every_system_has_or_tells_apart_are_warned_of() {
+        assert_eq!(advice_on(&["dist", "out/*.js", "dist"]), [""; 0]);
+        assert_eq!(advice_on(&["aux"]), ["outputs[0]: the name `aux` is not possible on every system"]);
+        assert_eq!(
+            advice_on(&["x/COM1.txt"]),
+            ["outputs[0]: the name `COM1.txt` is not possible on every system"]
+        );
+        assert_eq!(advice_on(&["a ", "b."]).len(), 2);
+        assert_eq!(
+            advice_on(&["dist/A", "dist/a"]),
+            ["outputs[1]: `dist/a` and `dist/A` are the same on some systems"]
+        );
+    }
 }

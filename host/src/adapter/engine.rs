@@ -58,7 +58,8 @@ fn shared() -> Result<&'static Shared, Wrong> {
 
 fn create() -> Result<Shared, String> {
     CREATED.fetch_add(1, Ordering::Relaxed);
-    let engine = Engine::new(&engine_config()).map_err(|error| format!("{error:#}"))?;
+    // Everything that it runs comes compiled: by the build script, or by a child process.
+    let engine = Engine::new(engine_config().enable_compiler(false)).map_err(|error| format!("{error:#}"))?;
     let mut linker = Linker::new(&engine);
     Adapter::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)
         .and_then(|()| carry(&mut linker))
@@ -173,10 +174,7 @@ impl Guest {
     /// Compiles an adapter in this process.
     #[cfg(test)]
     pub fn of_wasm(id: &str, wasm: &[u8]) -> Result<Guest, AdapterFault> {
-        let component = super::complexity::check(wasm).and_then(|()| {
-            let shared = shared()?;
-            Component::new(&shared.engine, wasm).map_err(|error| native::invalid(&error))
-        });
+        let component = shared().and_then(|shared| native::compiled_here(&shared.engine, wasm));
         Guest::of_component(id, "0.0.0", component, None)
     }
 
@@ -289,7 +287,7 @@ fn component_of(code: &Code) -> Result<Component, Wrong> {
     let shared = shared()?;
     match load_built_in(&shared.engine, code.cwasm) {
         Some(component) => Ok(component),
-        None => Component::new(&shared.engine, code.wasm).map_err(|error| native::invalid(&error)),
+        None => native::component(&shared.engine, None, code.wasm, code.digest),
     }
 }
 
@@ -350,7 +348,11 @@ fn explain(error: &wasmtime::Error, log: &str) -> Wrong {
         Some(Trap::StackOverflow) => {
             Wrong::new("stack", format!("its calls are nested too deeply{}", place(error)))
         }
-        Some(Trap::UnreachableCodeReached) => Wrong::new("adapter-bug", format!("it panicked{last_words}")),
+        Some(Trap::UnreachableCodeReached) => {
+            // Who leaves no words may have names: those of what an interpreter was built without, too.
+            let place = if last_words.is_empty() { place(error) } else { String::new() };
+            Wrong::new("adapter-bug", format!("it panicked{last_words}{place}"))
+        }
         // A guest keeps most of what is on its stack in its own memory: it runs out of that first.
         Some(Trap::MemoryOutOfBounds) if is_recursion(error) => Wrong::new(
             "stack",

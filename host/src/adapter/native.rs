@@ -9,7 +9,6 @@ use super::fault::Wrong;
 use crate::digest::{Digest, Fields};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::process::ExitStatusExt;
@@ -60,27 +59,25 @@ impl Shelf {
         Ok(Shelf(real))
     }
 
-    fn file(&self, engine: &Engine, component: Digest) -> PathBuf {
-        // Settings and version of the engine, and what of the processor the code uses.
-        let mut settings = std::hash::DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut settings);
+    fn file(&self, component: Digest) -> PathBuf {
+        // The engine comes with the program. What of the processor the code uses is in the code.
         let mut name = Fields::new("native code of an adapter");
-        let name = name.bytes(component.as_bytes()).number(settings.finish()).digest();
+        let name = name.bytes(component.as_bytes()).bytes(env!("CARGO_PKG_VERSION").as_bytes()).digest();
         self.0.join(format!("{name}.cwasm"))
     }
 
-    /// The code that is kept, if it is there and whole.
+    /// The code that is kept, if it is there, whole, and for this engine and processor.
     fn take(&self, engine: &Engine, component: Digest) -> Option<Component> {
-        load(engine, sealed(&fs::read(self.file(engine, component)).ok()?)?)
+        load(engine, sealed(&fs::read(self.file(component)).ok()?)?).ok()
     }
 
-    fn put(&self, engine: &Engine, component: Digest, native: &[u8]) -> io::Result<()> {
+    fn put(&self, component: Digest, native: &[u8]) -> io::Result<()> {
         let mut beside = tempfile::NamedTempFile::new_in(&self.0)?;
         beside.write_all(MAGIC)?;
         beside.write_all(Digest::of(native).as_bytes())?;
         beside.write_all(native)?;
         beside.as_file().sync_all()?;
-        beside.persist(self.file(engine, component))?;
+        beside.persist(self.file(component))?;
         Ok(())
     }
 }
@@ -91,11 +88,19 @@ fn sealed(file: &[u8]) -> Option<&[u8]> {
     (Digest::of(native).as_bytes() == digest).then_some(native)
 }
 
-/// `None` where it was made by an engine of another version or with other settings.
-fn load(engine: &Engine, native: &[u8]) -> Option<Component> {
+/// An error where it was made by an engine of another version, with other settings, or for another processor.
+fn load(engine: &Engine, native: &[u8]) -> Result<Component, Wrong> {
     // SAFETY: a compiler of ours wrote these bytes: a child process just now, or an earlier one into a
     // folder that only this user can write, and their digest was checked.
-    unsafe { Component::deserialize(engine, native) }.ok()
+    unsafe { Component::deserialize(engine, native) }.map_err(|error| {
+        Wrong::new("host-failed", format!("the code that was just compiled cannot be loaded: {error:#}"))
+    })
+}
+
+/// A component compiled in this process.
+#[cfg(test)]
+pub fn compiled_here(engine: &Engine, wasm: &[u8]) -> Result<Component, Wrong> {
+    load(engine, &precompile(wasm)?)
 }
 
 /// A component of somebody else, from the shelf, or compiled by a child process and put there.
@@ -112,10 +117,9 @@ pub fn component(
     let native = compile_in_child(wasm)?;
     if let Some(shelf) = shelf {
         // Where it cannot be kept, the next run compiles again.
-        let _ = shelf.put(engine, digest, &native);
+        let _ = shelf.put(digest, &native);
     }
     load(engine, &native)
-        .ok_or_else(|| Wrong::new("host-failed", "the code that was just compiled cannot be loaded"))
 }
 
 /// What the child says on its standard error where it cannot compile.
@@ -213,7 +217,7 @@ fn precompile(wasm: &[u8]) -> Result<Vec<u8>, Wrong> {
 }
 
 /// Why a component cannot be compiled.
-pub fn invalid(error: &wasmtime::Error) -> Wrong {
+fn invalid(error: &wasmtime::Error) -> Wrong {
     let detail = format!("{error:#}");
     let off = ["threads", "memory64", "gc", "shared memory", "memory index type"];
     let is_off = off.iter().any(|feature| detail.contains(feature));
@@ -242,7 +246,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn engine() -> Engine {
-        Engine::new(&engine_config()).unwrap()
+        Engine::new(engine_config().enable_compiler(false)).unwrap()
     }
 
     fn shelf(cache: &Path) -> Shelf {
@@ -255,9 +259,9 @@ mod tests {
         let (engine, shelf, digest) = (engine(), shelf(cache.path()), Digest([7; 32]));
         let native = precompile(&wat::parse_str("(component (core module (func)))").unwrap()).unwrap();
         assert!(shelf.take(&engine, digest).is_none());
-        shelf.put(&engine, digest, &native).unwrap();
+        shelf.put(digest, &native).unwrap();
         assert!(shelf.take(&engine, digest).is_some());
-        let file = shelf.file(&engine, digest);
+        let file = shelf.file(digest);
         let whole = fs::read(&file).unwrap();
         for flip in 0..150 {
             let mut damaged = whole.clone();
@@ -271,7 +275,7 @@ mod tests {
             fs::write(&file, part).unwrap();
             assert!(shelf.take(&engine, digest).is_none());
         }
-        shelf.put(&engine, digest, &native).unwrap();
+        shelf.put(digest, &native).unwrap();
         assert!(shelf.take(&engine, digest).is_some(), "what is made anew is whole again");
     }
 
@@ -282,9 +286,7 @@ mod tests {
         let other = Engine::new(&config).unwrap();
         let wasm = wat::parse_str("(component (core module (func)))").unwrap();
         let native = other.precompile_component(&wasm).unwrap();
-        assert!(load(&engine(), &native).is_none());
-        let (shelf, digest) = (Shelf("/nowhere".into()), Digest([7; 32]));
-        assert_ne!(shelf.file(&engine(), digest), shelf.file(&other, digest));
+        assert!(load(&engine(), &native).is_err());
     }
 
     #[test]

@@ -33,33 +33,33 @@ macro_rules! row {
         struct $name {
             $($own)*
             /// Flags with which it never ends with a result, and why.
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
             never_with: BTreeMap<String, String>,
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
             inputs: Vec<Rule>,
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
             ignored_reads: Vec<Rule>,
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
             ignored_writes: Vec<Rule>,
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
             outputs: Vec<Rule>,
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
             caches: Vec<Rule>,
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
             exclusive_caches: Vec<Rule>,
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
             generated: Vec<Rule>,
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
             state: Vec<Rule>,
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
             env: Vec<String>,
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
             untracked_env: Vec<String>,
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
             removed_env: Vec<String>,
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "is_no")]
             inner_server: bool,
-            #[serde(default)]
+            #[serde(default, skip_serializing_if = "is_no")]
             asks_for_all: bool,
         }
 
@@ -85,10 +85,10 @@ row! {
     struct Tool {
         program: String,
         /// Packages that the program may belong to; none: it belongs to no package.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         packages: Vec<String>,
         /// Versions, or how they begin (`"3"`, `"2.1"`); none: all.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         versions: Vec<String>,
         /// The first that is named counts; none: every call is known.
         #[serde(default = "every_call")]
@@ -102,7 +102,7 @@ row! {
         /// The first word, or a flag; `*`: every other call.
         #[serde(deserialize_with = "name_of_command")]
         name: String,
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         aliases: Vec<String>,
         /// Why it is never cached.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,7 +116,9 @@ struct Rule {
     path: String,
     base: String,
     why: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     flags: Vec<String>,
+    #[serde(skip_serializing_if = "is_no")]
     emptied: bool,
 }
 
@@ -178,7 +180,7 @@ impl Table {
         Ok(table)
     }
 
-    /// As the component that reads it gets it.
+    /// As the component that reads it gets it: without what is empty, as each call reads all of it.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a table holds only strings, lists and truth values")
     }
@@ -200,6 +202,10 @@ impl Table {
         }
         patterns
     }
+}
+
+fn is_no(truth: &bool) -> bool {
+    !truth
 }
 
 fn every_call() -> Vec<Command> {
@@ -272,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_handed_over_with_all_that_it_left_out() {
+    fn a_table_is_handed_over_with_what_is_meant_where_nothing_is_said() {
         let text =
             format!("{HEAD}outputs = [\"dist\", {{ path = \"out\", base = \"cwd\", flags = [\"-o\"] }}]\n");
         let table = Table::parse(&text).unwrap();
@@ -281,6 +287,7 @@ mod tests {
         assert_eq!(json["tool"][0]["command"][0]["name"], "");
         assert_eq!(json["tool"][0]["outputs"][0]["base"], "package");
         assert_eq!(json["tool"][0]["outputs"][1]["flags"][0], "-o");
+        assert_eq!(json["tool"][0].get("inputs"), None, "what is empty is left out");
         assert_eq!(table.patterns()[1], ("mine: outputs[1] `out`".into(), "out"));
     }
 

@@ -42,7 +42,7 @@ fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
             "miss: apps/web/dist/a.js is not as a run left it",
             r#""scripts": {"build": {"output": [{"auto": true}, "!dist/a.js"]}}"#,
         ),
-        MissReason::EntryDamaged(_) => ("miss: the cache entry is damaged: bad bytes", ""),
+        MissReason::EntryDamaged(_) => ("miss: the cache entry cannot be used: bad bytes", ""),
         MissReason::Forced => ("miss: --force", ""),
         MissReason::CacheDisabled(DisabledBy::Config) => {
             ("not cached: \"cache\": false in the config", r#""scripts": {"build": {"cache": true}}"#)

@@ -23,7 +23,7 @@ pub fn miss(reason: &MissReason) -> String {
         MissReason::ConfigChanged => "the config changed".to_owned(),
         MissReason::DeclarationChanged(adapter) => format!("adapter {adapter} says something else"),
         MissReason::OutputChanged(path) => format!("{path} is not as a run left it"),
-        MissReason::EntryDamaged(why) => format!("the cache entry is damaged: {why}"),
+        MissReason::EntryDamaged(why) => format!("the cache entry cannot be used: {why}"),
         MissReason::Forced => "--force".to_owned(),
         MissReason::CacheDisabled(by) => disabled(by),
     }

@@ -75,7 +75,7 @@ pub(super) fn settle_listings(
         let value = Value::listing(&(evidence.without_later)(path, names), &except);
         // That the folder is there counts by itself, unless a run of this step made it.
         let is_nothing = value == Value::listing(&Vec::new(), &[]);
-        if is_nothing && fate.change.is_none() && !is_own_folder(evidence, path, seen, &fate) {
+        if is_nothing && fate.change.is_none() && !is_own_folder(evidence, rules, path, seen, &fate) {
             inputs.push(input(evidence, path, Query::Kind, InputValue::Known(Value::FOLDER), first));
         }
         inputs.push(input(evidence, path, Query::Listing(except), InputValue::Known(value), first));

@@ -2,174 +2,11 @@
 //! as lines.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod scene;
+
 use super::*;
-use crate::access::{Access, AccessKind, Connection, Listing};
-use crate::config::TaskConfig;
-use crate::declaration::{Base, PathRule};
-use crate::path::Places;
-use std::ffi::OsString;
-
-const ROOT: &str = "/home/u/ws";
-
-/// One run, as it was seen.
-#[derive(Default)]
-struct Scene {
-    observed: Observed,
-    ends: FxHashMap<PathBuf, Found>,
-    hints: Vec<Hint>,
-    declaration: Option<Declaration>,
-    /// What an earlier run of the step had left.
-    made: Vec<PathBuf>,
-    tool_state: Vec<PathBuf>,
-    /// Files whose earlier content somebody had hashed in time.
-    hashed: Vec<PathBuf>,
-    /// Files that were written anew with the content that was hashed.
-    rewritten: Vec<PathBuf>,
-    /// What the step had left and was there unchanged, state files among it.
-    left_whole: Option<FxHashSet<PathBuf>>,
-    /// Names that only later steps of the task made.
-    later: Vec<OsString>,
-}
-
-fn at(path: &str) -> PathBuf {
-    if path.starts_with('/') { path.into() } else { Path::new(ROOT).join(path) }
-}
-
-/// A file in one of several states.
-fn file(state: u64) -> Found {
-    Found::File(Stamp { dev: 1, ino: state, size: state, mtime_ns: 1, ctime_ns: 1, mode: 0o100_644 })
-}
-
-fn folder() -> Found {
-    Found::Folder(Stamp { dev: 1, ino: 9, size: 0, mtime_ns: 1, ctime_ns: 1, mode: 0o040_755 })
-}
-
-fn names(names: &[(&str, u8)]) -> Listing {
-    names.iter().map(|(name, letter)| (OsString::from(name), *letter)).collect()
-}
-
-fn rule(pattern: &str) -> PathRule {
-    PathRule { base: Base::Workspace, pattern: pattern.to_owned(), why: "a test".to_owned() }
-}
-
-const WRITE: AccessKind = AccessKind::Write { truncates: true };
-
-impl Scene {
-    fn new() -> Scene {
-        Scene::default()
-    }
-
-    /// Something was asked of a path where this lay.
-    fn saw(mut self, kind: AccessKind, path: &str, found: Found) -> Scene {
-        self.observed.add(Access { path: at(path), kind, found, pid: 1 });
-        self
-    }
-
-    /// What lies there at the end.
-    fn ends(mut self, path: &str, found: Found) -> Scene {
-        self.ends.insert(at(path), found);
-        self
-    }
-
-    /// An adapter calls this a file for others to read.
-    fn generates(mut self, pattern: &str) -> Scene {
-        self.declaration.get_or_insert_default().generated.push(rule(pattern));
-        self
-    }
-
-    /// An adapter calls this a folder that the tool keeps for itself.
-    fn caches(mut self, pattern: &str) -> Scene {
-        self.declaration.get_or_insert_default().cache_dirs.push(rule(pattern));
-        self
-    }
-
-    /// The tool of another step keeps this for itself.
-    fn tool_state(mut self, path: &str) -> Scene {
-        self.tool_state.push(at(path));
-        self
-    }
-
-    fn made_before(mut self, path: &str) -> Scene {
-        self.made.push(at(path));
-        self
-    }
-
-    fn hashed_before(mut self, path: &str) -> Scene {
-        self.hashed.push(at(path));
-        self
-    }
-
-    fn left_whole(mut self, paths: &[&str]) -> Scene {
-        self.left_whole = Some(paths.iter().map(|path| at(path)).collect());
-        self
-    }
-
-    fn made_later(mut self, name: &str) -> Scene {
-        self.later.push(name.into());
-        self
-    }
-
-    fn settle(&self) -> Result<Settled, Refusal> {
-        let places = Places { root: ROOT.into(), home: Some("/home/u".into()) };
-        let zones = Zones { places, temp: vec!["/tmp".into()], own: vec![at(".overhear")] };
-        settle(&Evidence {
-            named_outputs: &[],
-            config: &TaskConfig::default(),
-            declaration: self.declaration.as_ref(),
-            hints: &self.hints,
-            observed: &self.observed,
-            ends: &self.ends,
-            zones: &zones,
-            package_dir: Path::new(ROOT),
-            cwd_links: &[],
-            cwd: Path::new(ROOT),
-            search: &[],
-            made_before: &|path| self.made.iter().any(|made| made == path),
-            tool_made_before: &|path| self.made.iter().any(|made| made == path),
-            is_tool_state: &|path| self.tool_state.iter().any(|state| state == path),
-            folder_made_before: &|path| self.made.iter().any(|made| made == path),
-            digest_now: &|path| {
-                Some(Digest::of(if self.rewritten.iter().any(|same| same == path) {
-                    b"before"
-                } else {
-                    b"now"
-                }))
-            },
-            left_whole: self.left_whole.as_ref(),
-            without_later: &|_, names| {
-                names.iter().filter(|(name, _)| !self.later.contains(name)).cloned().collect()
-            },
-            digest_before: &|path, _| {
-                self.hashed.iter().any(|hashed| hashed == path).then(|| Digest::of(b"before"))
-            },
-        })
-    }
-
-    /// Inputs as `content src/a`, outputs as `+ dist/x`, removals as `- dist/old`.
-    fn check(self, expected: &[&str]) {
-        let settled = self.settle().unwrap();
-        let short = |path: &Path| {
-            path.strip_prefix(ROOT)
-                .map_or_else(|_| path.display().to_string(), |path| path.display().to_string())
-        };
-        let inputs = settled.inputs.iter().map(|input| match &input.query {
-            Query::Listing(except) if except.is_empty() => format!("listing {}", short(&input.path)),
-            Query::Listing(except) => format!(
-                "listing {} without {}",
-                short(&input.path),
-                except.join(&OsString::from(" ")).display()
-            ),
-            query => format!("{} {}", format!("{query:?}").to_lowercase(), short(&input.path)),
-        });
-        let outputs = settled.outputs.iter().map(|path| format!("+ {}", short(path)));
-        let removed = settled.removed.iter().map(|path| format!("- {}", short(path)));
-        assert_eq!(inputs.chain(outputs).chain(removed).collect::<Vec<_>>(), expected);
-    }
-
-    fn refused(self) -> Refusal {
-        self.settle().expect_err("it is refused")
-    }
-}
+use crate::access::{AccessKind, Connection};
+use scene::{Scene, WRITE, at, file, folder, names};
 
 #[test]
 fn content_read_before_the_first_write_is_an_input() {
@@ -645,4 +482,30 @@ fn an_index_that_was_only_refreshed_is_an_input_as_it_was() {
         .ends(".git/objects/ab/c", file(3));
     scene.rewritten.push(at(".git/index"));
     scene.check(&["content .git/index"]);
+}
+
+#[test]
+fn what_an_adapter_calls_an_output_and_the_step_did_not_write_is_none() {
+    let scene = Scene::new()
+        .saw(WRITE, "dist/x", Found::Absent)
+        .saw(AccessKind::Read, "dist/of-another", file(1))
+        .ends("dist/x", file(2));
+    scene.declares_output("dist/**").check(&["kind dist", "content dist/of-another", "+ dist/x"]);
+}
+
+#[test]
+fn an_own_folder_counts_as_absent_unless_something_of_others_lies_in_it() {
+    let scene = || {
+        Scene::new()
+            .saw(AccessKind::Stat, "dist", folder())
+            .saw(WRITE, "dist/x", Found::Absent)
+            .ends("dist/x", file(2))
+            .made_before("dist")
+            .made_before("dist/y")
+            .lies("dist/x")
+            .lies("dist/y")
+    };
+    scene().check(&["+ dist", "+ dist/x"]);
+    scene().lies("dist/later").made_later("later").check(&["+ dist", "+ dist/x"]);
+    scene().lies("dist/of-others").check(&["kind dist", "+ dist/x"]);
 }

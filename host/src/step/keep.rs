@@ -235,6 +235,8 @@ fn settle_and_store(
             _ => None,
         },
         left_whole: run.left_whole.as_ref(),
+        // What cannot be listed holds nothing that could be judged.
+        names_now: &|folder| crate::fingerprint::list(folder).unwrap_or_default(),
         without_later: &|folder, names| {
             // Where it is not known who made a name, the name counts.
             let without = listing::without(shared, cached, &places.portable(folder), names.clone());

@@ -185,6 +185,17 @@ fn a_panic_carries_the_last_line_of_its_log() {
 }
 
 #[test]
+fn a_panic_without_words_names_the_function() {
+    let source = Source {
+        items: "(func $wall_clock_now unreachable)",
+        declare: "(call $wall_clock_now) unreachable",
+        ..HARMLESS
+    };
+    let (code, what) = code_of(declare(&source.load()));
+    assert_eq!((code.as_str(), what.as_str()), ("adapter-bug", "it panicked, in wall_clock_now"));
+}
+
+#[test]
 fn a_log_without_end_is_cut_and_ends_with_the_fuel() {
     let floods = "(loop $l (call $log (i32.const 2) (i32.const 64) (i32.const 5)) (br $l)) unreachable";
     let (code, what) = code_of(declare(&Source { declare: floods, ..HARMLESS }.load()));

@@ -55,6 +55,7 @@ fn serve(listener: &OwnedFd, hello: &Hello, shared: &Shared, spec: Spec) -> Obse
     let notes = spec.notes.clone();
     let ward = Ward::arm(hello.pid, Some(listener.as_fd()), notes.as_ref().map(|notes| notes.memory()));
     set_fast_wake_up(listener);
+    ask_for_short_slices();
     let mut decoder = Decoder::new(Recorder::new(spec));
     let mut failed = false;
     let ending = answer(listener, hello, shared, &ward, &mut decoder, &mut failed);
@@ -224,6 +225,23 @@ fn set_fast_wake_up(listener: &OwnedFd) {
     const SYNC_WAKE_UP: u64 = 1;
     // SAFETY: a flag by value.
     unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP) };
+}
+
+/// A step that computes on every processor waits for an answer as long as this thread waits for its turn.
+/// Who asks for short turns gets them sooner, and no more time in all (Linux 6.12, `sched(7)`); elsewhere it
+/// is ignored.
+fn ask_for_short_slices() {
+    const SLICE_NS: u64 = 100_000;
+    let size = size_of::<libc::sched_attr>() as u32;
+    // SAFETY: the structure is plain numbers, and its size is said; the calls change this thread alone.
+    unsafe {
+        let mut now: libc::sched_attr = std::mem::zeroed();
+        if libc::syscall(libc::SYS_sched_getattr, 0, &raw mut now, size, 0) == 0 {
+            now.size = size;
+            now.sched_runtime = SLICE_NS;
+            libc::syscall(libc::SYS_sched_setattr, 0, &raw const now, 0);
+        }
+    }
 }
 
 /// Waits for orphans of this step that have ended and came to us as their nearest subreaper. Only

@@ -1,0 +1,112 @@
+//! Digests of files, each computed once in a session, and programs found once.
+
+use crate::digest::Digest;
+use crate::git_index;
+use crate::stamp::{self, Stamp};
+use rustc_hash::FxHashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+fn executable_at(path: &Path) -> Option<Stamp> {
+    let meta = path.metadata().ok()?;
+    let stamp = Stamp::of(&meta);
+    (meta.is_file() && stamp.is_executable()).then_some(stamp)
+}
+
+/// What this session has found out, for steps that ask the same.
+#[derive(Default)]
+pub struct Digests {
+    /// Digests of files, by path and stamp.
+    files: Mutex<FxHashMap<PathBuf, (Stamp, Digest)>>,
+    /// Candidates for programs outside the workspace. No step of a session changes them unnoticed: a
+    /// write there is a Refusal.
+    programs: Mutex<FxHashMap<PathBuf, Option<Stamp>>>,
+}
+
+impl Digests {
+    /// The digest of a file whose stamp was just looked up, read again only where needed. Gives the
+    /// stamp that the content had while it was read.
+    pub fn of_file(&self, path: &Path, stamp: Stamp) -> io::Result<(Stamp, Digest)> {
+        if let Some(known) = self.known(path, &stamp) {
+            return Ok((stamp, known));
+        }
+        // From before the reading: a change while it is read, in the same tick as the one before, shows
+        // in no stamp.
+        let began = stamp::now_ns();
+        let (stamp, digest) = digest_file(path)?;
+        if stamp.is_settled(began) {
+            self.lock().insert(path.to_path_buf(), (stamp, digest));
+        }
+        Ok((stamp, digest))
+    }
+
+    /// The digest of that state of the file, if it was computed in this session.
+    pub fn known(&self, path: &Path, stamp: &Stamp) -> Option<Digest> {
+        self.lock().get(path).filter(|(known, _)| known == stamp).map(|(_, digest)| *digest)
+    }
+
+    /// The first executable file of that name in these folders, symlinks followed.
+    pub fn search(&self, folders: &[PathBuf], name: &str, root: &Path) -> Option<(PathBuf, Stamp)> {
+        folders.iter().find_map(|folder| {
+            let path = folder.join(name);
+            let stamp =
+                if path.starts_with(root) { executable_at(&path) } else { self.executable_outside(&path) };
+            stamp.map(|stamp| (path, stamp))
+        })
+    }
+
+    fn executable_outside(&self, path: &Path) -> Option<Stamp> {
+        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = programs.get(path) {
+            return *known;
+        }
+        let found = executable_at(path);
+        programs.insert(path.to_path_buf(), found);
+        found
+    }
+
+    fn lock(&self) -> MutexGuard<'_, FxHashMap<PathBuf, (Stamp, Digest)>> {
+        // A panic elsewhere cannot leave a half-made pair behind.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads a file and gives its digest with the stamp that it had before and after. A file that
+/// changes again and again while it is read is an error of kind `Interrupted`.
+pub fn digest_file(path: &Path) -> io::Result<(Stamp, Digest)> {
+    for _ in 0..8 {
+        let mut file = File::open(path)?;
+        let before = Stamp::of(&file.metadata()?);
+        let digest = match git_index::is_index(path) {
+            true => digest_index(&mut file)?,
+            false => digest_reader(&mut file, before.size)?,
+        };
+        if Stamp::of(&file.metadata()?) == before {
+            return Ok((before, digest));
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::Interrupted, "it keeps changing while it is read"))
+}
+
+/// Of git's index only what is in it counts, not what is cached there.
+fn digest_index(file: &mut File) -> io::Result<Digest> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(git_index::digest(&bytes).unwrap_or_else(|| Digest::of(&bytes)))
+}
+
+fn digest_reader(file: &mut File, size: u64) -> io::Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; usize::try_from(size).unwrap_or(usize::MAX).clamp(1, 1 << 20) + 1];
+    loop {
+        let count = match file.read(&mut buffer) {
+            Ok(0) => return Ok(Digest(*hasher.finalize().as_bytes())),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hasher.update(&buffer[..count]);
+    }
+}

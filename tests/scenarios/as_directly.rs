@@ -1,0 +1,133 @@
+//! What shell commands do with what they find, and what a person does in between: each run is held against
+//! the same command run directly in a copy of the workspace as it was before.
+
+use crate::tree::{self, Tree};
+use crate::world::{Done, World};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+/// Files, links and folders, with what only their owner may read.
+fn whole(folder: &Path) -> (Tree, Vec<String>) {
+    let tree = tree::tree_without(folder, &[".overhear"]);
+    let is_private = |path: &&String| {
+        let meta = fs::symlink_metadata(folder.join(path)).unwrap();
+        meta.is_file() && meta.mode() & 0o044 == 0
+    };
+    let private = tree.keys().filter(is_private).cloned().collect();
+    (tree, private)
+}
+
+/// Runs the task, and its command directly in a copy, and holds one against the other.
+#[track_caller]
+fn run(world: &World, command: &str) -> Done {
+    let copy = world.beside("direct");
+    let _ = fs::remove_dir_all(&copy);
+    assert!(Command::new("cp").arg("-a").args([&world.app, &copy]).status().unwrap().success());
+    let direct = world.command("sh").current_dir(&copy).args(["-c", command]).output().unwrap();
+    let done = world.task(&["build"]).done();
+    assert_eq!(
+        (done.code, &*done.out),
+        (direct.status.code().unwrap(), &*String::from_utf8_lossy(&direct.stdout))
+    );
+    let (expected, seen) = (whole(&copy), whole(&world.app));
+    tree::assert_same(&seen.0, &expected.0);
+    assert_eq!(seen.1, expected.1, "what only its owner may read");
+    done
+}
+
+fn world(command: &str) -> World {
+    let world = World::of_cached_scripts(&[("build", command)]);
+    world.write("a.txt", "a\n");
+    world.write("src/b.txt", "b\n");
+    world
+}
+
+#[test]
+fn a_folder_of_outputs_that_was_removed_is_a_hit_and_never_a_change() {
+    for command in [
+        "mkdir -p dist; cp a.txt dist/a",
+        "ls; mkdir -p dist; cat src/*.txt > dist/all",
+        "sh -c 'ls . src; rm -rf dist; mkdir dist; cp -r src dist/src'",
+    ] {
+        let world = world(command);
+        run(&world, command).is("ran");
+        for _ in 0..2 {
+            world.remove("dist");
+            run(&world, command).is("restored");
+        }
+    }
+}
+
+#[test]
+fn what_only_its_owner_may_read_stays_so() {
+    let command = "sh -c 'umask 077; cat a.txt > key'";
+    let world = world(command);
+    run(&world, command).is("ran");
+    world.remove("key");
+    run(&world, command).is("restored");
+}
+
+#[test]
+fn an_edit_that_a_command_going_by_times_would_keep_is_kept() {
+    let command = "mkdir -p dist; cp -u a.txt dist/a";
+    let world = world(command);
+    run(&world, command).is("ran");
+    run(&world, command);
+    world.write("dist/a", "by hand\n");
+    run(&world, command);
+    assert_eq!(world.read("dist/a"), "by hand\n");
+}
+
+#[test]
+fn a_link_on_the_way_to_the_working_directory_counts() {
+    let command = "cd here && cat name.txt > ../out.txt";
+    let world = world(command);
+    for name in ["one", "two"] {
+        world.write(&format!("{name}/name.txt"), name);
+    }
+    symlink("one", world.path("here")).unwrap();
+    run(&world, command).is("ran");
+    fs::remove_file(world.path("here")).unwrap();
+    symlink("two", world.path("here")).unwrap();
+    run(&world, command).is("ran");
+    assert_eq!(world.read("out.txt"), "two");
+}
+
+#[test]
+fn what_others_have_in_a_folder_of_outputs_decides_where_a_copy_goes() {
+    let command = "cp -r src out";
+    let world = world(command);
+    run(&world, command).is("ran");
+    world.remove("out");
+    world.write("out/of-a-person", "mine\n");
+    run(&world, command);
+    world.remove("out");
+    run(&world, command);
+}
+
+#[test]
+fn files_of_others_go_where_the_command_empties_the_folder_by_name() {
+    let command = "sh -c 'mkdir -p dist; rm -rf dist/*; cp a.txt dist/a'";
+    let world = world(command);
+    run(&world, command).is("ran");
+    run(&world, command);
+    world.write("dist/of-a-person", "mine\n");
+    run(&world, command);
+    assert!(!world.path("dist/of-a-person").exists());
+    run(&world, command);
+}
+
+#[test]
+fn a_pipe_as_output_is_made_each_time() {
+    let command = "mkdir -p dist; test -p dist/pipe || mkfifo dist/pipe; cp a.txt dist/a";
+    let world = world(command);
+    for _ in 0..2 {
+        assert_eq!(run(&world, command).statuses(), ["ran"]);
+        assert!(world.path("dist/pipe").exists());
+    }
+    world.remove("dist");
+    assert_eq!(run(&world, command).statuses(), ["ran"]);
+    assert!(world.path("dist/pipe").exists());
+}
