@@ -49,8 +49,9 @@ pub fn digest(bytes: &[u8]) -> Option<Digest> {
         name.extend_from_slice(&bytes[at..end]);
         // Up to eight zero bytes, so that the entry has a multiple of eight.
         at = if version == 4 { end + 1 } else { begin + (end - begin + 8) / 8 * 8 };
-        let stage = (flags >> 12) & 3;
-        fields.bytes(&name).bytes(mode).bytes(id).number(u64::from(stage)).bytes(extended);
+        // Its stage, and whether git is told to take it for unchanged.
+        let said = flags & 0xB000;
+        fields.bytes(&name).bytes(mode).bytes(id).number(u64::from(said)).bytes(extended);
     }
     // A shared index holds the rest.
     let mut rest = bytes.get(at..bytes.len().checked_sub(20)?)?;
@@ -117,6 +118,12 @@ mod tests {
             let refreshed = read(folder);
             assert_ne!(first, refreshed, "version {version}: the stat was written");
             assert_eq!(digest_of(&first), digest_of(&refreshed), "version {version}");
+            for flag in ["assume-unchanged", "skip-worktree"] {
+                git(folder, &["update-index", &format!("--{flag}"), "a"]);
+                assert_ne!(digest_of(&refreshed), digest_of(&read(folder)), "version {version}: {flag}");
+                git(folder, &["update-index", &format!("--no-{flag}"), "a"]);
+                assert_eq!(digest_of(&refreshed), digest_of(&read(folder)), "version {version}: {flag}");
+            }
             fs::write(folder.join("src/longer-name.tsx"), "changed").expect("writes");
             git(folder, &["add", "."]);
             assert_ne!(digest_of(&read(folder)), digest_of(&first), "version {version}");

@@ -193,8 +193,8 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
         seen.change.is_some() && Fate::of(seen, evidence.ends.get(*path)).change.is_some()
     });
     let changed = changed.map(|(path, _)| path.as_path());
-    let touched: BTreeSet<&Path> =
-        settled.outputs.iter().chain(&settled.removed).map(PathBuf::as_path).chain(changed).collect();
+    let own: Vec<PathBuf> = settled.outputs.iter().chain(&settled.removed).cloned().collect();
+    let touched: BTreeSet<&Path> = own.iter().map(PathBuf::as_path).chain(changed).collect();
     settled.inputs.extend(evidence.cwd_links.iter().map(|(path, text)| Input {
         path: path.clone(),
         query: Query::Link,
@@ -202,7 +202,7 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
         source: Source::Traced,
         by: "overhear".to_owned(),
     }));
-    settle_listings(evidence, &rules, &touched, &mut settled.inputs, &mut settled.emptied);
+    settle_listings(evidence, &rules, &touched, &mut settled);
     settled.inputs.sort_by(|a, b| (&a.path, &a.query).cmp(&(&b.path, &b.query)));
     settled.inputs.dedup_by(|a, b| a.path == b.path && a.query == b.query);
     drop_implied(&mut settled.inputs);
@@ -365,8 +365,8 @@ fn settle_path(
 }
 
 /// A folder that a run of this step had made counts as absent, and as made by this run too: `mkdir -p`
-/// of it did nothing, and deleting it is no change of an input. With something of others in it that the
-/// step left alone it would be there without the step as well.
+/// of it did nothing, and deleting it is no change of an input. Not so where the step left alone what lies
+/// in it: then it would be there without the step as well, or was found there and not made anew.
 fn is_own_folder(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate) -> bool {
     let listed = seen.list.as_deref().map(|(first, _)| first);
     let first = [seen.kind.as_deref(), seen.stat.as_deref(), listed].into_iter().flatten().next();
@@ -375,29 +375,35 @@ fn is_own_folder(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, f
         && fate.change.is_none()
         && evidence.zones.of(path) == Zone::Workspace
         && (evidence.folder_made_before)(path)
-        && !holds_others(evidence, rules, path)
+        && !holds_left_alone(evidence, rules, path)
 }
 
-/// Whether something lies in a folder that is neither the step's, nor a later step's of the task, nor what a
-/// tool keeps for itself.
-fn holds_others(evidence: &Evidence, rules: &Rules, folder: &Path) -> bool {
+/// Whether something lies in a folder that the step did not touch, and that neither a later step of the task
+/// made nor a tool keeps for itself or goes by.
+fn holds_left_alone(evidence: &Evidence, rules: &Rules, folder: &Path) -> bool {
     let names = (evidence.without_later)(folder, &(evidence.names_now)(folder));
     names.iter().any(|(name, letter)| {
         let path = folder.join(name);
+        let is_kept = || rules.keeps(&path) && (evidence.made_before)(&path);
         if evidence.zones.of(&path) != Zone::Workspace
             || rules.ignores_write(&path).is_some()
+            || is_left_whole(evidence, &path)
+            || is_kept()
             || (evidence.is_tool_state)(&path)
         {
             return false;
         }
+        let seen = evidence.observed.seen(&path);
         match letter {
-            b'd' => holds_others(evidence, rules, &path),
-            _ => {
-                let is_touched = evidence.observed.seen(&path).is_some_and(|seen| seen.change.is_some());
-                !is_touched && !(evidence.made_before)(&path)
-            }
+            // An empty one that was looked at counts by itself.
+            b'd' => holds_left_alone(evidence, rules, &path) || (seen.is_none() && is_empty(evidence, &path)),
+            _ => seen.is_none_or(|seen| seen.change.is_none()),
         }
     })
+}
+
+fn is_empty(evidence: &Evidence, folder: &Path) -> bool {
+    (evidence.names_now)(folder).is_empty()
 }
 
 /// Paths whose content the step read before it changed them, whoever may ignore that.

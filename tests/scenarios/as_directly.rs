@@ -131,3 +131,38 @@ fn a_pipe_as_output_is_made_each_time() {
     assert_eq!(run(&world, command).statuses(), ["ran"]);
     assert!(world.path("dist/pipe").exists());
 }
+
+#[test]
+fn what_a_run_found_and_so_did_not_make_is_there_after_a_clean() {
+    for command in [
+        "sh -c 'test -d dist/vendor || { mkdir -p dist; cp -r src dist/vendor; }; cp a.txt dist/a'",
+        "sh -c 'test -d dist || { mkdir -p dist/empty; cp -r src dist/vendor; }; cp a.txt dist/a'",
+        "node make.mjs",
+    ] {
+        let world = world(command);
+        world.write(
+            "make.mjs",
+            "import fs from 'node:fs';\n\
+             if (!fs.existsSync('dist')) { fs.mkdirSync('dist'); fs.writeFileSync('dist/static.txt', 's'); }\n\
+             fs.writeFileSync('dist/a', fs.readFileSync('a.txt'));\n",
+        );
+        run(&world, command).is("ran");
+        world.write("a.txt", "another\n");
+        run(&world, command).is("ran");
+        world.remove("dist");
+        run(&world, command);
+        world.remove("dist");
+        run(&world, command).is("restored");
+    }
+}
+
+#[test]
+fn a_folder_that_is_made_where_it_is_missing_and_filled_anew_each_time_is_a_hit_after_a_clean() {
+    let command = "sh -c 'test -d dist || mkdir dist; cp a.txt dist/a; cp -r src dist/'";
+    let world = world(command);
+    run(&world, command).is("ran");
+    world.write("a.txt", "another\n");
+    run(&world, command).is("ran");
+    world.remove("dist");
+    run(&world, command).is("restored");
+}

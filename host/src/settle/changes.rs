@@ -1,6 +1,8 @@
 //! What a step did to a path: output, removal, or a reason to refuse; and what it needed to do it.
 
-use super::{Evidence, Fate, InputValue, Settled, first_content_read, holds_others, input, is_left_whole};
+use super::{
+    Evidence, Fate, InputValue, Settled, first_content_read, holds_left_alone, input, is_left_whole,
+};
 use crate::access::{First, Seen};
 use crate::fingerprint::{Query, Value};
 use crate::outcome::Refusal;
@@ -172,7 +174,7 @@ pub(super) fn settle_folder_around(
     if is_new || evidence.zones.of(folder) != Zone::Workspace || rules.ignores_write(folder).is_some() {
         return;
     }
-    if (evidence.folder_made_before)(folder) && !holds_others(evidence, rules, folder) {
+    if (evidence.folder_made_before)(folder) && !holds_left_alone(evidence, rules, folder) {
         if rules.output_counts(folder) {
             settled.outputs.push(folder.to_path_buf());
         }

@@ -1,13 +1,13 @@
 //! What a step learned from the names in a folder. It comes last, when all outputs are known.
 
-use super::{Evidence, Fate, Input, InputValue, input, is_own_folder};
+use super::{Evidence, Fate, InputValue, Settled, input, is_own_folder};
 use crate::fingerprint::{Query, Value};
 use crate::rules::Rules;
 use crate::stamp::Found;
 use crate::zone::{Zone, Zones};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A listing counts without the names that the step made or may ignore; and not at all where the step
 /// removed the folder or everything that was in it.
@@ -15,8 +15,7 @@ pub(super) fn settle_listings(
     evidence: &Evidence,
     rules: &Rules,
     touched: &BTreeSet<&Path>,
-    inputs: &mut Vec<Input>,
-    emptied: &mut Vec<PathBuf>,
+    settled: &mut Settled,
 ) {
     for (path, seen) in &evidence.observed.paths {
         let Some((first, names)) = seen.list.as_deref() else { continue };
@@ -64,20 +63,22 @@ pub(super) fn settle_listings(
         };
         if !names.is_empty() && names.iter().all(|(name, _)| is_removed(name)) {
             if zone == Zone::Workspace {
-                emptied.push(path.clone());
+                settled.emptied.push(path.clone());
             }
             continue;
         }
-        except.extend(
-            own_now.into_iter().filter(|name| names.binary_search_by(|(other, _)| other.cmp(name)).is_err()),
-        );
+        let was_missing = |name: &OsString| names.binary_search_by(|(other, _)| other.cmp(name)).is_err();
+        let made: Vec<OsString> = own_now.into_iter().filter(was_missing).collect();
+        // What the step has seen missing and then made was looked for as by a probe.
+        settled.found_bare.extend(made.iter().map(|name| path.join(name)));
+        except.extend(made);
         let except: Vec<OsString> = except.into_iter().collect();
         let value = Value::listing(&(evidence.without_later)(path, names), &except);
         // That the folder is there counts by itself, unless a run of this step made it.
         let is_nothing = value == Value::listing(&Vec::new(), &[]);
         if is_nothing && fate.change.is_none() && !is_own_folder(evidence, rules, path, seen, &fate) {
-            inputs.push(input(evidence, path, Query::Kind, InputValue::Known(Value::FOLDER), first));
+            settled.inputs.push(input(evidence, path, Query::Kind, InputValue::Known(Value::FOLDER), first));
         }
-        inputs.push(input(evidence, path, Query::Listing(except), InputValue::Known(value), first));
+        settled.inputs.push(input(evidence, path, Query::Listing(except), InputValue::Known(value), first));
     }
 }

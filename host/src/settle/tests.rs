@@ -494,18 +494,20 @@ fn what_an_adapter_calls_an_output_and_the_step_did_not_write_is_none() {
 }
 
 #[test]
-fn an_own_folder_counts_as_absent_unless_something_of_others_lies_in_it() {
+fn an_own_folder_counts_as_absent_unless_the_step_left_alone_what_lies_in_it() {
     let scene = || {
         Scene::new()
             .saw(AccessKind::Stat, "dist", folder())
             .saw(WRITE, "dist/x", Found::Absent)
             .ends("dist/x", file(2))
             .made_before("dist")
-            .made_before("dist/y")
+            .made_before("dist/x")
             .lies("dist/x")
-            .lies("dist/y")
     };
     scene().check(&["+ dist", "+ dist/x"]);
     scene().lies("dist/later").made_later("later").check(&["+ dist", "+ dist/x"]);
     scene().lies("dist/of-others").check(&["kind dist", "+ dist/x"]);
+    // Made by a run that found no folder, and not by one that did.
+    scene().lies("dist/y").made_before("dist/y").check(&["kind dist", "+ dist/x"]);
+    scene().lies("dist/y").left_whole(&["dist/y", "dist/x"]).check(&["kind dist", "+ dist/x"]);
 }

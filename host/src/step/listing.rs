@@ -65,6 +65,12 @@ fn is_of_later(
     if !cached.store.is_left_within(&path, later)? {
         return Ok(false);
     }
+    // What a later step changes in place, others may have made.
+    for step in later {
+        if cached.store.is_overlap(*step, &path)? {
+            return Ok(false);
+        }
+    }
     let places = &shared.zones.places;
     let Ok(found) = Found::at(&places.absolute(&path)) else { return Ok(false) };
     cached.store.is_all_made_by(&path, &found, later, places, shared.digests)

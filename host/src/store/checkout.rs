@@ -250,6 +250,13 @@ impl Store {
         self.paths_of("SELECT path FROM overlaps WHERE step = ?1", step)
     }
 
+    /// Whether an earlier run of a step read a path and then changed it.
+    pub fn is_overlap(&self, step: Digest, path: &PortablePath) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM overlaps WHERE step = ?1 AND path = ?2";
+        let row = self.checkout_row(sql, params![step.as_bytes(), path.as_bytes()], |_| Ok(()))?;
+        Ok(row.is_some())
+    }
+
     /// Notes that a step reads and then changes a path.
     pub fn note_overlap(&self, step: Digest, path: &PortablePath) -> Result<(), StoreError> {
         self.checkout_write(

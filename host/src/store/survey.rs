@@ -151,11 +151,13 @@ impl Store {
         }
         let is_own = || self.was_made_by(place.step, &output.path);
         let is_news = entry.manifest.was_bare(&output.path);
+        let is_own_as_left =
+            || -> Result<bool, StoreError> { Ok(is_own() && self.is_left(&output.path, &lies, place)?) };
+        let is_remade = || is_known(entry, place, output, |habits| &habits.remade);
+        let is_replaced = || may_replace(entry, place, output, &lies);
         let may_replace = lies.is_absent()
-            || (!is_news && may_replace(entry, place, output, &lies))
-            || (is_known(entry, place, output, |habits| &habits.remade)
-                && is_own()
-                && self.is_left(&output.path, &lies, place)?)
+            || (!is_news && is_replaced())
+            || ((is_remade() || is_replaced()) && is_own_as_left()?)
             || (!is_news && self.is_rewritten_later(&output.path, &lies, place)?);
         if !may_replace {
             return Ok(Some(output.path.clone()));
