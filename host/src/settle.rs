@@ -24,7 +24,7 @@ use crate::rules::Rules;
 use crate::stamp::{Found, Stamp};
 use crate::tree::Bases;
 use crate::zone::{Zone, Zones};
-use changes::{settle_change, settle_folder_around};
+use changes::{settle_change, settle_folders_around};
 use listings::settle_listings;
 use reads::settle_reads;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -186,6 +186,7 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     for (path, seen) in &evidence.observed.paths {
         settle_path(evidence, &rules, path, seen, &mut settled)?;
     }
+    settle_folders_around(evidence, &rules, &mut settled);
     settled.outputs.extend(evidence.named_outputs.iter().cloned());
     settle_state(evidence, &rules, &mut settled);
     // What does not count as output is the step's own as well: its names are no news in a listing.
@@ -205,7 +206,7 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     settle_listings(evidence, &rules, &touched, &mut settled);
     settled.inputs.sort_by(|a, b| (&a.path, &a.query).cmp(&(&b.path, &b.query)));
     settled.inputs.dedup_by(|a, b| a.path == b.path && a.query == b.query);
-    drop_implied(&mut settled.inputs);
+    drop_implied(&mut settled.inputs, &evidence.zones.places.root);
     settled.programs = evidence.observed.searched.keys().cloned().collect();
     settle_globs(evidence, &mut settled);
     settled.envs = envs(evidence);
@@ -263,15 +264,32 @@ fn settle_globs(evidence: &Evidence, settled: &mut Settled) {
 }
 
 /// Content, names or a link's text say what kind of thing is there: its kind need not be asked for as
-/// well. A listing without names says nothing: a missing folder has the same. Inputs are sorted.
-fn drop_implied(inputs: &mut Vec<Input>) {
-    let mut telling: FxHashSet<PathBuf> = FxHashSet::default();
+/// well. A listing without names says nothing: a missing folder has the same. And where something is there,
+/// the folders above it are. Inputs are sorted.
+fn drop_implied(inputs: &mut Vec<Input>, root: &Path) {
     let nothing = InputValue::Known(Value::listing(&Vec::new(), &[]));
-    let tells = |input: &&Input| {
-        input.query != Query::Kind && !(matches!(input.query, Query::Listing(_)) && input.value == nothing)
+    let mut telling: FxHashSet<PathBuf> = FxHashSet::default();
+    let mut around: FxHashSet<PathBuf> = FxHashSet::default();
+    for input in &*inputs {
+        let is_there = match input.query {
+            Query::Absent => false,
+            Query::Listing(_) => input.value != nothing,
+            _ => input.value != InputValue::Known(Value::ABSENT),
+        };
+        if input.query != Query::Kind && !(matches!(input.query, Query::Listing(_)) && !is_there) {
+            telling.insert(input.path.clone());
+        }
+        for folder in input.path.ancestors().skip(1).filter(|_| is_there) {
+            if !folder.starts_with(root) || !around.insert(folder.to_owned()) {
+                break;
+            }
+        }
+    }
+    let folder = InputValue::Known(Value::FOLDER);
+    let is_implied = |input: &Input| {
+        telling.contains(&input.path) || (input.value == folder && around.contains(&input.path))
     };
-    telling.extend(inputs.iter().filter(tells).map(|input| input.path.clone()));
-    inputs.retain(|input| input.query != Query::Kind || !telling.contains(&input.path));
+    inputs.retain(|input| input.query != Query::Kind || !is_implied(input));
 }
 
 /// What makes the run as a whole unfit to be kept.
@@ -343,7 +361,6 @@ fn settle_path(
     if let Some(change) = fate.change {
         settle_change(evidence, rules, path, zone, seen, &fate, change, settled)?;
     }
-    settle_folder_around(evidence, rules, path, seen, settled);
     if is_own_folder(evidence, rules, path, seen, &fate) {
         if rules.ignores_write(path).is_none() && rules.output_counts(path) {
             settled.outputs.push(path.to_path_buf());
@@ -369,7 +386,9 @@ fn settle_path(
 /// in it: then it would be there without the step as well, or was found there and not made anew.
 fn is_own_folder(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, fate: &Fate) -> bool {
     let listed = seen.list.as_deref().map(|(first, _)| first);
-    let first = [seen.kind.as_deref(), seen.stat.as_deref(), listed].into_iter().flatten().next();
+    // `mkdir` of it was told that it is there.
+    let made = seen.change.as_deref();
+    let first = [seen.kind.as_deref(), seen.stat.as_deref(), listed, made].into_iter().flatten().next();
     let is_folder = first.is_some_and(|first| matches!(first.found, Found::Folder(_)));
     is_folder
         && fate.change.is_none()

@@ -122,7 +122,7 @@ fn is_swap_file(name: &OsStr) -> bool {
     let vim = name.starts_with(b".")
         && name.len() > 5
         && matches!(&name[name.len() - 4..], b".swp" | b".swo" | b".swx");
-    vim || name == b"4913" || name.starts_with(b".#") || (name.ends_with(b"~") && name.len() > 1)
+    vim || name.starts_with(b".#") || (name.ends_with(b"~") && name.len() > 1)
 }
 
 #[cfg(test)]

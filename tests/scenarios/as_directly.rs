@@ -166,3 +166,19 @@ fn a_folder_that_is_made_where_it_is_missing_and_filled_anew_each_time_is_a_hit_
     world.remove("dist");
     run(&world, command).is("restored");
 }
+
+#[test]
+fn the_folder_that_an_output_lies_in_counts_where_others_made_it() {
+    for command in ["cp a.txt dist/a", "sh -c 'rm -rf dist/sub && cp -r src dist/sub'"] {
+        let world = world(command);
+        fs::create_dir(world.path("dist")).unwrap();
+        run(&world, command).is("ran");
+        for text in ["another\n", "yet another\n"] {
+            world.write("a.txt", text);
+            run(&world, command);
+        }
+        world.remove("dist");
+        let done = run(&world, command);
+        assert_ne!(done.code, 0, "{done:?}");
+    }
+}

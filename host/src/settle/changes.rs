@@ -9,6 +9,7 @@ use crate::outcome::Refusal;
 use crate::rules::Rules;
 use crate::stamp::Found;
 use crate::zone::{Zone, Zones};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::Path;
 
@@ -152,23 +153,36 @@ fn was_made_before(evidence: &Evidence, path: &Path, change: &First) -> bool {
     (evidence.made_before)(path) || (matches!(change.found, Found::Folder(_)) && below())
 }
 
-/// Something could be made because there was a folder to make it in. If a run of this step had made that
-/// folder it counts as made by this run too; otherwise it is an input.
-pub(super) fn settle_folder_around(
+/// Something could be written because there was a folder to write it in. If a run of this step had made that
+/// folder it counts as made by this run too; otherwise it is an input. Each folder is looked at once.
+pub(super) fn settle_folders_around(evidence: &Evidence, rules: &Rules, settled: &mut Settled) {
+    let root = &evidence.zones.places.root;
+    let mut first_writes: BTreeMap<&Path, &First> = BTreeMap::new();
+    for (path, seen) in &evidence.observed.paths {
+        let Some(write) = seen.change.as_deref() else { continue };
+        let is_there = evidence.ends.get(path).is_some_and(|end| *end != Found::Absent);
+        let folder = path.parent().filter(|folder| folder.starts_with(root) && folder != root);
+        if let Some(folder) = folder.filter(|_| is_there || write.found == Found::Absent) {
+            let first = first_writes.entry(folder).or_insert(write);
+            if write.order < first.order {
+                *first = write;
+            }
+        }
+    }
+    for (folder, write) in first_writes {
+        settle_folder_around(evidence, rules, folder, write, settled);
+    }
+}
+
+fn settle_folder_around(
     evidence: &Evidence,
     rules: &Rules,
-    path: &Path,
-    seen: &Seen,
+    folder: &Path,
+    write: &First,
     settled: &mut Settled,
 ) {
-    let Some(made) = seen.change.as_deref().filter(|change| change.found == Found::Absent) else { return };
-    let root = &evidence.zones.places.root;
-    let Some(folder) = path.parent().filter(|folder| folder.starts_with(root) && folder != root) else {
-        return;
-    };
-    let around = evidence.observed.seen(folder);
-    let is_new = around.is_some_and(|seen| {
-        let change = seen.change.as_deref().filter(|change| change.order < made.order);
+    let is_new = evidence.observed.seen(folder).is_some_and(|seen| {
+        let change = seen.change.as_deref().filter(|change| change.order < write.order);
         change.is_some_and(|change| change.found == Found::Absent || seen.removed)
     });
     if is_new || evidence.zones.of(folder) != Zone::Workspace || rules.ignores_write(folder).is_some() {
@@ -180,6 +194,6 @@ pub(super) fn settle_folder_around(
         }
     } else if rules.input_counts(folder) && rules.ignores_read(folder).is_none() {
         let value = InputValue::Known(Value::FOLDER);
-        settled.inputs.push(input(evidence, folder, Query::Kind, value, made));
+        settled.inputs.push(input(evidence, folder, Query::Kind, value, write));
     }
 }

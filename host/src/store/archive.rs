@@ -3,6 +3,7 @@
 //! Names in an archive are paths relative to the workspace root. `unpack.rs` reads them.
 
 use super::format::{Output, OutputKind};
+use super::place_finder::PlaceFinder;
 use super::private::new_private;
 use super::scratch::Scratch;
 use super::tier::Pin;
@@ -10,7 +11,6 @@ use super::{Point, Store, StoreError};
 use crate::digest::Digest;
 use crate::path::{Places, PortablePath};
 use crate::stamp::{self, Found, Stamp};
-use memchr::memmem::Finder;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -277,71 +277,5 @@ impl Read for Watched<'_> {
         self.places.feed(&into[..count]);
         self.bytes += count as u64;
         Ok(count)
-    }
-}
-
-/// Searches a stream of bytes for the folder of the checkout and the home folder. Once found, it
-/// looks no further.
-pub(super) struct PlaceFinder {
-    names: Vec<Finder<'static>>,
-    /// The end of what was fed before, so that a name across two pieces is found.
-    tail: Vec<u8>,
-    pub(super) found: bool,
-}
-
-impl PlaceFinder {
-    pub(super) fn new(places: &Places) -> PlaceFinder {
-        let names =
-            std::iter::once(&places.root).chain(&places.home).filter(|place| place.as_os_str().len() > 1);
-        let names = names.map(|place| Finder::new(place.as_os_str().as_bytes()).into_owned()).collect();
-        PlaceFinder { names, tail: Vec::new(), found: false }
-    }
-
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
-        if self.found {
-            return;
-        }
-        let holds =
-            |names: &[Finder<'static>], bytes: &[u8]| names.iter().any(|name| name.find(bytes).is_some());
-        let overlap = self.names.iter().map(|name| name.needle().len()).max().unwrap_or(1) - 1;
-        // A name that begins in the last piece ends within so many bytes of this one.
-        self.tail.extend_from_slice(&bytes[..bytes.len().min(overlap)]);
-        self.found = holds(&self.names, &self.tail) || holds(&self.names, bytes);
-        if bytes.len() >= overlap {
-            self.tail.clear();
-            self.tail.extend_from_slice(&bytes[bytes.len() - overlap..]);
-        } else {
-            let keep = self.tail.len().min(overlap);
-            self.tail.drain(..self.tail.len() - keep);
-        }
-    }
-
-    /// One stream ends and another begins.
-    fn cut(&mut self) {
-        self.tail.clear();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_found_wherever_the_pieces_are_cut() {
-        let places = Places { root: "/w/some".into(), home: Some("/h".into()) };
-        let text = b"in /w/some/x";
-        for piece in 1..=text.len() {
-            let mut finder = PlaceFinder::new(&places);
-            text.chunks(piece).for_each(|piece| finder.feed(piece));
-            assert!(finder.found, "pieces of {piece}");
-            let mut finder = PlaceFinder::new(&places);
-            b"in /w/som, /w/so/me".chunks(piece).for_each(|piece| finder.feed(piece));
-            assert!(!finder.found, "pieces of {piece}");
-        }
-        let mut finder = PlaceFinder::new(&places);
-        finder.feed(b"/w/so");
-        finder.cut();
-        finder.feed(b"me");
-        assert!(!finder.found);
     }
 }

@@ -1,7 +1,7 @@
 //! What a command printed, recorded as frames and compressed, so that a hit repeats it in the same
 //! order on the same streams.
 
-use super::archive::PlaceFinder;
+use super::place_finder::PlaceFinder;
 use crate::event::Stream;
 use crate::path::Places;
 use std::io::{self, Read, Write};

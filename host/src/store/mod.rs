@@ -14,6 +14,7 @@ mod index;
 mod lock;
 mod logs;
 mod names;
+mod place_finder;
 mod private;
 mod put;
 mod recall;
