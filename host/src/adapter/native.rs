@@ -3,6 +3,7 @@
 //! loaded unless its digest is right: one flipped bit of it could do anything.
 #![allow(unsafe_code, reason = "native code is loaded here, and a process is limited before it compiles")]
 
+use super::built_in::Code;
 use super::complexity;
 use super::engine_config::engine_config;
 use super::fault::Wrong;
@@ -120,6 +121,32 @@ pub fn component(
         let _ = shelf.put(digest, &native);
     }
     load(engine, &native)
+}
+
+/// A component that is part of the program and compressed there: its code from the shelf, or unpacked and put
+/// there. What was compiled beforehand is compiled here only where the program was built elsewhere.
+pub fn packed(engine: &Engine, shelf: Option<&Shelf>, code: &Code) -> Result<Component, Wrong> {
+    if let Some(component) = shelf.and_then(|shelf| shelf.take(engine, code.digest)) {
+        return Ok(component);
+    }
+    let unpack = |bytes: &[u8]| {
+        zstd::decode_all(bytes).map_err(|error| {
+            Wrong::new("host-failed", format!("what is part of overhear is damaged: {error}"))
+        })
+    };
+    if code.cwasm.is_empty() {
+        return component(engine, shelf, &unpack(code.wasm)?, code.digest);
+    }
+    let native = unpack(code.cwasm)?;
+    // Another processor than any that the code is for: compiled anew.
+    let Ok(loaded) = load(engine, &native) else {
+        return component(engine, shelf, &unpack(code.wasm)?, code.digest);
+    };
+    if let Some(shelf) = shelf {
+        // Where it cannot be kept, the next run unpacks again.
+        let _ = shelf.put(code.digest, &native);
+    }
+    Ok(loaded)
 }
 
 /// What the child says on its standard error where it cannot compile.
