@@ -26,7 +26,7 @@ fn tool(world: &World, name: &str, script: &str) {
     let _ = symlink(format!("../{name}/{name}.sh"), world.path("node_modules/.bin").join(name));
 }
 
-pub fn adapter(world: &World, folder: &str, args: &[&str]) -> Done {
+fn adapter(world: &World, folder: &str, args: &[&str]) -> Done {
     let mut invocation = world.overhear(&[&["adapter"], args].concat());
     invocation.command.current_dir(world.path(folder));
     invocation.done()

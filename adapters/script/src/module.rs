@@ -81,7 +81,7 @@ impl Module {
         let function = self.function(name)?;
         let this = JsValue::from(self.exported.clone());
         let given = function.call(&this, with, &mut self.context).map_err(|error| thrown(&error))?;
-        values::taken(&given, name, 0, &mut self.context)
+        values::taken(&given, "", 0, &mut self.context)
     }
 }
 

@@ -22,7 +22,16 @@ pub const NAME: &str = "script";
 /// The file is no module.
 pub fn unreadable(error: &JsError) -> Trouble {
     let is_syntax = error.as_native().is_some_and(|error| matches!(error.kind(), JsNativeErrorKind::Syntax));
-    if is_syntax { Trouble::BadSource(words(error)) } else { thrown(error) }
+    if !is_syntax {
+        return thrown(error);
+    }
+    let words = words(error);
+    // The interpreter tells the name that is declared twice, and not where: the place would be wrong.
+    let words = match words.split_once("declared multiple times") {
+        Some((before, _)) => format!("{before}declared multiple times"),
+        None => words,
+    };
+    Trouble::BadSource(words)
 }
 
 /// It threw this, and nothing in it caught it.
@@ -40,7 +49,8 @@ pub fn thrown(error: &JsError) -> Trouble {
 fn words(error: &JsError) -> String {
     let text = error.to_string();
     let message: Vec<&str> = text.lines().take_while(|line| !line.starts_with(CALL)).collect();
-    let message = message.join(" ");
+    // Where in the interpreter an error was made is nothing to its author.
+    let message = message.join(" ").replace(" (native)", "");
     match place(&text) {
         Some(place) => format!("{message}{place}"),
         None => message,

@@ -8,14 +8,18 @@ use overhear_adapter::json::Value;
 
 const DEPTH_MAX: usize = 32;
 
-/// What a value holds as data; `None` for nothing (`undefined`, `null`). `place` names it in messages.
+/// What a value holds as data; `None` for nothing (`undefined`, `null`). `place` names it in messages; empty for
+/// what a function gave.
 pub fn taken(
     value: &JsValue,
     place: &str,
     depth: usize,
     context: &mut Context,
 ) -> Result<Option<Value>, Trouble> {
-    let wrong = |what: &str| Err(Trouble::WrongForm(format!("`{place}` {what}")));
+    let wrong = |what: &str| {
+        let named = if place.is_empty() { "what it gave".to_owned() } else { format!("`{place}`") };
+        Err(Trouble::WrongForm(format!("{named} {what}")))
+    };
     if depth > DEPTH_MAX {
         return wrong("is nested too deeply");
     }
