@@ -19,8 +19,9 @@ use wasmtime::{Engine, Store};
 
 const GUEST_TARGET: &str = "wasm32-unknown-unknown";
 
-/// The component that carries tables. It is no adapter by itself.
+/// The components that carry tables and scripts. They are no adapters by themselves.
 const CARRIER: &str = "table";
+const INTERPRETER: &str = "script";
 /// Where a carrier asks for what it carries: `adapters/source.wit`.
 const SOURCE: &str = "overhear:carried/source@0.1.0";
 
@@ -44,13 +45,21 @@ fn build() -> Fallible<()> {
     let out = PathBuf::from(variable("OUT_DIR")?);
     let adapters = root.join("adapters");
     let names = folders_with(&adapters, "Cargo.toml")?;
-    let modules = compile_guests(root, &out.join("guests"), &names)?;
+    let guests = out.join("guests");
+    require_target()?;
+    compile_guests(root, &guests, "adapter", names.iter().filter(|name| *name != INTERPRETER))?;
+    compile_guests(root, &guests, "script", names.iter().filter(|name| *name == INTERPRETER))?;
     let mut codes = String::new();
     let mut table = String::from("pub static BUILT_IN: &[BuiltIn] = &[\n");
-    for (name, module) in names.iter().zip(&modules) {
+    for name in &names {
         let within = |error: Box<dyn std::error::Error>| format!("adapter {name}: {error}");
-        let component = encode(module).map_err(within)?;
-        codes.push_str(&embed(name, &component, &out).map_err(within)?);
+        let is_packed = name == INTERPRETER;
+        let profile = if is_packed { "script" } else { "adapter" };
+        let component = encode(&module(&guests, profile, name)).map_err(within)?;
+        codes.push_str(&embed(name, &component, is_packed, &out).map_err(within)?);
+        if is_packed {
+            continue;
+        }
         if name == CARRIER {
             for name in folders_with(&adapters, "adapter.toml")? {
                 table.push_str(&data_adapter(&adapters.join(name), &component)?);
@@ -122,19 +131,27 @@ fn folders_with(adapters: &Path, file: &str) -> Fallible<Vec<String>> {
     Ok(names)
 }
 
-fn compile_guests(root: &Path, target_dir: &Path, names: &[String]) -> Fallible<Vec<PathBuf>> {
-    require_target()?;
-    let mut cargo = inner_cargo(root, "adapter", GUEST_TARGET, target_dir)?;
+fn compile_guests<'a>(
+    root: &Path,
+    target_dir: &Path,
+    profile: &str,
+    names: impl Iterator<Item = &'a String>,
+) -> Fallible<()> {
+    let mut cargo = inner_cargo(root, profile, GUEST_TARGET, target_dir)?;
     for name in names {
         cargo.args(["-p", &format!("overhear-adapter-{name}")]);
     }
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(root));
-    run(cargo, "the adapters")?;
-    let built = |name: &String| {
-        let file = format!("overhear_adapter_{}.wasm", name.replace('-', "_"));
-        target_dir.join(GUEST_TARGET).join("adapter").join(file)
-    };
-    Ok(names.iter().map(built).collect())
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", format!("{}\u{1f}{NO_CHANCE}", flags(root)));
+    run(cargo, "the adapters")
+}
+
+/// The interpreter's libraries could ask for randomness: they are given a source of it that has none.
+const NO_CHANCE: &str = "--cfg\u{1f}getrandom_backend=\"custom\"";
+
+/// Where cargo put the module of an adapter.
+fn module(target_dir: &Path, profile: &str, name: &str) -> PathBuf {
+    let file = format!("overhear_adapter_{}.wasm", name.replace('-', "_"));
+    target_dir.join(GUEST_TARGET).join(profile).join(file)
 }
 
 /// A second cargo with a target folder of its own (the lock of the first one's is held), free of what
@@ -200,17 +217,26 @@ fn encode(module: &Path) -> Fallible<Vec<u8>> {
 }
 
 /// Precompiles a component; gives the constant that holds both forms of it.
-fn embed(name: &str, component: &[u8], out: &Path) -> Fallible<String> {
+fn embed(name: &str, component: &[u8], is_packed: bool, out: &Path) -> Fallible<String> {
     let wasm = out.join(format!("{name}.wasm"));
     let cwasm = out.join(format!("{name}.cwasm"));
-    std::fs::write(&wasm, component)?;
-    std::fs::write(&cwasm, precompile(component)?)?;
+    let native = precompile(component)?;
+    let written = |bytes: &[u8]| match is_packed && !bytes.is_empty() {
+        true => zstd::encode_all(bytes, PACKED_LEVEL),
+        false => Ok(bytes.to_vec()),
+    };
+    std::fs::write(&wasm, written(component)?)?;
+    std::fs::write(&cwasm, written(&native)?)?;
     let digest = *blake3::hash(component).as_bytes();
     let mut code = format!("/// The component of `adapters/{name}`.\n");
     writeln!(code, "pub static {}: Code = Code {{ digest: Digest({digest:?}),", constant(name))?;
-    writeln!(code, "wasm: include_bytes!({wasm:?}), cwasm: include_bytes!({cwasm:?}) }};")?;
+    writeln!(code, "wasm: include_bytes!({wasm:?}), cwasm: include_bytes!({cwasm:?}),")?;
+    writeln!(code, "is_packed: {is_packed} }};")?;
     Ok(code)
 }
+
+/// Packed once for all users.
+const PACKED_LEVEL: i32 = 19;
 
 fn constant(name: &str) -> String {
     name.to_uppercase().replace('-', "_")

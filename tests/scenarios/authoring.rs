@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 /// A workspace with a tool that overhear does not know: `mine build` writes what it is told.
-fn world() -> World {
+pub fn world() -> World {
     let world = World::empty();
     world.write("package.json", r#"{"name": "app", "version": "1.0.0", "private": true}"#);
     world.write("overhear.json", r#"{"tasks": {"do": "mine build"}}"#);
@@ -33,7 +33,7 @@ fn adapter(world: &World, folder: &str, args: &[&str]) -> Done {
 }
 
 /// Which adapter declared the last run of the task.
-fn declared_by(world: &World) -> String {
+pub fn declared_by(world: &World) -> String {
     let done = world.overhear(&["inspect", "do", "--json"]).done();
     let document: serde_json::Value = serde_json::from_str(&done.out).unwrap();
     let adapter = &document["steps"][0]["adapter"];
@@ -42,14 +42,14 @@ fn declared_by(world: &World) -> String {
 }
 
 #[track_caller]
-fn works(world: &World, folder: &str, args: &[&str]) -> Done {
+pub fn works(world: &World, folder: &str, args: &[&str]) -> Done {
     let done = adapter(world, folder, args);
     assert_eq!(done.code, 0, "{args:?}: {done:?}");
     done
 }
 
 #[track_caller]
-fn fails(world: &World, folder: &str, args: &[&str], words: &[&str]) -> Done {
+pub fn fails(world: &World, folder: &str, args: &[&str], words: &[&str]) -> Done {
     let done = adapter(world, folder, args);
     assert_ne!(done.code, 0, "{args:?}: {done:?}");
     for word in words {

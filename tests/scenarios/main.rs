@@ -24,6 +24,7 @@ mod npm_package;
 mod other_vites;
 mod random_graphs;
 mod reasons;
+mod scripts;
 mod selecting;
 mod selection;
 mod serving;

@@ -41,6 +41,8 @@ pub struct Code {
     pub wasm: &'static [u8],
     /// The component as native code for this target; empty where it could not be precompiled.
     pub cwasm: &'static [u8],
+    /// Both are compressed (zstd): they are large and seldom needed.
+    pub is_packed: bool,
 }
 
 include!(concat!(env!("OUT_DIR"), "/built_in.rs"));

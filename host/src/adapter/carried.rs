@@ -2,12 +2,14 @@
 //! holds, and what is handed to the component of it. A mistake in it is told with its line.
 
 use super::built_in::{self, Code};
+use super::described::is_for_people;
 use super::fault::Wrong;
 use super::patterns;
-use super::table::{Mistake, Table};
+use super::table::{self, Table};
 use crate::digest::{Digest, Fields};
 use crate::problem::line_of;
 use std::sync::Arc;
+use wasmtime::component::{ComponentType, Lift, Lower};
 
 /// What an adapter's file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +18,12 @@ pub enum Form {
     Component,
     /// A table, in TOML.
     Table,
+    /// A module in JavaScript.
+    Script,
 }
+
+/// Bytes of a script. Those of real adapters are some thousands; to read more would cost each call.
+const SCRIPT_BYTES_MAX: usize = 512 * 1024;
 
 impl Form {
     /// By the ending of its name; `None`: no adapter has such a name.
@@ -24,6 +31,7 @@ impl Form {
         match name.rsplit_once('.')?.1 {
             "wasm" => Some(Form::Component),
             "toml" => Some(Form::Table),
+            "js" | "mjs" => Some(Form::Script),
             _ => None,
         }
     }
@@ -33,6 +41,7 @@ impl Form {
         match self {
             Form::Component => None,
             Form::Table => Some(&built_in::TABLE),
+            Form::Script => Some(&built_in::SCRIPT),
         }
     }
 
@@ -55,9 +64,52 @@ impl Form {
         match self {
             Form::Component => Ok("".into()),
             Form::Table => table(name, text),
+            Form::Script if text.len() > SCRIPT_BYTES_MAX => {
+                let what = format!("{name} has {} bytes, the limit is {SCRIPT_BYTES_MAX}", text.len());
+                Err(Wrong::new("too-complex", what))
+            }
+            // Its mistakes are found by the interpreter, which is the one that has to understand it.
+            Form::Script => Ok(text.into()),
         }
     }
 }
+
+/// What the component that runs scripts says of a script: `fail` of `adapters/source.wit`.
+#[allow(dead_code, reason = "made of what a component hands over, by code that is derived")]
+#[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
+#[component(enum)]
+#[repr(u8)]
+pub enum Mistake {
+    /// It cannot be read.
+    #[component(name = "bad-source")]
+    BadSource,
+    /// It threw an exception.
+    #[component(name = "threw")]
+    Threw,
+    /// What it gave has not the form that it should have.
+    #[component(name = "wrong-form")]
+    WrongForm,
+    /// Its calls are nested too deeply.
+    #[component(name = "stack")]
+    Stack,
+}
+
+impl Mistake {
+    /// What is told to its author. The words are theirs, so they are cut where they go on for long.
+    pub fn with(self, words: &str) -> Wrong {
+        let code = match self {
+            Mistake::BadSource => "bad-source",
+            Mistake::Threw => "threw",
+            Mistake::WrongForm => "wrong-form",
+            Mistake::Stack => "stack",
+        };
+        let words: String = words.chars().filter(|letter| is_for_people(*letter)).take(WORDS_MAX).collect();
+        Wrong::new(code, words)
+    }
+}
+
+/// Letters of a message of a script.
+const WORDS_MAX: usize = 1000;
 
 fn table(name: &str, text: &str) -> Result<Arc<str>, Wrong> {
     let table = Table::parse(text).map_err(|mistake| bad_table(name, text, &mistake))?;
@@ -68,7 +120,7 @@ fn table(name: &str, text: &str) -> Result<Arc<str>, Wrong> {
     Ok(table.to_json().into())
 }
 
-fn bad_table(name: &str, text: &str, mistake: &Mistake) -> Wrong {
+fn bad_table(name: &str, text: &str, mistake: &table::Mistake) -> Wrong {
     let place = mistake.place.as_ref().map_or(String::new(), |place| {
         let before = &text[..place.start.min(text.len())];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);

@@ -7,6 +7,7 @@ use super::bindings::overhear::adapter::host;
 use super::bindings::overhear::adapter::types;
 use super::bindings::{Adapter, AdapterPre};
 use super::built_in::{BuiltIn, Code};
+use super::carried;
 use super::convert;
 use super::described::is_for_people;
 use super::engine_config::{FUEL, engine_config};
@@ -72,8 +73,12 @@ fn create() -> Result<Shared, String> {
 
 /// What a component of ours asks that carries the knowledge of others. [`link`] lets no other import it.
 fn carry(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    linker.instance(link::CARRIED)?.func_wrap("text", |store: StoreContextMut<State>, (): ()| {
+    let mut source = linker.instance(link::CARRIED)?;
+    source.func_wrap("text", |store: StoreContextMut<State>, (): ()| {
         Ok((store.data().source.as_deref().unwrap_or_default().to_owned(),))
+    })?;
+    source.func_wrap("fail", |_: StoreContextMut<State>, (what, words): (carried::Mistake, String)| {
+        Err::<(), _>(what.with(&words).into())
     })
 }
 
@@ -144,8 +149,8 @@ impl Guest {
     /// Loads an adapter that is part of the program.
     pub fn of_built_in(adapter: &BuiltIn) -> Result<Guest, AdapterFault> {
         match adapter.source {
-            Some(source) => Guest::of_source(adapter.id, adapter.version, adapter.code, source.into()),
-            None => Guest::of_component(adapter.id, adapter.version, component_of(adapter.code), None),
+            Some(source) => Guest::of_source(adapter.id, adapter.version, adapter.code, source.into(), None),
+            None => Guest::of_component(adapter.id, adapter.version, component_of(adapter.code, None), None),
         }
     }
 
@@ -155,8 +160,9 @@ impl Guest {
         version: &str,
         carrier: &Code,
         source: Arc<str>,
+        shelf: Option<&Shelf>,
     ) -> Result<Guest, AdapterFault> {
-        Guest::of_component(id, version, component_of(carrier), Some(source))
+        Guest::of_component(id, version, component_of(carrier, shelf), Some(source))
     }
 
     /// Loads an adapter of somebody else, compiled by another process where it has to be.
@@ -283,8 +289,11 @@ impl Guest {
 }
 
 /// A component that is part of the program.
-fn component_of(code: &Code) -> Result<Component, Wrong> {
+fn component_of(code: &Code, shelf: Option<&Shelf>) -> Result<Component, Wrong> {
     let shared = shared()?;
+    if code.is_packed {
+        return native::packed(&shared.engine, shelf, code);
+    }
     match load_built_in(&shared.engine, code.cwasm) {
         Some(component) => Ok(component),
         None => native::component(&shared.engine, None, code.wasm, code.digest),

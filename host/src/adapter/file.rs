@@ -149,7 +149,7 @@ pub fn load(
         None => Guest::of_file(id, version, bytes, digest, shelf),
         Some(carrier) => {
             let fault = |wrong| AdapterFault::new(id, version, "load", wrong);
-            Guest::of_source(id, version, carrier, form.source(name, bytes).map_err(fault)?)
+            Guest::of_source(id, version, carrier, form.source(name, bytes).map_err(fault)?, shelf)
         }
     }
 }
@@ -169,7 +169,10 @@ pub fn describe(
 
 /// The name of a file says what it holds.
 pub fn not_an_adapter(name: &str) -> Wrong {
-    Wrong::new("not-an-adapter", format!("`{name}` is none of the files that adapters are: .wasm and .toml"))
+    Wrong::new(
+        "not-an-adapter",
+        format!("`{name}` is none of the files that adapters are: .js, .mjs, .toml and .wasm"),
+    )
 }
 
 /// The bytes of an adapter's file.

@@ -3,6 +3,7 @@
 //! loaded unless its digest is right: one flipped bit of it could do anything.
 #![allow(unsafe_code, reason = "native code is loaded here, and a process is limited before it compiles")]
 
+use super::built_in::Code;
 use super::complexity;
 use super::engine_config::engine_config;
 use super::fault::Wrong;
@@ -17,8 +18,11 @@ use std::process::{Command, ExitStatus, Stdio};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// What a file of native code begins with; then the digest of the rest, then the code.
-const MAGIC: &[u8] = b"overhear native 1\n";
+/// What a file of native code ends with: the code comes first, as that is how it can be mapped and only the
+/// pages that a call needs are read; then its digest, then this.
+const MAGIC: &[u8] = b"overhear native 2\n";
+/// Bytes after the code.
+const SEAL_BYTES: usize = 32 + MAGIC.len();
 /// Seconds of processor time for compiling one component.
 const SECONDS_MAX: u64 = 60;
 /// Addresses that the compiling process may use, bytes.
@@ -68,30 +72,49 @@ impl Shelf {
 
     /// The code that is kept, if it is there, whole, and for this engine and processor.
     fn take(&self, engine: &Engine, component: Digest) -> Option<Component> {
-        load(engine, sealed(&fs::read(self.file(component)).ok()?)?).ok()
+        let path = self.file(component);
+        if !is_sealed(&path).ok()? {
+            return None;
+        }
+        // SAFETY: a compiler of ours wrote the file into a folder that only this user can write, its digest
+        // was checked just now, and it is only ever replaced as a whole.
+        unsafe { Component::deserialize_file(engine, path) }.ok()
     }
 
     fn put(&self, component: Digest, native: &[u8]) -> io::Result<()> {
         let mut beside = tempfile::NamedTempFile::new_in(&self.0)?;
-        beside.write_all(MAGIC)?;
-        beside.write_all(Digest::of(native).as_bytes())?;
         beside.write_all(native)?;
+        beside.write_all(Digest::of(native).as_bytes())?;
+        beside.write_all(MAGIC)?;
         beside.as_file().sync_all()?;
         beside.persist(self.file(component))?;
         Ok(())
     }
 }
 
-/// The code in a file, if its digest is right.
-fn sealed(file: &[u8]) -> Option<&[u8]> {
-    let (digest, native) = file.strip_prefix(MAGIC)?.split_at_checked(32)?;
-    (Digest::of(native).as_bytes() == digest).then_some(native)
+/// Whether the code in a file has the digest that stands behind it.
+fn is_sealed(path: &Path) -> io::Result<bool> {
+    let mut file = fs::File::open(path)?;
+    let Some(code_bytes) = file.metadata()?.len().checked_sub(SEAL_BYTES as u64) else { return Ok(false) };
+    let (mut hasher, mut piece, mut left) = (blake3::Hasher::new(), vec![0; PIECE_BYTES], code_bytes);
+    while left > 0 {
+        let wanted = usize::try_from(left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
+        file.read_exact(&mut piece[..wanted])?;
+        hasher.update(&piece[..wanted]);
+        left -= wanted as u64;
+    }
+    let mut seal = [0; SEAL_BYTES];
+    file.read_exact(&mut seal)?;
+    Ok(seal[..32] == *hasher.finalize().as_bytes() && seal[32..] == *MAGIC)
 }
+
+/// Read at once: as much as stays in the processor's cache.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// An error where it was made by an engine of another version, with other settings, or for another processor.
 fn load(engine: &Engine, native: &[u8]) -> Result<Component, Wrong> {
-    // SAFETY: a compiler of ours wrote these bytes: a child process just now, or an earlier one into a
-    // folder that only this user can write, and their digest was checked.
+    // SAFETY: a compiler of ours wrote these bytes: a child process just now, or the build script of this
+    // program into the program itself.
     unsafe { Component::deserialize(engine, native) }.map_err(|error| {
         Wrong::new("host-failed", format!("the code that was just compiled cannot be loaded: {error:#}"))
     })
@@ -120,6 +143,32 @@ pub fn component(
         let _ = shelf.put(digest, &native);
     }
     load(engine, &native)
+}
+
+/// A component that is part of the program and compressed there: its code from the shelf, or unpacked and put
+/// there. What was compiled beforehand is compiled here only where the program was built elsewhere.
+pub fn packed(engine: &Engine, shelf: Option<&Shelf>, code: &Code) -> Result<Component, Wrong> {
+    if let Some(component) = shelf.and_then(|shelf| shelf.take(engine, code.digest)) {
+        return Ok(component);
+    }
+    let unpack = |bytes: &[u8]| {
+        zstd::decode_all(bytes).map_err(|error| {
+            Wrong::new("host-failed", format!("what is part of overhear is damaged: {error}"))
+        })
+    };
+    if code.cwasm.is_empty() {
+        return component(engine, shelf, &unpack(code.wasm)?, code.digest);
+    }
+    let native = unpack(code.cwasm)?;
+    // Another processor than any that the code is for: compiled anew.
+    let Ok(loaded) = load(engine, &native) else {
+        return component(engine, shelf, &unpack(code.wasm)?, code.digest);
+    };
+    if let Some(shelf) = shelf {
+        // Where it cannot be kept, the next run unpacks again.
+        let _ = shelf.put(code.digest, &native);
+    }
+    Ok(loaded)
 }
 
 /// What the child says on its standard error where it cannot compile.
@@ -267,8 +316,8 @@ mod tests {
             let mut damaged = whole.clone();
             let at = flip * (whole.len() - 1) / 149;
             damaged[at] ^= 1 << (flip % 8);
-            assert!(sealed(&damaged).is_none(), "bit {flip} at {at}");
             fs::write(&file, &damaged).unwrap();
+            assert!(!is_sealed(&file).unwrap(), "bit {flip} at {at}");
             assert!(shelf.take(&engine, digest).is_none(), "bit {flip} at {at}");
         }
         for part in [&whole[..0], &whole[..20], &whole[..whole.len() - 1], b"text"] {

@@ -4,6 +4,7 @@
 
 mod common;
 mod hostile;
+mod script;
 
 use super::*;
 use crate::declaration::{Base, EnvSelectRule, Verdict};

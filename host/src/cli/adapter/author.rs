@@ -1,6 +1,7 @@
-//! `overhear adapter build`, `test` and `conform`: in the folder of an adapter.
+//! `overhear adapter test` and `conform`: in the folder of an adapter.
 
-use super::{Home, faulty, shelf};
+use super::watch::Watch;
+use super::{Home, faulty, make, shelf};
 use crate::adapter::cases::{self, Called, Ended};
 use crate::adapter::conform::{self, Found, Rule};
 use crate::adapter::examine::Subject;
@@ -8,17 +9,15 @@ use crate::problem::{Problem, Problems};
 use crate::report;
 use clap::Args;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
-
-/// What components are compiled for.
-const TARGET: &str = "wasm32-unknown-unknown";
 
 #[derive(Args)]
 pub struct TestArgs {
     /// Write what is said now as what is expected
     #[arg(long)]
     update: bool,
+    /// Build and run them again whenever a file of the adapter changes
+    #[arg(long, conflicts_with = "update")]
+    watch: bool,
     /// Only cases whose name contains this
     #[arg(value_name = "NAME")]
     only: Option<String>,
@@ -36,91 +35,25 @@ pub struct ConformArgs {
     only: Option<String>,
 }
 
-/// `overhear adapter build`.
-pub fn build(from_dir: &Path) -> Result<i32, Problems> {
-    let home = Home::find(from_dir)?;
-    // In a crate an adapter may also be a table: that is what its author wrote, and nothing makes it.
-    if home.file.ends_with(".wasm") && home.folder.join("Cargo.toml").is_file() {
-        build_rust(&home)?;
-    }
-    let begun = Instant::now();
-    let subject = home.subject()?;
-    let took = begun.elapsed();
-    report::print(&format!(
-        "{} is the adapter {} {}\n  {} bytes, blake3:{}\n  loaded in {:.1} ms (compiled, where it was new)\n",
-        home.file,
-        subject.described.id,
-        subject.described.version,
-        subject.bytes,
-        subject.digest,
-        took.as_secs_f64() * 1e3,
-    ));
-    Ok(0)
-}
-
-/// Compiles the crate, and makes a component of it.
-fn build_rust(home: &Home) -> Result<(), Problems> {
-    require_target(&home.folder)?;
-    let mut cargo = Command::new(cargo());
-    cargo.current_dir(&home.folder).args(["build", "--release", "--target", TARGET]);
-    cargo.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped()).stderr(Stdio::inherit());
-    let done = cargo.output().map_err(|error| no_cargo(&error))?;
-    if !done.status.success() {
-        return Err(Problem::new(format!("the crate in {} cannot be built", home.folder.display())).into());
-    }
-    let messages = String::from_utf8_lossy(&done.stdout);
-    let module = messages.lines().filter_map(module_of).next_back().ok_or_else(|| {
-        let help = "Cargo.toml needs [lib] crate-type = [\"cdylib\", \"rlib\"]";
-        Problem::new("the crate makes no .wasm file".to_owned()).help(help)
-    })?;
-    let failed = |error: &dyn std::fmt::Display| {
-        Problem::new(format!("cannot make a component of {}: {error}", module.display()))
-            .help("does lib.rs end with overhear_adapter::export!(…)?")
-    };
-    let bytes = std::fs::read(&module).map_err(|error| failed(&error))?;
-    let component = wit_component::ComponentEncoder::default()
-        .module(&bytes)
-        .and_then(|encoder| encoder.validate(true).encode())
-        .map_err(|error| failed(&format!("{error:#}")))?;
-    std::fs::write(home.path(), component).map_err(|error| failed(&error))?;
-    Ok(())
-}
-
-/// The file that a message of cargo says it made.
-fn module_of(message: &str) -> Option<PathBuf> {
-    let message: serde_json::Value = serde_json::from_str(message).ok()?;
-    let is_ours = message["reason"] == "compiler-artifact"
-        && message["target"]["kind"].as_array()?.iter().any(|kind| kind == "cdylib");
-    let files = message["filenames"].as_array().filter(|_| is_ours)?;
-    files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
-}
-
-fn cargo() -> std::ffi::OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
-}
-
-fn no_cargo(error: &std::io::Error) -> Problem {
-    Problem::new(format!("cannot start cargo: {error}")).help("install Rust with rustup")
-}
-
-/// Asks the compiler of that folder, which may name its own toolchain.
-fn require_target(folder: &Path) -> Result<(), Problems> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let mut rustc = Command::new(rustc);
-    let output = rustc.current_dir(folder).args(["--print", "target-libdir", "--target", TARGET]).output();
-    let output = output.map_err(|error| no_cargo(&error))?;
-    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    if output.status.success() && Path::new(&folder).is_dir() {
-        return Ok(());
-    }
-    Err(Problem::new(format!("Rust cannot compile for {TARGET} yet"))
-        .help(format!("rustup target add {TARGET}"))
-        .into())
-}
-
 /// `overhear adapter test`. The exit code is 1 where a case fails.
 pub fn test(args: &TestArgs, from_dir: &Path) -> Result<i32, Problems> {
     let home = Home::find(from_dir)?;
+    if !args.watch {
+        return run_cases(args, &home);
+    }
+    loop {
+        // Begun anew each time, for folders that are new; before the cases, so that no change is missed.
+        let watch = Watch::begin(&home)?;
+        let ended = make::make(&home).and_then(|()| run_cases(args, &home));
+        if let Err(problems) = ended {
+            report::print(&format!("{problems}\n"));
+        }
+        report::print("waiting for a change; ^C ends\n");
+        watch.wait();
+    }
+}
+
+fn run_cases(args: &TestArgs, home: &Home) -> Result<i32, Problems> {
     let subject = home.subject()?;
     let cases = cases::find(&home.folder.join("tests"));
     let wanted = |name: &str| args.only.as_ref().is_none_or(|only| name.contains(only.as_str()));

@@ -3,9 +3,11 @@
 
 mod author;
 mod look;
+mod make;
 mod prove;
 mod template;
 mod trust;
+mod watch;
 
 use super::WhereArgs;
 use crate::adapter::examine::Subject;
@@ -60,7 +62,7 @@ pub fn adapter(args: &AdapterArgs) -> Result<i32, Problems> {
     match &args.what {
         What::List(args) => look::list(args, &from_dir),
         What::New(args) => template::new(args, &from_dir),
-        What::Build => author::build(&from_dir),
+        What::Build => make::build(&from_dir),
         What::Test(args) => author::test(args, &from_dir),
         What::Run(args) => look::run(args, &from_dir),
         What::Inspect(args) => look::inspect(args, &from_dir),
@@ -81,9 +83,12 @@ struct Home {
     file: String,
 }
 
+/// Adapters that are files as their authors write them.
+const PLAIN: [&str; 3] = ["adapter.toml", "adapter.js", "adapter.mjs"];
+
 impl Home {
-    /// The nearest folder upwards that says where its adapter is: in package.json, or by a file
-    /// `adapter.toml`.
+    /// The nearest folder upwards that says where its adapter is: in package.json, or by a file of one of
+    /// the names that need no build.
     fn find(from: &Path) -> Result<Home, Problems> {
         for folder in from.ancestors() {
             let manifest = std::fs::read(folder.join("package.json")).ok();
@@ -91,15 +96,15 @@ impl Home {
             let named = manifest.as_ref().and_then(|manifest| manifest["overhear"]["adapter"].as_str());
             let found = match named {
                 Some(file) => Some(file.trim_start_matches("./").to_owned()),
-                None => folder.join("adapter.toml").is_file().then(|| "adapter.toml".to_owned()),
+                None => PLAIN.into_iter().find(|file| folder.join(file).is_file()).map(str::to_owned),
             };
             if let Some(file) = found {
                 return Ok(Home { folder: folder.to_owned(), file });
             }
         }
         let message = format!("no adapter in {} or any folder above it", from.display());
-        let help = "`overhear adapter new NAME` makes one; an adapter's folder has an adapter.toml, or a \
-                    package.json with \"overhear\": {\"adapter\": \"FILE\"}";
+        let help = "`overhear adapter new NAME` makes one; an adapter's folder has an adapter.toml, an \
+                    adapter.js, or a package.json with \"overhear\": {\"adapter\": \"FILE\"}";
         Err(Problem::new(message).help(help).into())
     }
 

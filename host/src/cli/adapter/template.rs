@@ -27,8 +27,50 @@ pub struct NewArgs {
 enum Lang {
     /// A table, for a tool of which no config need be read
     Data,
-    /// A component
+    /// One file of JavaScript, where the call or a config must be looked at; no toolchain
+    Js,
+    /// A crate, made into a component
     Rust,
+    /// Files that clang makes into a component
+    C,
+}
+
+impl Lang {
+    /// The files that are its own.
+    fn files(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Lang::Data => DATA,
+            Lang::Js => JS,
+            Lang::Rust => RUST,
+            Lang::C => C,
+        }
+    }
+
+    /// What its author edits, and what is used.
+    fn edited_and_used(self) -> (&'static str, &'static str) {
+        match self {
+            Lang::Data => ("adapter.toml", "adapter.toml"),
+            Lang::Js => ("adapter.js", "adapter.js"),
+            Lang::Rust => ("src/lib.rs", "adapter.wasm"),
+            Lang::C => ("adapter.c", "adapter.wasm"),
+        }
+    }
+
+    /// What its template says of a cache is relative to.
+    fn base(self) -> &'static str {
+        match self {
+            Lang::Data | Lang::Js | Lang::C => "package",
+            Lang::Rust => "workspace",
+        }
+    }
+
+    /// What its template says of an output that a flag names is relative to.
+    fn base_of_flag(self) -> &'static str {
+        match self {
+            Lang::C => "cwd",
+            Lang::Data | Lang::Js | Lang::Rust => "workspace",
+        }
+    }
 }
 
 const CASE: &[(&str, &str)] = &[
@@ -41,11 +83,28 @@ const DATA: &[(&str, &str)] = &[
     ("adapter.toml", include_str!("../../../../plugins/templates/data/adapter.toml")),
     ("package.json", include_str!("../../../../plugins/templates/data/package.json")),
 ];
+const JS: &[(&str, &str)] = &[
+    ("adapter.js", include_str!("../../../../plugins/templates/js/adapter.js")),
+    ("adapter.d.ts", include_str!("../../../../plugins/templates/js/adapter.d.ts")),
+    ("package.json", include_str!("../../../../plugins/templates/js/package.json")),
+];
 const RUST: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../../../../plugins/templates/rust/Cargo.toml.in")),
     ("src/lib.rs", include_str!("../../../../plugins/templates/rust/src/lib.rs")),
     ("package.json", include_str!("../../../../plugins/templates/rust/package.json")),
     (".gitignore", "/target\n"),
+];
+
+const C: &[(&str, &str)] = &[
+    ("adapter.c", include_str!("../../../../plugins/templates/c/adapter.c")),
+    ("package.json", include_str!("../../../../plugins/templates/c/package.json")),
+    ("overhear/adapter.c", include_str!("../../../../plugins/templates/c/overhear/adapter.c")),
+    ("overhear/adapter.h", include_str!("../../../../plugins/templates/c/overhear/adapter.h")),
+    ("overhear/guest.c", include_str!("../../../../plugins/templates/c/overhear/guest.c")),
+    ("overhear/memory.c", include_str!("../../../../plugins/templates/c/overhear/memory.c")),
+    ("overhear/overhear.h", include_str!("../../../../plugins/templates/c/overhear/overhear.h")),
+    ("overhear/stdlib.h", include_str!("../../../../plugins/templates/c/overhear/stdlib.h")),
+    ("overhear/string.h", include_str!("../../../../plugins/templates/c/overhear/string.h")),
 ];
 
 /// `overhear adapter new`.
@@ -75,24 +134,23 @@ pub fn new(args: &NewArgs, from_dir: &Path) -> Result<i32, Problems> {
         text.replace("{{name}}", &args.name)
             .replace("{{vendor}}", &args.vendor)
             .replace("{{program}}", program)
-            .replace("{{base}}", if args.lang == Lang::Data { "package" } else { "workspace" })
+            .replace("{{base}}", args.lang.base())
+            .replace("{{base-of-flag}}", args.lang.base_of_flag())
             .replace("{{sdk}}", &sdk)
     };
-    let own = if args.lang == Lang::Data { DATA } else { RUST };
-    for (name, text) in own.iter().chain(CASE) {
+    for (name, text) in args.lang.files().iter().chain(CASE) {
         let file = folder.join(name);
         let written = file.parent().map_or(Ok(()), std::fs::create_dir_all);
         written
             .and_then(|()| std::fs::write(&file, fill(text)))
             .map_err(|error| Problem::new(format!("cannot write {}: {error}", file.display())))?;
     }
-    let edit = if args.lang == Lang::Data { "adapter.toml" } else { "src/lib.rs" };
+    let (edit, file) = args.lang.edited_and_used();
     report::print(&format!(
         "made {name}/, an adapter for `{program}`\n\n  cd {name}\n  overhear adapter build\n  overhear adapter \
          test\n\nThen say in {edit} what you know of the tool, and use it where your workspace is:\n\n  overhear \
          adapter add ./path/to/{name}/{file}\n",
         name = args.name,
-        file = if args.lang == Lang::Data { "adapter.toml" } else { "adapter.wasm" },
     ));
     Ok(0)
 }

@@ -1,0 +1,1 @@
+const n = 1 + Date.now(); export default { output: { folder: "www", computed: n } }
