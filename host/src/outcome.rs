@@ -53,6 +53,10 @@ pub struct Hit {
 /// Facts on an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
+    /// Digest of its CacheKey in hexadecimal.
+    pub key: String,
+    /// The adapter that knew the command, as `id@version`.
+    pub adapter: Option<String>,
     /// Number of members of its Pathset.
     pub inputs: usize,
     /// Number of outputs.

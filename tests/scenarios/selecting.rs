@@ -84,6 +84,11 @@ fn what_is_affected_is_what_changed_since_the_main_branch_and_what_depends_on_it
     affected(&world, &["--affected=main"], &["ui", "web"]);
     affected(&world, &["--affected=feature"], &[]);
     affected(&world, &["--affected=feature...main"], &["docs"]);
+    // A file at the root belongs to the package there, which has no such task.
+    world.write("notes.txt", "of the root");
+    let done = world.task(&["--affected=feature", "build"]).done();
+    assert_eq!((done.code, packages(&done)), (0, Vec::new()));
+    assert!(done.err.contains("no affected package that is selected has a task `build`"), "{done:?}");
 }
 
 #[test]

@@ -31,13 +31,13 @@ pub fn doctor() -> Result<i32, Problems> {
     );
     let code = match &found.trouble {
         None => {
-            text.push_str(&format!("tracer    works ({})\n", found.backend));
-            text.push_str(&format!("          {}\n", level(&found)));
+            text.push_str(&format!("tracer       works ({})\n", found.backend));
+            text.push_str(&format!("             {}\n", level(&found)));
             0
         }
         Some(trouble) => {
-            text.push_str(&format!("tracer    does not work ({}): {trouble}\n", found.backend));
-            text.push_str("          tasks run, and are not cached\n");
+            text.push_str(&format!("tracer       does not work ({}): {trouble}\n", found.backend));
+            text.push_str("             tasks run, and are not cached\n");
             1
         }
     };
@@ -50,7 +50,7 @@ pub fn doctor() -> Result<i32, Problems> {
         }
     }
     let names = crate::adapter::Adapters::names();
-    text.push_str(&format!("adapters  {}\n", names.collect::<Vec<_>>().join(", ")));
+    text.push_str(&format!("adapters     {}\n", names.collect::<Vec<_>>().join(", ")));
     report::print(&text);
     Ok(code)
 }

@@ -58,10 +58,10 @@ pub fn show(workspace: &Workspace) -> Result<i32, Problems> {
         );
         return Ok(0);
     }
-    let width = listed.iter().map(|listed| listed.label.chars().count()).max().unwrap_or(0).min(40);
+    let width = listed.iter().map(|listed| report::width(&listed.label)).max().unwrap_or(0).min(40);
     let mut text = String::new();
     for listed in &listed {
-        text.push_str(&format!("{:width$}  {}\n", listed.label, listed.command));
+        text.push_str(&format!("{}  {}\n", report::padded(&listed.label, width), listed.command));
     }
     report::print(&text);
     Ok(0)

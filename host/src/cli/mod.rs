@@ -16,6 +16,7 @@ mod run;
 mod schema;
 mod setup;
 mod tell;
+mod took;
 mod watch;
 mod why;
 

@@ -1,26 +1,22 @@
 //! `overhear run` and `overhear exec`.
 
 use super::setup::Setup;
-use super::{WhereArgs, graph, list, watch};
+use super::{WhereArgs, graph, list, took, watch};
 use crate::event::Stream;
 use crate::plan::{self, Plan, Request, TaskSpec};
 use crate::problem::{Problem, Problems};
 use crate::process::Running;
 use crate::report::picker;
-use crate::report::{self, All, Detail, Expected, Lines, Profile, Reporter, Style, Summary, Told};
+use crate::report::{self, All, Detail, Lines, Profile, Reporter, Style, Summary, Told};
 use crate::session::watch::Watch;
 use crate::session::{self, End, Options};
 use crate::step::{self, Mode};
 use crate::workspace::{self, Since, Workspace};
 use clap::Args;
-use rustc_hash::FxHashMap;
-use serde::Deserialize;
 use serde_json::{Value, json};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Shown below `overhear run --help`.
 pub const EXAMPLES: &str = "\
@@ -388,10 +384,10 @@ pub(super) fn go(
     let (mut setup, notices) = Setup::to_run(workspace, from_dir, how.mode(), how.frozen);
     setup.running = running.clone();
     notices.iter().for_each(|notice| lines.notice(notice));
-    let file = last_run_file(workspace);
-    lines.expect(move || expected(&file));
+    let file = took::file(workspace);
+    lines.expect(move || took::expected(&file));
     let options = Options { concurrency: how.concurrency(plan), keep_going: how.keep_going };
-    let weights = weights(workspace, plan, options.concurrency);
+    let weights = took::weights(&took::file(workspace), plan, options.concurrency);
     let (mut summary, mut profile) = (Summary::default(), Profile::default());
     let end = {
         let mut reporters: Vec<&mut dyn Reporter> = vec![&mut lines, &mut summary];
@@ -407,55 +403,12 @@ pub(super) fn go(
     }
     let summary = summary.document();
     keep_for_details(workspace, &summary);
+    took::keep(&took::file(workspace), &summary);
     if let Some(file) = &how.trace_profile {
         write_document(file, "the profile", &profile.document())?;
     }
     hand_out(how, &summary)?;
     Ok(end)
-}
-
-/// How long each step took when it last ran, as far as the last run tells: what takes long should begin
-/// early. Where all can start at once there is nothing to choose.
-fn weights(workspace: &Workspace, plan: &Plan, concurrency: usize) -> Vec<u64> {
-    if plan.steps.len() <= concurrency {
-        return Vec::new();
-    }
-    let text = std::fs::read(last_run_file(workspace)).unwrap_or_default();
-    let last: LastRun = serde_json::from_slice(&text).unwrap_or_default();
-    let took: FxHashMap<(&str, usize), u64> =
-        last.tasks.iter().map(|step| ((&*step.task, step.step), step.duration_ms + step.saved_ms)).collect();
-    let known: Vec<Option<u64>> =
-        plan.steps.iter().map(|step| took.get(&(&*step.id.task, step.id.position)).copied()).collect();
-    // One that is not known is taken to be like the others.
-    let (count, sum) = known.iter().flatten().fold((0, 0), |(count, sum), took| (count + 1, sum + took));
-    let usual = sum.checked_div(count).unwrap_or(1);
-    known.into_iter().map(|took| took.unwrap_or(usual).max(1)).collect()
-}
-
-/// How long each step took when it last ran, for the display.
-fn expected(file: &Path) -> Expected {
-    let text = std::fs::read(file).unwrap_or_default();
-    let last: LastRun = serde_json::from_slice(&text).unwrap_or_default();
-    let took = |step: &LastStep| Duration::from_millis(step.duration_ms + step.saved_ms);
-    last.tasks.iter().map(|step| ((step.task.to_string(), step.step), took(step))).collect()
-}
-
-/// What the summary of the last run says of durations.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct LastRun<'a> {
-    #[serde(borrow)]
-    tasks: Vec<LastStep<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct LastStep<'a> {
-    #[serde(borrow)]
-    task: Cow<'a, str>,
-    step: usize,
-    duration_ms: u64,
-    saved_ms: u64,
 }
 
 fn foresee(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> Result<i32, Problems> {

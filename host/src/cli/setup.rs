@@ -6,7 +6,7 @@ use crate::digest::Digest;
 use crate::fingerprint::Digests;
 use crate::path::Places;
 use crate::process::{Processes, Running};
-use crate::step::{Mode, Shared};
+use crate::step::{Mode, NamedFiles, Shared};
 use crate::store::{Store, StoreError};
 use crate::workspace::Workspace;
 use crate::zone::Zones;
@@ -116,6 +116,7 @@ impl<'a> Setup<'a> {
             defaults: &self.settings.cache,
             mode,
             digests: &self.digests,
+            named: NamedFiles::new(&self.env),
             commands: &Processes,
             running: &self.running,
             is_alone,

@@ -4,6 +4,7 @@ use crate::digest::Digest;
 use crate::git_index;
 use crate::stamp::{self, Stamp};
 use rustc_hash::FxHashMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -21,8 +22,16 @@ pub struct Digests {
     /// Digests of files, by path and stamp.
     files: Mutex<FxHashMap<PathBuf, (Stamp, Digest)>>,
     /// Candidates for programs outside the workspace. No step of a session changes them unnoticed: a
-    /// write there is a Refusal.
-    programs: Mutex<FxHashMap<PathBuf, Option<Stamp>>>,
+    /// write there is a Refusal. By folder, then by name.
+    programs: Mutex<FxHashMap<OsString, FxHashMap<String, Option<Stamp>>>>,
+}
+
+/// The folders of a PATH, for as long as one look takes: one below the workspace that is not there is not
+/// asked for each program again.
+pub struct Search<'a> {
+    digests: &'a Digests,
+    /// Each with whether it lies in the workspace.
+    folders: Vec<(&'a Path, bool)>,
 }
 
 impl Digests {
@@ -47,29 +56,40 @@ impl Digests {
         self.lock().get(path).filter(|(known, _)| known == stamp).map(|(_, digest)| *digest)
     }
 
-    /// The first executable file of that name in these folders, symlinks followed.
-    pub fn search(&self, folders: &[PathBuf], name: &str, root: &Path) -> Option<(PathBuf, Stamp)> {
-        folders.iter().find_map(|folder| {
-            let path = folder.join(name);
-            let stamp =
-                if path.starts_with(root) { executable_at(&path) } else { self.executable_outside(&path) };
-            stamp.map(|stamp| (path, stamp))
-        })
+    /// Begins a search of these folders, in order, in a workspace. It holds for now only: a step that runs may
+    /// make a folder that is missing.
+    pub fn search<'a>(&'a self, folders: &'a [PathBuf], root: &Path) -> Search<'a> {
+        let with_place = folders.iter().map(|folder| (folder.as_path(), folder.starts_with(root)));
+        let there = with_place.filter(|(folder, is_inside)| !is_inside || folder.is_dir());
+        Search { digests: self, folders: there.collect() }
     }
 
-    fn executable_outside(&self, path: &Path) -> Option<Stamp> {
+    fn executable_outside(&self, folder: &Path, name: &str) -> Option<Stamp> {
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = programs.get(path) {
+        if let Some(known) = programs.get(folder.as_os_str()).and_then(|names| names.get(name)) {
             return *known;
         }
-        let found = executable_at(path);
-        programs.insert(path.to_path_buf(), found);
+        let found = executable_at(&folder.join(name));
+        programs.entry(folder.into()).or_default().insert(name.to_owned(), found);
         found
     }
 
     fn lock(&self) -> MutexGuard<'_, FxHashMap<PathBuf, (Stamp, Digest)>> {
         // A panic elsewhere cannot leave a half-made pair behind.
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Search<'_> {
+    /// The first executable file of that name, symlinks followed.
+    pub fn find(&self, name: &str) -> Option<(PathBuf, Stamp)> {
+        self.folders.iter().find_map(|(folder, is_inside)| {
+            let stamp = match is_inside {
+                true => executable_at(&folder.join(name)),
+                false => self.digests.executable_outside(folder, name),
+            };
+            stamp.map(|stamp| (folder.join(name), stamp))
+        })
     }
 }
 

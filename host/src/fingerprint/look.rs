@@ -1,5 +1,6 @@
 //! The present value of each member of a Pathset. What has an unchanged stamp is not read again.
 
+use super::digests::Search;
 use super::{Digests, Matched, Member, Pathset, Query, Remembered, Value, Values, absent, place};
 use crate::access::Listing;
 use crate::beneath::{self, Beneath, Stop};
@@ -48,8 +49,9 @@ impl Disk<'_> {
         let known: &[_] = if known.len() == members { known } else { &[] };
         let now = stamp::now_ns();
         let mut remembered = self.look_at_all(&pathset.paths, known, now);
+        let search = self.digests.search(self.search, &self.places.root);
         for (index, name) in pathset.programs.iter().enumerate() {
-            remembered.push(self.program(name, known.get(pathset.paths.len() + index), now));
+            remembered.push(self.program(&search, name, known.get(pathset.paths.len() + index), now));
         }
         debug_assert_eq!(remembered.len(), members);
         let value = |(_, value): &(Option<Stamp>, Value)| *value;
@@ -185,10 +187,8 @@ impl Disk<'_> {
     }
 
     /// A program found by searching counts by its content, wherever it lies.
-    fn program(&self, name: &str, known: Option<&Member>, now: i64) -> Member {
-        let Some((path, stamp)) = self.digests.search(self.search, name, &self.places.root) else {
-            return (None, Value::ABSENT);
-        };
+    fn program(&self, search: &Search, name: &str, known: Option<&Member>, now: i64) -> Member {
+        let Some((path, stamp)) = search.find(name) else { return (None, Value::ABSENT) };
         match known {
             Some((Some(old), value)) if *old == stamp => (Some(stamp), *value),
             _ => match self.digests.of_file(&path, stamp) {

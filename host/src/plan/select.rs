@@ -10,6 +10,8 @@ use rustc_hash::FxHashSet;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+const NOTHING_AFFECTED: &str = "no package is affected: nothing changed in any";
+
 /// What was selected.
 #[derive(Debug, Default)]
 pub(super) struct Selected {
@@ -111,7 +113,7 @@ fn affected(workspace: &Workspace, request: &Request, warnings: &mut Vec<String>
     let since = request.affected.as_ref()?;
     let changed = request.changed.get(since).cloned().unwrap_or_default();
     if changed.is_empty() {
-        warnings.push("no package is affected: nothing changed in any".to_owned());
+        warnings.push(NOTHING_AFFECTED.to_owned());
     }
     Some(dependents(workspace, changed))
 }
@@ -146,8 +148,16 @@ fn select_task(
     if having.is_empty() {
         let exists = || workspace.packages.iter().any(|package| package.definition(&spec.task).is_some());
         // A filter that matches no package has been told already; what is affected need not have the task.
-        if !packages.is_empty() && !(request.affected.is_some() && exists()) {
-            problems.0.push(no_task(workspace, request, spec, packages));
+        match request.affected.is_some() && exists() {
+            true if selected.warnings.iter().any(|warning| warning == NOTHING_AFFECTED) => {}
+            true => {
+                let task = &spec.task;
+                let warning =
+                    format!("nothing to run: no affected package that is selected has a task `{task}`");
+                selected.warnings.push(warning);
+            }
+            false if packages.is_empty() => {}
+            false => problems.0.push(no_task(workspace, request, spec, packages)),
         }
         return;
     }

@@ -45,7 +45,12 @@ struct Tally {
     skipped: usize,
     not_stored: usize,
     saved: Duration,
+    /// Names of the steps that failed.
+    lost: Vec<String>,
 }
+
+/// So many failed steps are named at the end.
+const NAMED_MAX: usize = 10;
 
 impl Lines {
     /// Shows lines on standard output and error; `color` decides for both where it is given. `only`
@@ -155,6 +160,7 @@ impl Lines {
             }
             Outcome::Failed { exit_code, error, .. } => {
                 self.tally.failed += 1;
+                self.tally.lost.push(name(step));
                 let why = error.clone().unwrap_or_else(|| words::exit_code(*exit_code));
                 self.line(step, &format!("\x1b[31mfailed\x1b[0m: {why}"));
                 if self.output.style() == Style::GroupedForActions {
@@ -169,7 +175,7 @@ impl Lines {
         }
     }
 
-    fn finished(&mut self) {
+    fn finished(&mut self, exit_code: i32) {
         let tally = &self.tally;
         if self.detail == Detail::Quiet || tally.steps < 2 {
             return;
@@ -189,8 +195,20 @@ impl Lines {
             text.push_str(&format!("; {} saved", words::duration(tally.saved)));
         }
         self.terminal.line(&text);
+        // Their own lines may be far above by now. What a signal ended is no news.
+        if tally.failed > 0 && tally.steps > tally.failed && !ENDED_BY_PERSON.contains(&exit_code) {
+            let named = &tally.lost[..tally.lost.len().min(NAMED_MAX)];
+            let more = match tally.lost.len() - named.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            self.terminal.line(&format!("\x1b[31mfailed\x1b[0m: {}{more}", named.join(", ")));
+        }
     }
 }
+
+/// Exit codes after SIGHUP, SIGINT and SIGTERM.
+const ENDED_BY_PERSON: [i32; 3] = [129, 130, 143];
 
 impl Reporter for Lines {
     fn event(&mut self, event: &Event) {
@@ -213,9 +231,9 @@ impl Reporter for Lines {
             }
             Event::Notice { step: Some(step), text } => self.line(step, text),
             Event::Notice { step: None, text } => self.terminal.line(text),
-            Event::Finished { .. } => {
+            Event::Finished { exit_code } => {
                 self.terminal.erase();
-                self.finished();
+                self.finished(*exit_code);
                 return;
             }
         }

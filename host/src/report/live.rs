@@ -1,6 +1,7 @@
 //! The last line of a terminal while several steps run: how many are done, which run and for how long.
 //! Pure: `terminal` draws it.
 
+use super::columns::width;
 use super::name;
 use crate::event::StepId;
 use rustc_hash::FxHashMap;
@@ -79,11 +80,6 @@ impl Live {
         let seconds = took.map_or(0, |took| took.as_millis().div_ceil(1000));
         if seconds > 1 { format!(" of ~{seconds}") } else { String::new() }
     }
-}
-
-/// Columns that a text takes at most: what is not ASCII may take two.
-fn width(text: &str) -> usize {
-    text.chars().map(|letter| if letter.is_ascii() { 1 } else { 2 }).sum()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a user is shown. The only place that prints: everything else sends events.
 
 mod colors;
+mod columns;
 mod differing;
 mod foreseen;
 mod lines;
@@ -16,6 +17,7 @@ mod tests;
 mod words;
 
 pub use colors::plain;
+pub use columns::{padded, width};
 pub use differing::{Change, FileDiff, StepDiff, step_diff_document, step_diff_text};
 pub use foreseen::{Told, foreseen_document, foreseen_text, refusal_text};
 pub use lines::{Detail, Lines};

@@ -76,7 +76,11 @@ impl Output {
             [Stream::Out, Stream::Err].into_iter().zip(self.begun.remove(&step.index).unwrap_or_default())
         {
             match self.style {
-                Style::Labeled if !rest.is_empty() => labeled(terminal, step, stream, &rest),
+                Style::Labeled if !rest.is_empty() => {
+                    let mut line = Vec::new();
+                    add_labeled(&mut line, &label(step), &rest);
+                    terminal.print(&step.task, stream, &line);
+                }
                 _ => terminal.print(&step.task, stream, &rest),
             }
         }
@@ -107,6 +111,9 @@ impl Output {
 
     fn label(&mut self, terminal: &mut Terminal, step: &StepId, stream: Stream, bytes: &[u8]) {
         let begun = &mut self.begun.entry(step.index).or_default()[position(stream)];
+        let label = label(step);
+        // Written at once: a write for each line would take longer than all else.
+        let mut lines = Vec::new();
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             begun.extend_from_slice(part);
             if begun.len() > LINE_BYTES_MAX {
@@ -115,10 +122,11 @@ impl Output {
                 begun.drain(..over);
             }
             if part.ends_with(b"\n") || begun.len() > LINE_BYTES_MAX {
-                labeled(terminal, step, stream, begun);
+                add_labeled(&mut lines, &label, begun);
                 begun.clear();
             }
         }
+        terminal.print(&step.task, stream, &lines);
     }
 }
 
@@ -129,15 +137,18 @@ fn position(stream: Stream) -> usize {
     }
 }
 
-/// One line with the name of its task; of one that was written over (`\r`) what was last to be seen.
-fn labeled(terminal: &mut Terminal, step: &StepId, stream: Stream, line: &[u8]) {
+fn label(step: &StepId) -> String {
+    format!("\x1b[36m[{}]\x1b[0m ", super::name(step))
+}
+
+/// Adds one line after a label; of one that was written over (`\r`) what was last to be seen.
+fn add_labeled(lines: &mut Vec<u8>, label: &str, line: &[u8]) {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let seen = line.rsplit(|byte| *byte == b'\r').find(|part| !part.is_empty()).unwrap_or_default();
-    let mut text = format!("\x1b[36m[{}]\x1b[0m ", super::name(step)).into_bytes();
-    text.extend_from_slice(seen);
-    text.push(b'\n');
-    terminal.print(&step.task, stream, &text);
+    lines.extend_from_slice(label.as_bytes());
+    lines.extend_from_slice(seen);
+    lines.push(b'\n');
 }
 
 /// What one step printed, kept until its end: in memory, and beyond a size in a file without a name.

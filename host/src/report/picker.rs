@@ -3,6 +3,7 @@
 //!
 //! [`Picker`] is pure: keys in, lines out.
 
+use super::columns::{cut, padded, width};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
@@ -150,12 +151,11 @@ impl<'a> Picker<'a> {
             lines.push("  nothing matches".to_owned());
         }
         let rows = self.matching.iter().enumerate().skip(self.top).take(ROWS);
-        let width =
-            rows.clone().map(|(_, index)| self.choices[*index].label.chars().count()).max().unwrap_or(0);
+        let widest = rows.clone().map(|(_, index)| width(&self.choices[*index].label)).max().unwrap_or(0);
         for (row, index) in rows {
             let Choice { label, detail } = &self.choices[*index];
             let mark = if row == self.at { '>' } else { ' ' };
-            lines.push(format!("{mark} {label:width$}  {detail}"));
+            lines.push(format!("{mark} {}  {detail}", padded(label, widest)));
         }
         let rest = self.matching.len().saturating_sub(self.top + ROWS);
         if rest > 0 {
@@ -164,14 +164,6 @@ impl<'a> Picker<'a> {
         // One column is left free: a full line would wrap.
         lines.iter().map(|line| cut(line, columns - 1)).collect()
     }
-}
-
-fn cut(line: &str, columns: usize) -> String {
-    let line = line.replace(['\n', '\t', '\r'], " ");
-    if line.chars().count() <= columns {
-        return line;
-    }
-    line.chars().take(columns.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// What is drawn at the end of the terminal.

@@ -5,15 +5,16 @@ use super::reasons::{miss, not_stored, read_miss, read_refusal};
 use super::words;
 use crate::event::{Event, StepId};
 use crate::outcome::{Hit, Kept, MissReason, Outcome};
+use rustc_hash::FxHashMap;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Collects what is told of each step.
 pub struct Summary {
     began: Instant,
     began_at: SystemTime,
-    order: Vec<Arc<StepId>>,
+    /// For each step that began, by its index in the plan, as which one it did.
+    order: FxHashMap<usize, usize>,
     tasks: Vec<(usize, Value)>,
     exit_code: i32,
 }
@@ -23,7 +24,7 @@ impl Default for Summary {
         Summary {
             began: Instant::now(),
             began_at: SystemTime::now(),
-            order: Vec::new(),
+            order: FxHashMap::default(),
             tasks: Vec::new(),
             exit_code: 0,
         }
@@ -48,12 +49,9 @@ impl Summary {
         })
     }
 
-    fn position(&mut self, step: &Arc<StepId>) -> usize {
-        if let Some(position) = self.order.iter().position(|other| other.index == step.index) {
-            return position;
-        }
-        self.order.push(Arc::clone(step));
-        self.order.len() - 1
+    fn position(&mut self, step: &StepId) -> usize {
+        let begun = self.order.len();
+        *self.order.entry(step.index).or_insert(begun)
     }
 }
 
@@ -161,6 +159,10 @@ pub(super) fn add_hit(task: &mut Map<String, Value>, status: &str, hit: &Hit) {
 }
 
 fn add_kept(task: &mut Map<String, Value>, kept: &Kept) {
+    task.insert("key".into(), json!(kept.key));
+    if let Some(adapter) = &kept.adapter {
+        task.insert("adapter".into(), json!(adapter));
+    }
     task.insert("inputs".into(), json!(kept.inputs));
     task.insert("outputs".into(), json!(kept.outputs));
     if let Some(archive) = &kept.archive {

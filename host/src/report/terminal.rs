@@ -7,6 +7,9 @@ use crate::event::Stream;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
+/// Takes away the drawn line, on as many rows as it has become.
+const TAKE_AWAY: &str = "\r\x1b[J";
+
 /// Standard output and standard error.
 pub struct Terminal {
     /// Of each stream: what takes colours out, where they do not belong.
@@ -93,10 +96,11 @@ impl Terminal {
         if self.drawn.as_ref() == Some(&text) {
             return;
         }
-        // In one piece: taken away and drawn at once, it does not flicker.
+        // In one piece: taken away and drawn at once, it does not flicker. The cursor waits where the line
+        // begins: a terminal that becomes narrower and folds the line keeps it there, so all of it goes.
         let line = match self.strips[position(Stream::Err)] {
-            Some(_) => format!("\r\x1b[2K{text}"),
-            None => format!("\r\x1b[2K\x1b[2m{text}\x1b[0m"),
+            Some(_) => format!("{TAKE_AWAY}{text}\r"),
+            None => format!("{TAKE_AWAY}\x1b[2m{text}\x1b[0m\r"),
         };
         put(Stream::Err, line.as_bytes());
         self.drawn = Some(text);
@@ -105,7 +109,7 @@ impl Terminal {
     /// Takes the drawn line away.
     pub fn erase(&mut self) {
         if self.drawn.take().is_some() {
-            put(Stream::Err, b"\r\x1b[2K");
+            put(Stream::Err, TAKE_AWAY.as_bytes());
         }
     }
 

@@ -8,7 +8,7 @@
 use super::lookup::{self, Against, Lookup};
 use super::{Cached, Decision, Emit, Shared, decide, notice};
 use crate::digest::Digest;
-use crate::outcome::{Hit, Kept, Miss, MissReason, Outcome};
+use crate::outcome::{Hit, Miss, MissReason, Outcome};
 use crate::path::PortablePath;
 use crate::plan::{Plan, Step};
 use crate::stamp::Found;
@@ -195,7 +195,7 @@ pub fn look_again(shared: &Shared, cached: &Cached, emit: Emit) -> Result<(Outco
         .store
         .replay(&tree, &hit, &shared.zones.places, shared.digests)
         .map_err(|fault| Miss::from(MissReason::EntryDamaged(fault.to_string())))?;
-    let outcome = outcome(&entry, began.elapsed(), !work.is_empty());
+    let outcome = outcome(cached, &entry, began.elapsed(), !work.is_empty());
     Ok((outcome, entry))
 }
 
@@ -328,23 +328,20 @@ fn put_in_place(shared: &Shared, chain: &Chain) -> Result<BTreeSet<usize>, Repla
 
 fn outcomes(chain: Chain, work: &BTreeSet<usize>) -> Vec<(usize, Outcome, Entry)> {
     let hits = chain.hits.into_iter();
-    hits.map(|hit| (hit.index, outcome(&hit.entry, hit.took, work.contains(&hit.index)), hit.entry)).collect()
+    let with_outcome = hits.map(|hit| {
+        let outcome = outcome(&hit.cached, &hit.entry, hit.took, work.contains(&hit.index));
+        (hit.index, outcome, hit.entry)
+    });
+    with_outcome.collect()
 }
 
-fn outcome(entry: &Entry, took: Duration, is_work: bool) -> Outcome {
-    let hit = hit(entry, took);
+fn outcome(cached: &Cached, entry: &Entry, took: Duration, is_work: bool) -> Outcome {
+    let hit = hit(cached, entry, took);
     if is_work { Outcome::Restored(hit) } else { Outcome::Fresh(hit) }
 }
 
 /// The facts on a hit.
-pub fn hit(entry: &Entry, took: Duration) -> Hit {
-    Hit {
-        took,
-        saved: entry.took.saturating_sub(took),
-        kept: Kept {
-            inputs: entry.inputs,
-            outputs: entry.manifest.outputs.len(),
-            archive: entry.archive.map(|digest| digest.to_string()),
-        },
-    }
+pub fn hit(cached: &Cached, entry: &Entry, took: Duration) -> Hit {
+    let kept = cached.kept(entry.inputs, entry.manifest.outputs.len(), entry.archive);
+    Hit { took, saved: entry.took.saturating_sub(took), kept }
 }

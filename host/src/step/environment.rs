@@ -1,7 +1,6 @@
 //! What a step is given before it runs: its program, its environment, what an adapter says of it, and
 //! so its CacheKey.
 
-use super::hidden::SEARCHED_BYTES_MAX;
 use super::{Cached, Shared};
 use crate::access::Observed;
 use crate::adapter::Call;
@@ -10,14 +9,15 @@ use crate::declaration::{Declaration, EnvMode};
 use crate::digest::{Digest, Fields};
 use crate::environment::Environment;
 use crate::key::CacheKey;
-use crate::plan::env::{self, StepEnv, Surroundings};
+use crate::plan::env::{self, StepEnv, Surroundings, Words};
 use crate::plan::{Run, Step, nested};
 use crate::process::find_program;
 use crate::store::Store;
 use crate::trace::{LeftOut, preload};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What is started.
 pub struct Command {
@@ -58,29 +58,47 @@ fn surroundings<'a>(shared: &'a Shared) -> Surroundings<'a> {
     }
 }
 
+/// The environment that a step would have uncached, and where its programs are searched.
+pub struct Whole {
+    variables: Vec<(OsString, OsString)>,
+    search: Vec<PathBuf>,
+}
+
+impl Whole {
+    /// Of a step.
+    pub fn of(shared: &Shared, step: &Step) -> Whole {
+        let variables = env::whole(surroundings(shared), step);
+        let search = search_folders(&lookup(&variables, "PATH"), step);
+        Whole { variables, search }
+    }
+}
+
 /// What the adapters say of a step; a fault as one line.
-pub fn declare(shared: &Shared, step: &Step) -> Result<Option<Declaration>, String> {
-    let declared = with_call(shared, step, |call| shared.adapters.declare(call));
+pub fn declare(shared: &Shared, step: &Step, whole: &Whole) -> Result<Option<Declaration>, String> {
+    let declared = call(shared, step, whole, |call| shared.adapters.declare(call));
     declared.unwrap_or(Ok(None)).map_err(|fault| fault.to_string())
 }
 
 /// Does something with the command of a step as adapters see it; `None` where it starts no program that
 /// can be found.
 pub fn with_call<T>(shared: &Shared, step: &Step, ask: impl FnOnce(Call) -> T) -> Option<T> {
+    call(shared, step, &Whole::of(shared, step), ask)
+}
+
+fn call<T>(shared: &Shared, step: &Step, whole: &Whole, ask: impl FnOnce(Call) -> T) -> Option<T> {
     let seen = nested::look_through(&step.invocation);
     let Run::Program { program, args } = &seen.run else { return None };
-    let whole = env::whole(surroundings(shared), step);
-    let path = lookup(&whole, "PATH");
     let root = &shared.zones.places.root;
     let found = if program.contains('/') {
-        find_program(OsStr::new(program), &path, &step.cwd)
+        find_program(OsStr::new(program), &lookup(&whole.variables, "PATH"), &step.cwd)
     } else {
-        shared.digests.search(&search_folders(&path, step), program, root).map(|(found, _)| found)
+        shared.digests.search(&whole.search, root).find(program).map(|(found, _)| found)
     };
     let found = found?;
     let name = program.rsplit('/').next().unwrap_or(program);
     let value = |name: &str| {
         whole
+            .variables
             .iter()
             .find(|(other, _)| other.to_str() == Some(name))
             .and_then(|(_, value)| value.to_str().map(str::to_owned))
@@ -100,31 +118,27 @@ pub fn with_call<T>(shared: &Shared, step: &Step, ask: impl FnOnce(Call) -> T) -
 pub fn of_step(
     shared: &Shared,
     step: &Step,
+    whole: Whole,
     declaration: Option<&Declaration>,
     store: &Store,
 ) -> StepEnvironment {
     let rules = declaration.map_or(&[][..], |declaration| &declaration.env);
-    let mut texts: Vec<Vec<u8>> = env::named_files(step).iter().filter_map(|file| text_of(file)).collect();
+    let named = env::named_files(step).into_iter().filter_map(|file| shared.named.words(&file));
+    let mut words: Vec<Arc<Words>> = named.collect();
     // What earlier runs were found to have missed is passed as if the command named it.
     let learned = store.learned_env(super::scope(&step.id.task, step.id.position)).unwrap_or_default();
-    texts.push(learned.join(" ").into_bytes());
-    let StepEnv { passed, tracked, left_out, .. } = env::of_step(surroundings(shared), step, rules, &texts);
+    words.push(Arc::new(learned.into_iter().collect()));
+    let StepEnv { passed, tracked, left_out, .. } = env::of_step(surroundings(shared), step, rules, &words);
     let path = lookup(&passed, "PATH");
-    let search = search_folders(&path, step);
-    let whole = env::whole(surroundings(shared), step);
+    let Whole { variables, search } = whole;
+    let search = if path == lookup(&variables, "PATH") { search } else { search_folders(&path, step) };
     // A value that is no text is a value all the same: it must differ from an absent one.
-    let text = |(name, value): &(OsString, OsString)| {
-        Some((name.to_str()?.to_owned(), value.to_string_lossy().into_owned()))
+    let text = |(name, value): (OsString, OsString)| {
+        let value = value.into_string().unwrap_or_else(|bytes| bytes.to_string_lossy().into_owned());
+        Some((name.into_string().ok()?, value))
     };
-    let served = Environment::new(whole.iter().filter_map(text).collect(), store.salt());
+    let served = Environment::new(variables.into_iter().filter_map(text).collect(), store.salt());
     StepEnvironment { command: command(step, &path), passed, served, path, search, left_out, tracked }
-}
-
-/// What a file says that the command names. A device or a pipe has no end, and what is larger than
-/// any script is data.
-fn text_of(file: &Path) -> Option<Vec<u8>> {
-    let meta = file.metadata().ok()?;
-    (meta.is_file() && meta.len() <= SEARCHED_BYTES_MAX).then(|| std::fs::read(file).ok())?
 }
 
 /// What is left out of the environment of a step, to be served when it is asked for by name.

@@ -9,6 +9,7 @@ use crate::globs::{GlobPattern, Globs};
 use crate::hint::EnvSelect;
 use crate::outcome::{Kept, Refusal};
 use crate::path::Places;
+use crate::plan::env::{TrackedBy, tracked_by};
 use crate::report;
 use crate::settle::{Settled, Source};
 use crate::store::{Output, OutputKind};
@@ -162,8 +163,14 @@ fn add_settling(step: &mut Value, places: &Places, settling: &Settling) {
 /// Variables of the CacheKey: passed because config, an adapter or the documented list says so.
 fn envs_of_key(cached: &Cached) -> Value {
     let absent = crate::fingerprint::Value::ABSENT.0;
+    let declared = cached.declaration.as_ref().map_or(&[][..], |declaration| &declaration.env);
     let envs = cached.key.env.iter().map(|(name, value)| {
-        json!({ "name": name, "as": if *value == absent { "absent" } else { "value" }, "source": "declared" })
+        let source = match tracked_by(name, &cached.step.config, declared) {
+            TrackedBy::Config => "config",
+            TrackedBy::Adapter => "declared",
+            TrackedBy::Overhear => "overhear",
+        };
+        json!({ "name": name, "as": if *value == absent { "absent" } else { "value" }, "source": source })
     });
     envs.collect()
 }

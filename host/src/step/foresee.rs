@@ -45,7 +45,7 @@ pub(super) fn walk<'a>(
             .map(|first| first.cached.store.work(&chain.tree, &shared.zones.places, shared.digests));
         for hit in &chain.hits {
             let is_work = work.as_ref().is_some_and(|work| work.contains(&hit.index));
-            let facts = chain::hit(&hit.entry, hit.took);
+            let facts = chain::hit(&hit.cached, &hit.entry, hit.took);
             let now = if is_work { Foreseen::Restored(facts) } else { Foreseen::Fresh(facts) };
             foreseen[hit.index] = Some(unless_after(now));
         }

@@ -520,8 +520,8 @@ fn store(
         cached.store.note_state(cached.scope, fingerprint)?;
     }
     let inputs = pathset.paths.len() + pathset.programs.len() + values.globs.len() + pathset.envs.len();
-    let archive = packed.archive.map(|(digest, _)| digest.to_string());
-    let kept = Kept { inputs, outputs: manifest.outputs.len(), archive };
+    let archive = packed.archive.map(|(digest, _)| digest);
+    let kept = cached.kept(inputs, manifest.outputs.len(), archive);
     let archive_bytes = packed.archive.map_or(0, |(_, bytes)| bytes);
     let written = globs::of_inputs(&cached.step.config.input, None, cached.bases(shared));
     let settling =

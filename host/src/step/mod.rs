@@ -14,6 +14,7 @@ mod hidden;
 mod keep;
 mod listing;
 mod lookup;
+mod named;
 mod spawn;
 
 use crate::adapter::Adapters;
@@ -22,7 +23,7 @@ use crate::declaration::{Base, Declaration, PathRule, Verdict};
 use crate::digest::{Digest, Fields};
 use crate::event::Event;
 use crate::fingerprint::{Digests, Disk};
-use crate::outcome::{DisabledBy, Miss, MissReason, Outcome};
+use crate::outcome::{DisabledBy, Kept, Miss, MissReason, Outcome};
 use crate::plan::{Origin, Step};
 use crate::process::{Commands, Running};
 use crate::store::{Entry, Frames, StepLock, Store};
@@ -34,6 +35,7 @@ pub use chain::Chains;
 pub use compare::{Compared, Differing, Incomparable, compare};
 pub use environment::with_call;
 pub use foresee::{caching, foresee};
+pub use named::NamedFiles;
 use spawn::Ended;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -58,6 +60,8 @@ pub struct Shared<'a> {
     pub mode: Mode,
     /// Digests that this session has computed.
     pub digests: &'a Digests,
+    /// What files say that command lines name.
+    pub named: NamedFiles,
     /// How commands are run.
     pub commands: &'a dyn Commands,
     /// Processes that are running, for signals.
@@ -186,7 +190,8 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
         Ok(store) => *store,
         Err(why) => return disabled(DisabledBy::Fault(why.clone())),
     };
-    let declaration = match environment::declare(shared, step) {
+    let whole = environment::Whole::of(shared, step);
+    let declaration = match environment::declare(shared, step, &whole) {
         Ok(declaration) => declaration,
         // An adapter's fault costs only the caching of its own step.
         Err(fault) => return disabled(DisabledBy::Fault(fault)),
@@ -213,7 +218,7 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
     if !by_default && step.config.cache != Some(true) && !shared.mode.is_for_all() {
         return disabled(DisabledBy::Default);
     }
-    let env = environment::of_step(shared, step, declaration.as_ref(), store);
+    let env = environment::of_step(shared, step, whole, declaration.as_ref(), store);
     let key = environment::key(shared, step, declaration.as_ref(), &env);
     let key_digest = key.digest();
     let scope = scope(&step.id.task, step.id.position);
@@ -235,7 +240,7 @@ fn replay_log(step: &Step, recording: &[u8], emit: Emit) {
         return;
     }
     // The recording was checked when the entry was found; what cannot be read now was printed before.
-    for (stream, bytes) in Frames::new(recording).into_iter().flatten().flatten() {
+    for (stream, bytes) in Frames::new(recording).flatten() {
         emit(Event::Printed { step: Arc::clone(&step.id), stream, bytes, replayed: true });
     }
 }
@@ -287,6 +292,18 @@ impl<'a> Cached<'a> {
         };
         // Without a lock they run side by side, as they would directly.
         folders.iter().filter_map(|folder| self.store.lock(name(folder)).ok()).collect()
+    }
+
+    /// The facts on an entry of it.
+    fn kept(&self, inputs: usize, outputs: usize, archive: Option<Digest>) -> Kept {
+        let adapter = self.declaration.as_ref().map(|declaration| &declaration.adapter);
+        Kept {
+            key: self.key_digest.to_string(),
+            adapter: adapter.map(|adapter| format!("{}@{}", adapter.id, adapter.version)),
+            inputs,
+            outputs,
+            archive: archive.map(|digest| digest.to_string()),
+        }
     }
 
     /// Whose state its tool keeps, the same for each step that this adapter knows.

@@ -151,15 +151,19 @@ impl Tier for Local {
     fn pathsets(&self, key: Digest) -> Result<Vec<Digest>, StoreError> {
         let index = self.read();
         let read = || {
-            let mut statement = index.prepare_cached(
-                "SELECT digest FROM pathsets WHERE key = ?1 ORDER BY used DESC, rowid DESC",
-            )?;
-            let rows = statement.query_map([key.as_bytes()], |row| row.get(0).map(Digest))?;
+            // Sorted below: with an order SQLite compiles the statement anew for each key.
+            let mut statement =
+                index.prepare_cached("SELECT digest, used, rowid FROM pathsets WHERE key = ?1")?;
+            let rows = statement.query_map([key.as_bytes()], |row| {
+                Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, Digest(row.get(0)?)))
+            })?;
             readable(rows)
         };
         let rows = read();
         drop(index);
-        rows.map_err(|source| self.failed(source))
+        let mut rows = rows.map_err(|source| self.failed(source))?;
+        rows.sort_unstable_by_key(|(used, row, _)| std::cmp::Reverse((*used, *row)));
+        Ok(rows.into_iter().map(|(_, _, digest)| digest).collect())
     }
 
     fn pathset(&self, key: Digest, pathset: Digest) -> Result<Option<Sealed>, StoreError> {

@@ -112,7 +112,7 @@ impl Store {
         let removed = self.after_forgetting()?;
         self.remove_set_aside()?;
         self.remove_locks();
-        for file in ["last-run.json"] {
+        for file in ["last-run.json", "took.json"] {
             let path = self.folder().join(file);
             tolerate_absence(fs::remove_file(&path)).map_err(io_error("remove", &path))?;
         }

@@ -73,7 +73,7 @@ impl Store {
         let row = row.open()?;
         names::check(&format::decode_manifest(&row.manifest)?)?;
         let unreadable = |error: io::Error| StoreError::Damaged(format!("what was printed: {error}"));
-        for frame in Frames::new(&row.logs).map_err(unreadable)? {
+        for frame in Frames::new(&row.logs) {
             frame.map_err(unreadable)?;
         }
         let missing = || StoreError::Damaged("its pathset is missing".to_owned());

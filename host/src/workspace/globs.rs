@@ -5,7 +5,6 @@
 
 use crate::wildcard;
 use globset::GlobMatcher;
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -79,17 +78,21 @@ impl Globs {
     /// The folders that they stand for, relative to the root, sorted, each with whether a symlink
     /// is on the way to it. Folders that cannot be read hold no packages. The root itself is among
     /// them only if a glob stands for it.
-    pub fn expand(&self, root: &Path) -> BTreeMap<PathBuf, bool> {
-        let mut found = BTreeMap::new();
+    pub fn expand(&self, root: &Path) -> Vec<(PathBuf, bool)> {
+        let mut found = Vec::new();
         for glob in &self.include {
             walk(root, PathBuf::new(), false, &glob.0, &mut found);
         }
         if !self.exclude.is_empty() {
-            found.retain(|relative, _| {
+            found.retain(|(relative, _)| {
                 let names: Vec<&OsStr> = relative.iter().collect();
                 !self.exclude.iter().any(|glob| matches(&glob.0, &names, true))
             });
         }
+        // Several globs may stand for one folder. Split once: comparing paths takes each apart every time.
+        found
+            .sort_by_cached_key(|(relative, _)| relative.iter().map(OsStr::to_os_string).collect::<Vec<_>>());
+        found.dedup_by(|later, earlier| later.0 == earlier.0);
         found
     }
 }
@@ -137,10 +140,10 @@ fn walk(
     relative: PathBuf,
     linked: bool,
     segments: &[Segment],
-    found: &mut BTreeMap<PathBuf, bool>,
+    found: &mut Vec<(PathBuf, bool)>,
 ) {
     let Some((segment, rest)) = segments.split_first() else {
-        found.insert(relative, linked);
+        found.push((relative, linked));
         return;
     };
     if let Segment::Literal(name) = segment {

@@ -337,7 +337,7 @@ fn read_files(found: &find::Found, problems: &mut Problems) -> Vec<Files> {
     }
     let mut files = vec![root];
     let Some(globs) = &found.globs else { return files };
-    let folders: Vec<(PathBuf, bool)> = globs.expand(&found.root).into_iter().collect();
+    let folders: Vec<(PathBuf, bool)> = globs.expand(&found.root);
     let mut resolved = rustc_hash::FxHashSet::default();
     for read in in_threads(&folders, |(relative, linked)| read_package(&found.root, relative, *linked)) {
         match read {

@@ -14,6 +14,7 @@ use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 
 pub use names::{CI_MARKERS, DROPPED, TRACKED, UNTRACKED};
 
@@ -43,22 +44,18 @@ pub struct Surroundings<'a> {
     pub is_overheard: bool,
 }
 
-/// The environment of a step that is cached. `named_files` are the contents of the files that its
-/// command line names ([`named_files`]).
-pub fn of_step(
-    around: Surroundings<'_>,
-    step: &Step,
-    declared: &[EnvRule],
-    named_files: &[Vec<u8>],
-) -> StepEnv {
-    let mut words = FxHashSet::default();
-    collect_words(step.id.command.as_bytes(), &mut words);
-    named_files.iter().for_each(|content| collect_words(content, &mut words));
+/// The words of a text that could be names of variables.
+pub type Words = FxHashSet<String>;
 
+/// The environment of a step that is cached. `named` are the words of the files that its command line
+/// names ([`named_files`]).
+pub fn of_step(around: Surroundings<'_>, step: &Step, declared: &[EnvRule], named: &[Arc<Words>]) -> StepEnv {
+    let own_words = words(step.id.command.as_bytes());
+    let is_named = |name: &str| own_words.contains(name) || named.iter().any(|words| words.contains(name));
     let mut env = StepEnv::default();
     for (name, value) in around.runner {
         let Some(text) = name.to_str() else { continue };
-        match decide(text, &step.config, declared, &words, around.is_overheard) {
+        match decide(text, &step.config, declared, &is_named, around.is_overheard) {
             Decision::Dropped => {}
             Decision::LeftOut => env.left_out.push(text.to_string()),
             Decision::Untracked => {
@@ -110,7 +107,7 @@ pub fn without_own_starter(mut env: Vec<(OsString, OsString)>, root: &Path) -> V
 
 /// The environment of a step that is not cached: everything but what is dropped, and overhear's own.
 pub fn whole(around: Surroundings<'_>, step: &Step) -> Vec<(OsString, OsString)> {
-    let dropped = |name: &OsStr| name.to_str().is_some_and(|name| !is_kept(name) && any(DROPPED, name));
+    let dropped = |name: &OsStr| name.to_str().is_some_and(|name| !is_kept(name) && LISTS.dropped.hold(name));
     let mut passed: Vec<_> = around.runner.iter().filter(|(name, _)| !dropped(name)).cloned().collect();
     for (name, value) in own(around, step, around.from_dir) {
         set(&mut passed, OsStr::new(name), value);
@@ -142,20 +139,20 @@ enum Decision {
 /// Whether a name that a program asked for counts: what was left out does, or would have been left out
 /// if it were set. What is passed, is overhear's own or is hidden counts elsewhere or not at all.
 pub fn counts_when_asked(name: &str, config: &TaskConfig, declared: &[EnvRule]) -> bool {
-    decide(name, config, declared, &FxHashSet::default(), true) == Decision::LeftOut
+    decide(name, config, declared, &|_| false, true) == Decision::LeftOut
 }
 
 fn decide(
     name: &str,
     config: &TaskConfig,
     declared: &[EnvRule],
-    words: &FxHashSet<String>,
+    is_named: &dyn Fn(&str) -> bool,
     is_overheard: bool,
 ) -> Decision {
     if let Some(decision) = by_config(name, config) {
         return decision;
     }
-    if any(DROPPED, name) && !is_kept(name) {
+    if LISTS.dropped.hold(name) && !is_kept(name) {
         return Decision::Dropped;
     }
     if let Some(rule) = declared.iter().rev().find(|rule| means(&rule.select, name)) {
@@ -163,28 +160,28 @@ fn decide(
             EnvMode::Tracked => Decision::Tracked,
             EnvMode::Untracked if may_be_untracked(name) => Decision::Untracked,
             // As if the adapter had said nothing of it.
-            EnvMode::Untracked => by_lists(name, words, is_overheard),
+            EnvMode::Untracked => by_lists(name, is_named, is_overheard),
             // Nor is it served: the tool must not see it.
             EnvMode::Removed => Decision::Dropped,
         };
     }
-    by_lists(name, words, is_overheard)
+    by_lists(name, is_named, is_overheard)
 }
 
 /// Whether an adapter may have a variable passed that then does not count: what says where a run takes
 /// place, and no more. That another one does not matter is for a person to say.
 pub fn may_be_untracked(name: &str) -> bool {
-    any(UNTRACKED, name) || any(CI_MARKERS, name)
+    LISTS.untracked.hold(name) || LISTS.ci_markers.hold(name)
 }
 
-fn by_lists(name: &str, words: &FxHashSet<String>, is_overheard: bool) -> Decision {
-    if any(TRACKED, name) || (!is_overheard && any(CI_MARKERS, name)) {
+fn by_lists(name: &str, is_named: &dyn Fn(&str) -> bool, is_overheard: bool) -> Decision {
+    if LISTS.tracked.hold(name) || (!is_overheard && LISTS.ci_markers.hold(name)) {
         return Decision::Tracked;
     }
-    if any(UNTRACKED, name) {
+    if LISTS.untracked.hold(name) {
         return Decision::Untracked;
     }
-    if words.contains(name) { Decision::Tracked } else { Decision::LeftOut }
+    if is_named(name) { Decision::Tracked } else { Decision::LeftOut }
 }
 
 /// Tracked comes before untracked: to count one variable too many is safe.
@@ -218,9 +215,59 @@ fn means(select: &EnvSelectRule, name: &str) -> bool {
     }
 }
 
-fn any(patterns: &[&str], name: &str) -> bool {
-    patterns.iter().any(|pattern| wildcard::matches(pattern, name))
+/// Who says that a variable is part of the CacheKey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackedBy {
+    /// A person.
+    Config,
+    /// An adapter.
+    Adapter,
+    /// The lists of `names`, or a command or a file that it names spells it out.
+    Overhear,
 }
+
+/// Who says that a variable of the CacheKey is part of it.
+pub fn tracked_by(name: &str, config: &TaskConfig, declared: &[EnvRule]) -> TrackedBy {
+    if by_config(name, config).is_some() {
+        return TrackedBy::Config;
+    }
+    match declared.iter().rev().find(|rule| means(&rule.select, name)) {
+        Some(rule) if rule.mode == EnvMode::Tracked => TrackedBy::Adapter,
+        _ => TrackedBy::Overhear,
+    }
+}
+
+/// A list of names for asking often: of a hundred names few hold a wildcard.
+struct Names {
+    exact: FxHashSet<&'static str>,
+    patterns: Vec<&'static str>,
+}
+
+impl Names {
+    fn of(list: &[&'static str]) -> Names {
+        let (patterns, exact): (Vec<_>, Vec<_>) = list.iter().partition(|name| wildcard::is_pattern(name));
+        Names { exact: exact.into_iter().collect(), patterns }
+    }
+
+    fn hold(&self, name: &str) -> bool {
+        self.exact.contains(name) || self.patterns.iter().any(|pattern| wildcard::matches(pattern, name))
+    }
+}
+
+/// The lists of `names`.
+struct Lists {
+    dropped: Names,
+    tracked: Names,
+    untracked: Names,
+    ci_markers: Names,
+}
+
+static LISTS: LazyLock<Lists> = LazyLock::new(|| Lists {
+    dropped: Names::of(DROPPED),
+    tracked: Names::of(TRACKED),
+    untracked: Names::of(UNTRACKED),
+    ci_markers: Names::of(CI_MARKERS),
+});
 
 /// Exceptions from [`DROPPED`].
 fn is_kept(name: &str) -> bool {
@@ -295,8 +342,9 @@ fn set(passed: &mut Vec<(OsString, OsString)>, name: &OsStr, value: OsString) {
     }
 }
 
-/// Adds each run of letters, digits and `_` that could be the name of a variable.
-fn collect_words(text: &[u8], words: &mut FxHashSet<String>) {
+/// Each run of letters, digits and `_` that could be the name of a variable.
+pub fn words(text: &[u8]) -> Words {
+    let mut words = Words::default();
     let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     for word in text
         .split(|byte| !in_name(byte))
@@ -308,6 +356,7 @@ fn collect_words(text: &[u8], words: &mut FxHashSet<String>) {
             words.insert(word.to_string());
         }
     }
+    words
 }
 
 #[cfg(test)]

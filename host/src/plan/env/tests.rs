@@ -103,7 +103,7 @@ fn each_variable_has_one_fate() {
         around(&runner),
         &step("sh build.sh --x=$USED", config),
         &declared,
-        &[b"echo ${IN_FILE}".to_vec()],
+        &[Arc::new(words(b"echo ${IN_FILE}"))],
     );
     for (name, expected) in cases {
         assert_eq!(fate(&env, name), expected, "{name}");
