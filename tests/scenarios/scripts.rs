@@ -34,7 +34,7 @@ fn a_script_goes_from_nothing_to_use_and_only_what_it_declares_counts() {
     world.edit("mine/adapter.js", "[\"NODE_ENV\"]", "[\"NODE_ENV\", \"MINE_*\"]");
     assert_eq!(reason(&world.run("do")), "declaration_changed");
     world.run("do").is_hit();
-    assert!(works(&world, ".", &["run", "--", "mine", "build"]).out.contains("output: dist"));
+    assert!(works(&world, ".", &["run", "--", "mine", "build"]).out.contains("output: package: dist"));
     works(&world, ".", &["remove", "acme/mine"]);
     assert!(!world.read("overhear.json").contains("mine/adapter.js"));
 }
@@ -66,7 +66,7 @@ fn a_mistake_in_a_script_is_told_with_its_line_and_stops_no_task() {
     works(&world, ".", &["add", "./mine/adapter.js"]);
     let sound = world.read("mine/adapter.js");
     for (from, to, words) in [
-        ("programs: [", "programs: [[", &["line 8", "[bad-source]"][..]),
+        ("title: \"mine\",", "title: \"mine\" oops,", &["line 7, col", "[bad-source]"][..]),
         ("if (call.has(", "if (call.hasFlag(", &["declare: TypeError", "(line 21, column", "[threw]"]),
         ("outputs: [{", "outputs: [3, {", &["`outputs[0]` is a number", "[wrong-form]"]),
         ("return {\n", "for (;;) {}\n    return {\n", &["200 M units of fuel", "[fuel]"]),
@@ -88,7 +88,11 @@ fn a_mistake_in_a_script_is_told_with_its_line_and_stops_no_task() {
 fn a_script_that_relies_on_an_order_is_found_by_its_own_cases() {
     let world = world();
     works(&world, ".", &["new", "mine", "--lang", "js"]);
-    world.edit("mine/adapter.js", "packages:", "mayRead: [\".\"],\n  packages:");
+    world.edit(
+        "mine/adapter.js",
+        "packages:",
+        "mayRead: [{ path: \"**\", base: \"workspace\" }],\n  packages:",
+    );
     world.edit(
         "mine/adapter.js",
         "path: \"dist\", flags: [\"--out\"]",
@@ -146,7 +150,7 @@ fn an_adapter_in_c_goes_from_nothing_to_use() {
     works(&world, "mine", &["build"]);
     assert_eq!(reason(&world.run("do")), "declaration_changed");
     world.edit("mine/adapter.c", "description describe(void) {", "description describe(void) {\n  oops");
-    let words = ["adapter.c:6", "cannot be compiled", "apt install clang lld"];
+    let words = ["adapter.c:5", "cannot be compiled", "apt install clang lld"];
     fails(&world, "mine", &["build"], &words);
 }
 

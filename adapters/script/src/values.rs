@@ -83,7 +83,7 @@ fn members_of(
     Ok(Value::Object(members))
 }
 
-/// What is nothing or `false` in a list is left out, so that `condition && rule` can be written.
+/// What is nothing, `false` or an empty text in a list is left out, so that `condition && rule` can be written.
 fn elements(object: &JsObject, place: &str, depth: usize, context: &mut Context) -> Result<Value, Trouble> {
     let length = object.get(boa_engine::js_string!("length"), context);
     let length = length.and_then(|length| length.to_length(context)).map_err(|error| thrown(&error))?;
@@ -91,7 +91,8 @@ fn elements(object: &JsObject, place: &str, depth: usize, context: &mut Context)
     for at in 0..length {
         let element = object.get(at, context).map_err(|error| thrown(&error))?;
         let element = taken(&element, &format!("{place}[{at}]"), depth + 1, context)?;
-        elements.extend(element.filter(|element| *element != Value::Bool(false)));
+        let is_left_out = |element: &Value| *element == Value::Bool(false) || element.as_str() == Some("");
+        elements.extend(element.filter(|element| !is_left_out(element)));
     }
     Ok(Value::Array(elements))
 }

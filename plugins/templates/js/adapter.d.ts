@@ -16,7 +16,7 @@ export type Rule =
     };
 
 /** Left out of a list; so `condition && rule` can be written. */
-export type Nothing = undefined | null | false;
+export type Nothing = undefined | null | false | "";
 
 export interface PackageRef {
   name: string;
@@ -40,7 +40,7 @@ export interface Call {
   configFiles: string[];
   os: "linux" | "macos" | "windows";
   /** What the user set for this adapter. */
-  settings?: unknown;
+  settings?: any;
   /** Whether one of these flags is there: `--watch`, `--watch=x`, but not `--watch=false`. */
   has(...flags: string[]): boolean;
   /** The value of the first of these flags that has one: `--out x`, `--out=x`. */
@@ -59,9 +59,9 @@ export interface DeclaredCall extends Call {
 /** What is known of a config file without running it. */
 export interface Config {
   /** All of it as data; what is not known is `{ $unknown: "why" }`. */
-  value: unknown;
+  value: any;
   /** The field at a dotted path. `unknown`: why it is not known. Neither member: it is not set. */
-  at(path: string): { value?: unknown; unknown?: string };
+  at(path: string): { value?: any; unknown?: string };
 }
 
 /**

@@ -81,7 +81,7 @@ fn a_script_says_what_a_table_can_say() {
         "return call.word === 'build' && call.subcommand === undefined ? call.word : undefined;",
         "return {
           outputs: ['dist', { path: 'out', base: 'cwd', flags: ['--out'], emptied: true, why: 'because' }],
-          inputs: [false, null, call.has('--none') && 'never', 'a/**'],
+          inputs: [false, null, call.has('--none') && 'never', call.value('--no'), '', 'a/**'],
           caches: ['.mine'], exclusiveCaches: ['.lock'], generated: ['types'], state: ['x.state'],
           ignoredReads: ['r'], ignoredWrites: ['w'], env: ['A', 'B_*'], removedEnv: ['C'],
           innerServer: true, asksForAll: call.has('-w', '--watch'),
