@@ -55,6 +55,7 @@ pub fn run(root: &Path, env: &BTreeMap<String, String>, task: &str, force: bool)
         defaults: &settings.cache,
         mode: if force { step::Mode::Force } else { step::Mode::Normal },
         digests: &Digests::default(),
+        named: step::NamedFiles::new(&vars),
         commands: &Tool { env },
         running: &Running::new(),
         is_alone: false,
