@@ -292,7 +292,15 @@ impl Guest {
 fn component_of(code: &Code, shelf: Option<&Shelf>) -> Result<Component, Wrong> {
     let shared = shared()?;
     if code.is_packed {
-        return native::packed(&shared.engine, shelf, code);
+        // It is large, and its digest is looked at: once is enough.
+        static PACKED: Mutex<Vec<(Digest, Component)>> = Mutex::new(Vec::new());
+        let mut packed = PACKED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, component)) = packed.iter().find(|(digest, _)| *digest == code.digest) {
+            return Ok(component.clone());
+        }
+        let component = native::packed(&shared.engine, shelf, code)?;
+        packed.push((code.digest, component.clone()));
+        return Ok(component);
     }
     match load_built_in(&shared.engine, code.cwasm) {
         Some(component) => Ok(component),
