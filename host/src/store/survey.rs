@@ -158,7 +158,8 @@ impl Store {
         let may_replace = lies.is_absent()
             || (!is_news && is_replaced())
             || ((is_remade() || is_replaced()) && is_own_as_left()?)
-            || (!is_news && self.is_rewritten_later(&output.path, &lies, place)?);
+            // What a later step of the task left counts as absent, whether or not this one looked.
+            || self.is_rewritten_later(&output.path, &lies, place)?;
         if !may_replace {
             return Ok(Some(output.path.clone()));
         }
