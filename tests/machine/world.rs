@@ -415,10 +415,11 @@ impl<'a> World<'a> {
         ended.code = code;
     }
 
-    /// What a step made itself, by the last that is known; with what the steps after it made.
+    /// What a step made itself, by the last that is known; with what the steps after it left, also where
+    /// they wrote over something: it is theirs from then on.
     fn own(&self, step: StepName, later: bool) -> impl DoubleEndedIterator<Item = (&PathBuf, &Node)> {
-        let is_own = move |by: &StepName| *by == step || (later && *by > step);
-        let own = self.left.iter().filter(move |(_, (by, _, made))| *made && is_own(by));
+        let is_own = move |by: &StepName, made: bool| (*by == step && made) || (later && *by > step);
+        let own = self.left.iter().filter(move |(_, (by, _, made))| is_own(by, *made));
         own.map(|(path, (_, node, _))| (path, node))
     }
 
