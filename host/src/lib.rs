@@ -36,6 +36,7 @@ pub mod digest;
 pub mod environment;
 pub mod event;
 pub mod hint;
+pub mod memo;
 pub mod outcome;
 pub mod path;
 pub mod problem;

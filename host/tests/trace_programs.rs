@@ -74,6 +74,19 @@ const CASES: &[(&str, &[&str])] = &[
     ("replace", &["blind a f", "!read a f", "removed tmp", "blind tmp -"]),
     ("rename", &["read a f", "removed a", "blind moved -"]),
     (
+        "rename_self",
+        &[
+            "kind a f",
+            "!change a f",
+            "!removed a",
+            "kind l1 l",
+            "!removed l1",
+            "!blind l1 l",
+            "!removed d",
+            "!removed b",
+        ],
+    ),
+    (
         "rename_folder",
         &[
             "blind dist/x -",

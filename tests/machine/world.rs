@@ -50,8 +50,12 @@ struct Supposed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Later {
     Stays,
+    /// What they made goes.
     Goes,
     ComesBack,
+    /// Also what they wrote over goes: it is theirs from then on.
+    AllGoes,
+    AllComesBack,
 }
 
 /// What steps changed, in order: `None` where they removed.
@@ -375,7 +379,7 @@ impl<'a> World<'a> {
             if supposed.is_some() {
                 direct.tree = read_tree(&ws);
             }
-            let own = self.own(step, true);
+            let own = self.own(step, Later::Goes);
             let own = own.filter_map(|(path, _)| Some((path.clone(), direct.tree.get(path)?.clone())));
             direct.own.push((step, own.collect()));
             self.run_command(step, &mut direct.ended);
@@ -415,10 +419,13 @@ impl<'a> World<'a> {
         ended.code = code;
     }
 
-    /// What a step made itself, by the last that is known; with what the steps after it left, also where
-    /// they wrote over something: it is theirs from then on.
-    fn own(&self, step: StepName, later: bool) -> impl DoubleEndedIterator<Item = (&PathBuf, &Node)> {
-        let is_own = move |by: &StepName, made: bool| (*by == step && made) || (later && *by > step);
+    /// What a step made itself, by the last that is known; and of what the steps after it left.
+    fn own(&self, step: StepName, later: Later) -> impl DoubleEndedIterator<Item = (&PathBuf, &Node)> {
+        let is_own = move |by: &StepName, made: bool| match later {
+            Later::Stays => *by == step && made,
+            Later::Goes | Later::ComesBack => *by >= step && made,
+            Later::AllGoes | Later::AllComesBack => (*by == step && made) || *by > step,
+        };
         let own = self.left.iter().filter(move |(_, (by, _, made))| is_own(by, *made));
         own.map(|(path, (_, node, _))| (path, node))
     }
@@ -426,13 +433,14 @@ impl<'a> World<'a> {
     /// Gives what is to be put back afterwards.
     fn suppose(&self, ws: &Path, step: StepName, supposed: &Supposed) -> Own {
         let mut taken = Own::new();
-        for (path, node) in self.own(step, supposed.later != Later::Stays).rev() {
+        for (path, node) in self.own(step, supposed.later).rev() {
             let absolute = ws.join(path);
             if !supposed.own.contains_key(path) && read_node(&absolute).as_ref() == Some(node) {
                 let is_folder = *node == Node::Folder;
                 let done = if is_folder { fs::remove_dir(&absolute) } else { fs::remove_file(&absolute) };
                 let is_later = self.left.get(path).is_some_and(|(by, ..)| *by != step);
-                if done.is_ok() && is_later && supposed.later == Later::ComesBack {
+                let comes_back = matches!(supposed.later, Later::ComesBack | Later::AllComesBack);
+                if done.is_ok() && is_later && comes_back {
                     taken.insert(path.clone(), node.clone());
                 }
             }
@@ -453,9 +461,12 @@ impl<'a> World<'a> {
         for step in steps {
             let kept = self.kept_with.get(step).into_iter().flatten().filter(|own| !own.is_empty());
             let owns: Vec<&Own> = kept.collect();
-            let has_later = self.own(*step, true).count() > self.own(*step, false).count();
-            let laters: &[Later] =
-                if has_later { &[Later::ComesBack, Later::Goes, Later::Stays] } else { &[Later::Stays] };
+            let has_later = self.own(*step, Later::AllGoes).count() > self.own(*step, Later::Stays).count();
+            let laters: &[Later] = if has_later {
+                &[Later::ComesBack, Later::Goes, Later::AllComesBack, Later::AllGoes, Later::Stays]
+            } else {
+                &[Later::Stays]
+            };
             let choices: Vec<Supposed> = std::iter::once(&Own::new())
                 .chain(owns)
                 .flat_map(|own| laters.iter().map(|later| Supposed { own: own.clone(), later: *later }))

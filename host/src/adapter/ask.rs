@@ -4,10 +4,10 @@
 use super::Call;
 use super::described::Described;
 use super::fault::Wrong;
-use super::memo::Memo;
 use super::patterns::{Pattern, PatternRoots};
 use super::tool::{self, ToolPackage};
 use crate::digest::{Digest, Fields};
+use crate::memo::Memo;
 use crate::stamp::{Found, Stamp, is_absence, now_ns};
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -6,32 +6,9 @@ use super::ask::{Answered, Asker, Held, Places};
 use super::fault::AdapterFault;
 use crate::declaration::Declaration;
 use crate::digest::{Digest, Fields};
+use crate::memo::Memo;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::io::Read;
-use std::sync::{Mutex, PoisonError};
-
-/// Where remembered declarations are kept. They are true of one checkout only.
-pub trait Memo: Send + Sync {
-    /// What was kept under a key.
-    fn get(&self, key: Digest) -> Option<Vec<u8>>;
-    /// Keeps a value; one that cannot be kept is lost without a word, and only costs time.
-    fn put(&self, key: Digest, value: &[u8]);
-}
-
-/// A memo that lasts as long as the process.
-#[derive(Default)]
-pub struct MapMemo(Mutex<HashMap<Digest, Vec<u8>>>);
-
-impl Memo for MapMemo {
-    fn get(&self, key: Digest) -> Option<Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
-    }
-
-    fn put(&self, key: Digest, value: &[u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, value.to_owned());
-    }
-}
 
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

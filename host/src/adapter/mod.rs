@@ -30,10 +30,10 @@ mod tool;
 #[cfg(test)]
 mod tests;
 
+pub use crate::memo::{MapMemo, Memo};
 pub use described::Described;
 pub use engine::engines_created;
 pub use fault::AdapterFault;
-pub use memo::{MapMemo, Memo};
 pub use native::{Shelf, compile_for_parent};
 
 use crate::config::AdapterUse;

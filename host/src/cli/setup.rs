@@ -87,11 +87,11 @@ impl<'a> Setup<'a> {
     ) -> Setup<'a> {
         let settings = workspace.settings();
         let store = store.map(Arc::new);
-        let memo = Arc::new(StoreMemo(store.as_ref().ok().cloned()));
+        let memo: Arc<dyn Memo> = Arc::new(StoreMemo(store.as_ref().ok().cloned()));
         let cache = crate::shipped::user_cache();
         let frozen = frozen || is_in_ci();
         let (adapters, notices) =
-            Adapters::of(&settings.adapters, &workspace.root, memo, cache.as_deref(), frozen);
+            Adapters::of(&settings.adapters, &workspace.root, memo.clone(), cache.as_deref(), frozen);
         Setup {
             from_dir,
             adapters,
@@ -100,7 +100,7 @@ impl<'a> Setup<'a> {
             zones: zones(workspace, &settings.cache),
             settings,
             env: crate::plan::env::without_own_starter(std::env::vars_os().collect(), &workspace.root),
-            digests: Digests::default(),
+            digests: Digests::new(memo),
             running: Running::new(),
         }
     }

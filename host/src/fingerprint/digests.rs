@@ -1,14 +1,21 @@
-//! Digests of files, each computed once in a session, and programs found once.
+//! Digests of files, each computed once in a session, those of large ones once for all; and programs found
+//! once.
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Fields};
 use crate::git_index;
+use crate::memo::Memo;
 use crate::stamp::{self, Stamp};
 use rustc_hash::FxHashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// From so many bytes on, reading a file costs more than keeping its digest: programs, native libraries,
+/// bundled tools.
+const LARGE_BYTES: u64 = 256 << 10;
 
 fn executable_at(path: &Path) -> Option<Stamp> {
     let meta = path.metadata().ok()?;
@@ -24,6 +31,8 @@ pub struct Digests {
     /// Candidates for programs outside the workspace. No step of a session changes them unnoticed: a
     /// write there is a Refusal. By folder, then by name.
     programs: Mutex<FxHashMap<OsString, FxHashMap<String, Option<Stamp>>>>,
+    /// Where digests of large files outlive the session.
+    memo: Option<Arc<dyn Memo>>,
 }
 
 /// The folders of a PATH, for as long as one look takes: one below the workspace that is not there is not
@@ -35,10 +44,15 @@ pub struct Search<'a> {
 }
 
 impl Digests {
+    /// Of a session that keeps the digests of large files for those after it.
+    pub fn new(memo: Arc<dyn Memo>) -> Digests {
+        Digests { memo: Some(memo), ..Digests::default() }
+    }
+
     /// The digest of a file whose stamp was just looked up, read again only where needed. Gives the
     /// stamp that the content had while it was read.
     pub fn of_file(&self, path: &Path, stamp: Stamp) -> io::Result<(Stamp, Digest)> {
-        if let Some(known) = self.known(path, &stamp) {
+        if let Some(known) = self.known(path, &stamp).or_else(|| self.recall(path, &stamp)) {
             return Ok((stamp, known));
         }
         // From before the reading: a change while it is read, in the same tick as the one before, shows
@@ -47,8 +61,24 @@ impl Digests {
         let (stamp, digest) = digest_file(path)?;
         if stamp.is_settled(began) {
             self.lock().insert(path.to_path_buf(), (stamp, digest));
+            if let Some(memo) = self.memo_of(&stamp) {
+                memo.put(key(path, &stamp), digest.as_bytes());
+            }
         }
         Ok((stamp, digest))
+    }
+
+    /// The memo, if it knows of files like this.
+    fn memo_of(&self, stamp: &Stamp) -> Option<&dyn Memo> {
+        self.memo.as_deref().filter(|_| stamp.size >= LARGE_BYTES)
+    }
+
+    /// The digest of that state of a large file, if a session has computed it.
+    fn recall(&self, path: &Path, stamp: &Stamp) -> Option<Digest> {
+        let known = self.memo_of(stamp)?.get(key(path, stamp))?;
+        let digest = Digest::from_slice(&known)?;
+        self.lock().insert(path.to_path_buf(), (*stamp, digest));
+        Some(digest)
     }
 
     /// The digest of that state of the file, if it was computed in this session.
@@ -78,6 +108,15 @@ impl Digests {
         // A panic elsewhere cannot leave a half-made pair behind.
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the digest of one state of a file is kept under.
+fn key(path: &Path, stamp: &Stamp) -> Digest {
+    let mut fields = Fields::new("digest of a file");
+    fields.bytes(path.as_os_str().as_bytes());
+    let Stamp { dev, ino, size, mtime_ns, ctime_ns, mode } = *stamp;
+    fields.number(dev).number(ino).number(size).number(mtime_ns.cast_unsigned());
+    fields.number(ctime_ns.cast_unsigned()).number(mode.into()).digest()
 }
 
 impl Search<'_> {

@@ -313,12 +313,14 @@ fn fingerprint(
 ) -> Result<(Pathset, Values, Remembered), Refusal> {
     let places = &shared.zones.places;
     let now = stamp::now_ns();
+    let seen_before = seen_before(cached);
     let mut members: Vec<(PortablePath, Query, (Option<Stamp>, Value))> =
         Vec::with_capacity(settled.inputs.len());
     for input in &settled.inputs {
-        let (stamp, value) = input_value(shared, input)?;
+        let path = places.portable(&input.path);
+        let (stamp, value) = input_value(shared, input, seen_before.get(&path))?;
         let stamp = stamp.filter(|stamp| stamp.is_settled(now));
-        members.push((places.portable(&input.path), input.query.clone(), (stamp, value)));
+        members.push((path, input.query.clone(), (stamp, value)));
     }
     members.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
     members.dedup_by(|a, b| a.0 == b.0 && a.1 == b.1);
@@ -413,12 +415,42 @@ fn listing_of_others(shared: &Shared, cached: &Cached, folder: &Path, except: &[
     Some(Value::listing(&names, except))
 }
 
-fn input_value(shared: &Shared, input: &Input) -> Result<(Option<Stamp>, Value), Refusal> {
+/// Contents that the newest entries of the step were looked up with: what is as it was then is not read
+/// again.
+fn seen_before(cached: &Cached) -> FxHashMap<PortablePath, (Stamp, Value)> {
+    let mut seen = FxHashMap::default();
+    // Without knowing, files are read.
+    let pathsets = cached.store.pathsets(cached.key_digest).into_iter().flatten();
+    for (digest, pathset) in pathsets.filter_map(Result::ok).take(PATHSETS_SEEN) {
+        let remembered = cached.store.remembered(digest).unwrap_or_default();
+        if remembered.len() != pathset.paths.len() + pathset.programs.len() {
+            continue;
+        }
+        for ((path, query), (stamp, value)) in pathset.paths.into_iter().zip(remembered) {
+            if let (Query::Content, Some(stamp)) = (query, stamp) {
+                seen.entry(path).or_insert((stamp, value));
+            }
+        }
+    }
+    seen
+}
+
+/// So many pathsets are asked for what was seen before: most steps have one, and alternate between two.
+const PATHSETS_SEEN: usize = 2;
+
+fn input_value(
+    shared: &Shared,
+    input: &Input,
+    before: Option<&(Stamp, Value)>,
+) -> Result<(Option<Stamp>, Value), Refusal> {
     let changed = || Refusal::InputChangedDuringRun(shared.zones.places.portable(&input.path).to_string());
     match input.value {
         InputValue::Known(value) => Ok((None, value)),
-        InputValue::File(then) => match Found::at(&input.path) {
-            Ok(Found::File(now)) if now == then => {
+        InputValue::File(then) => match (Found::at(&input.path), before) {
+            (Ok(Found::File(now)), Some((stamp, value))) if now == then && now == *stamp => {
+                Ok((Some(now), *value))
+            }
+            (Ok(Found::File(now)), _) if now == then => {
                 let (read, digest) = shared.digests.of_file(&input.path, now).map_err(|_| changed())?;
                 if read == then {
                     Ok((Some(read), Value::content(digest, read.is_executable())))

@@ -5,6 +5,7 @@
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Whether a file may be opened for writing.
@@ -20,6 +21,12 @@ pub fn may_create(path: &Path) -> bool {
 /// Whether a file may be executed.
 pub fn may_execute(path: &Path) -> bool {
     access(path, libc::X_OK)
+}
+
+/// Whether two names, links not followed, stand for one thing.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    let id = |path: &Path| path.symlink_metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+    one == other || id(one).is_some_and(|one| id(other) == Some(one))
 }
 
 /// Whether it is a folder with nothing in it.

@@ -69,14 +69,17 @@ impl Recorder {
         if what == Found::Absent || (exchange && target == Found::Absent) {
             return self.add(event, &from, AccessKind::Kind, what);
         }
+        if target != Found::Absent && tree::is_same(&from, &to) {
+            // One thing, by one name or two: the kernel does nothing.
+            self.add(event, &from, AccessKind::Kind, what);
+            return self.add(event, &to, AccessKind::Kind, target);
+        }
         let refused = match (&what, &target) {
             _ if exchange => false,
             (_, Found::Absent) => false,
             _ if event.flags & RENAME_NOREPLACE != 0 => true,
             (Found::Folder(_), Found::Folder(_)) => !tree::is_empty_folder(&to),
             (Found::Folder(_), _) | (_, Found::Folder(_)) => true,
-            // Two names of one file: the kernel does nothing.
-            (Found::File(one), Found::File(other)) => (one.dev, one.ino) == (other.dev, other.ino),
             _ => false,
         };
         if refused && matches!((&what, &target), (Found::Folder(_), Found::Folder(_))) {
