@@ -446,6 +446,11 @@ impl<'a> World<'a> {
             }
         }
         for (path, node) in &supposed.own {
+            let there = read_node(&ws.join(path));
+            let is_own = there.is_some() && there.as_ref() == self.left.get(path).map(|(_, left, _)| left);
+            if is_own && there.as_ref() != Some(node) && *node != Node::Folder {
+                let _ = fs::remove_file(ws.join(path));
+            }
             if read_node(&ws.join(path)).is_none() {
                 // A file may lie where its folder was: then the step finds that.
                 let _ = put(&ws.join(path), node);
