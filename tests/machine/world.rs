@@ -206,9 +206,11 @@ impl<'a> World<'a> {
                 if difference(&got, &after, &direct.ended, &direct.tree).is_none() {
                     return Some((supposed, direct));
                 }
-                // What other entries of the step left, and a direct run leaves as well, stays.
-                let stays =
-                    self.left.iter().filter(|(path, (_, node, _))| wanted_tree.get(*path) == Some(node));
+                // What other entries of the step left stays, if a direct run leaves something there as well.
+                let is_there = |path: &PathBuf, node: &Node| {
+                    before.get(path) == Some(node) && wanted_tree.contains_key(path)
+                };
+                let stays = self.left.iter().filter(|(path, (_, node, _))| is_there(path, node));
                 for (path, (_, node, _)) in stays {
                     direct.tree.entry(path.clone()).or_insert_with(|| node.clone());
                 }
