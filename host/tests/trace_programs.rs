@@ -70,6 +70,7 @@ const CASES: &[(&str, &[&str])] = &[
     ("append", &["read a f", "change a f"]),
     ("create", &["blind new -", "!read new -"]),
     ("creat", &["blind new -"]),
+    ("no_folder", &["kind a f", "!read a f", "read b f"]),
     ("excl", &["blind new -", "kind a f", "!read a f", "!change a f", "!blind a f"]),
     ("replace", &["blind a f", "!read a f", "removed tmp", "blind tmp -"]),
     ("rename", &["read a f", "removed a", "blind moved -"]),

@@ -223,6 +223,9 @@ static void c_mkdir(void) { must(mkdir("d", 0755) != 0); must(mkdir("new", 0755)
 static void c_rmdir(void) { must(mkdir("new", 0755) == 0); must(rmdir("new") == 0); must(rmdir("empty") == 0); }
 static void c_readdir(void) { DIR *d = opendir("d"); must(d != NULL); while (readdir(d)) {} write_file("d/own", O_WRONLY | O_CREAT); closedir(opendir("d")); }
 static int on_file(const char *p, const struct stat *s, int t, struct FTW *f) { (void)p; (void)s; (void)t; (void)f; return 0; }
+static void c_no_folder(void) {
+    must(open("a", O_RDONLY | O_DIRECTORY) < 0); must(open("a", O_RDONLY | O_DIRECTORY | O_NOFOLLOW) < 0); must(opendir("b") == NULL); must(opendir("b") == NULL); read_file("b");
+}
 static void c_nftw(void) { nftw("d", on_file, 8, FTW_PHYS); }
 static void c_empty_path(void) {
     struct stat s; int fd = open("a", O_RDONLY); must(fstatat(fd, "", &s, AT_EMPTY_PATH) == 0);
@@ -393,7 +396,7 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
     CASE(nofollow), CASE(path_reopen), CASE(readlink), CASE(mmap), CASE(truncate_then_read), CASE(read_then_truncate),
     CASE(append), CASE(create), CASE(creat), CASE(excl), CASE(replace), CASE(rename), CASE(rename_self), CASE(rename_folder), CASE(move_folder),
     CASE(noreplace), CASE(exchange), CASE(tmpfile), CASE(hard_link), CASE(symlink), CASE(truncate), CASE(unlink_recreate),
-    CASE(unlink), CASE(mkdir), CASE(rmdir), CASE(readdir), CASE(nftw), CASE(empty_path), CASE(xattr), CASE(meta_fd), CASE(chmod),
+    CASE(unlink), CASE(mkdir), CASE(rmdir), CASE(readdir), CASE(no_folder), CASE(nftw), CASE(empty_path), CASE(xattr), CASE(meta_fd), CASE(chmod),
     CASE(watch), CASE(efault), CASE(page_edge), CASE(odd_names), CASE(long_path), CASE(undumpable), CASE(own_filter), CASE(tty),
     CASE(proc), CASE(tcp_inside), CASE(tcp_port), CASE(tcp_nobody), CASE(network), CASE(unix_inside), CASE(unix_path),
     CASE(timer), CASE(changing), CASE(storm), CASE(bench), CASE(many), CASE(chroot), CASE(killed), CASE(link_changes), CASE(signal), CASE(long_jump), CASE(fork_and_threads),

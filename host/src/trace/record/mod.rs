@@ -36,6 +36,8 @@ mod asked {
     pub const EXEC: u16 = 1 << 7;
     /// Not asked but known: its last name is no symlink.
     pub const NO_LINK: u16 = 1 << 8;
+    /// To open it if it is a folder.
+    pub const FOLDER: u16 = 1 << 9;
 
     /// Of an opening with these flags; `None` where each counts.
     pub fn opened(flags: u64) -> Option<u16> {
@@ -46,6 +48,7 @@ mod asked {
         Some(match () {
             () if set(libc::O_TRUNC) => TRUNCATE,
             () if set(libc::O_ACCMODE | libc::O_CREAT) => MODIFY,
+            () if set(libc::O_DIRECTORY) => FOLDER,
             () => READ,
         })
     }
@@ -326,6 +329,10 @@ impl Recorder {
                 self.add(event, &path, AccessKind::Read, found);
             }
             _ if exclusive => self.add(event, &path, AccessKind::Kind, found),
+            // Refused: it is no folder, which is all that is learned.
+            Found::File(_) | Found::Other if flags & libc::O_DIRECTORY != 0 => {
+                self.add(event, &path, AccessKind::Kind, found);
+            }
             Found::Folder(_) if writes => self.add(event, &path, AccessKind::Kind, found),
             Found::Folder(_) => self.list(event, &path, found),
             Found::File(_) if writes && !tree::may_write(&path) => {
