@@ -58,22 +58,13 @@ impl CacheKey {
         fields.digest()
     }
 
-    /// What differs from the key that the same step had when it last ran, most telling first.
+    /// What differs from the key that the same step had when it last ran, most telling first: variables come
+    /// after what was written, as a hit in between may have had other ones.
     pub fn differences(&self, then: &CacheKey) -> Vec<MissReason> {
         let mut reasons = Vec::new();
         let mut when = |differs: bool, reason: MissReason| differs.then(|| reasons.push(reason));
         when(self.command != then.command, MissReason::ArgsChanged);
         when(self.cwd != then.cwd, MissReason::CwdChanged);
-        let value_in = |key: &CacheKey, name: &str| {
-            key.env.iter().find(|(other, _)| other == name).map_or(Value::ABSENT, |(_, value)| Value(*value))
-        };
-        let mut names: Vec<&String> = self.env.iter().chain(&then.env).map(|(name, _)| name).collect();
-        names.sort();
-        names.dedup();
-        for name in names {
-            let (old, new) = (value_in(then, name), value_in(self, name));
-            when(old != new, env_reason(name, old, new));
-        }
         when(self.untracked_env != then.untracked_env, MissReason::UntrackedEnvChanged);
         when(self.input_config != then.input_config, MissReason::InputConfigChanged);
         when(self.output_config != then.output_config, MissReason::OutputConfigChanged);
@@ -82,6 +73,18 @@ impl CacheKey {
             let adapter = self.declaration.as_ref().or(then.declaration.as_ref());
             reasons
                 .push(MissReason::DeclarationChanged(adapter.map_or_else(String::new, |(id, _)| id.clone())));
+        }
+        let value_in = |key: &CacheKey, name: &str| {
+            key.env.iter().find(|(other, _)| other == name).map_or(Value::ABSENT, |(_, value)| Value(*value))
+        };
+        let mut names: Vec<&String> = self.env.iter().chain(&then.env).map(|(name, _)| name).collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            let (old, new) = (value_in(then, name), value_in(self, name));
+            if old != new {
+                reasons.push(env_reason(name, old, new));
+            }
         }
         if self.platform != then.platform {
             reasons.push(MissReason::ProgramChanged(self.platform.clone()));

@@ -74,6 +74,7 @@ const CASES: &[(&str, &[&str])] = &[
     ("excl", &["blind new -", "kind a f", "!read a f", "!change a f", "!blind a f"]),
     ("replace", &["blind a f", "!read a f", "removed tmp", "blind tmp -"]),
     ("rename", &["read a f", "removed a", "blind moved -"]),
+    ("rename_refused", &["kind d d", "kind a f", "kind b f", "!removed d", "!removed b", "!blind a f"]),
     (
         "rename_self",
         &[

@@ -462,21 +462,25 @@ impl<'a> World<'a> {
     }
 
     /// All ways to suppose something else of the own outputs of some of these steps: that they are
-    /// absent, or as when the step was kept. Of many only the first are tried.
+    /// absent, or as when the step was kept; what later steps left is supposed alike for all of them. Of
+    /// many only the first are tried.
     fn suppositions(&self, steps: &[StepName]) -> Vec<Vec<(StepName, Supposed)>> {
+        let has_later =
+            |step: &StepName| self.own(*step, Later::AllGoes).count() > self.own(*step, Later::Stays).count();
+        let laters: &[Later] = match steps.iter().any(has_later) {
+            true => &[Later::ComesBack, Later::Goes, Later::AllComesBack, Later::AllGoes, Later::Stays],
+            false => &[Later::Stays],
+        };
+        laters.iter().flat_map(|later| self.suppositions_with(steps, *later)).collect()
+    }
+
+    fn suppositions_with(&self, steps: &[StepName], later: Later) -> Vec<Vec<(StepName, Supposed)>> {
         let mut all: Vec<Vec<(StepName, Supposed)>> = vec![Vec::new()];
         for step in steps {
             let kept = self.kept_with.get(step).into_iter().flatten().filter(|own| !own.is_empty());
-            let owns: Vec<&Own> = kept.collect();
-            let has_later = self.own(*step, Later::AllGoes).count() > self.own(*step, Later::Stays).count();
-            let laters: &[Later] = if has_later {
-                &[Later::ComesBack, Later::Goes, Later::AllComesBack, Later::AllGoes, Later::Stays]
-            } else {
-                &[Later::Stays]
-            };
             let choices: Vec<Supposed> = std::iter::once(&Own::new())
-                .chain(owns)
-                .flat_map(|own| laters.iter().map(|later| Supposed { own: own.clone(), later: *later }))
+                .chain(kept)
+                .map(|own| Supposed { own: own.clone(), later })
                 .collect();
             let with = choices.iter().flat_map(|choice| {
                 all.iter().map(|before| [before.as_slice(), &[(*step, choice.clone())]].concat())

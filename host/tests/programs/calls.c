@@ -202,6 +202,10 @@ static void c_rename_self(void) {
     must(rename("a", "a") == 0); must(rename("l1", "./l1") == 0); must(rename("d", "d") == 0);
     must(renameat2(AT_FDCWD, "b", AT_FDCWD, "b", RENAME_EXCHANGE) == 0);
 }
+static void c_rename_refused(void) {
+    must(rename("d", "a") < 0); must(rename("b", "d") < 0);
+    must(renameat2(AT_FDCWD, "t", AT_FDCWD, "no", RENAME_EXCHANGE) < 0);
+}
 static void c_rename_folder(void) {
     mkdir("t", 0755); write_file("t/x", O_WRONLY | O_CREAT); mkdir("t/s", 0755); write_file("t/s/y", O_WRONLY | O_CREAT);
     must(rename("t", "dist") == 0); read_file("dist/x");
@@ -394,7 +398,7 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
     CASE(io_uring), CASE(x32), CASE(unknown), CASE(int80), CASE(handle_to), CASE(handle_open), CASE(fexecve), CASE(execveat),
     CASE(renamed_dirfd), CASE(fchdir), CASE(raw_chdir), CASE(gone_cwd), CASE(links), CASE(link_dotdot), CASE(dangling),
     CASE(nofollow), CASE(path_reopen), CASE(readlink), CASE(mmap), CASE(truncate_then_read), CASE(read_then_truncate),
-    CASE(append), CASE(create), CASE(creat), CASE(excl), CASE(replace), CASE(rename), CASE(rename_self), CASE(rename_folder), CASE(move_folder),
+    CASE(append), CASE(create), CASE(creat), CASE(excl), CASE(replace), CASE(rename), CASE(rename_self), CASE(rename_refused), CASE(rename_folder), CASE(move_folder),
     CASE(noreplace), CASE(exchange), CASE(tmpfile), CASE(hard_link), CASE(symlink), CASE(truncate), CASE(unlink_recreate),
     CASE(unlink), CASE(mkdir), CASE(rmdir), CASE(readdir), CASE(no_folder), CASE(nftw), CASE(empty_path), CASE(xattr), CASE(meta_fd), CASE(chmod),
     CASE(watch), CASE(efault), CASE(page_edge), CASE(odd_names), CASE(long_path), CASE(undumpable), CASE(own_filter), CASE(tty),

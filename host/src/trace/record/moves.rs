@@ -66,13 +66,15 @@ impl Recorder {
             return self.removed_tree(event, &from, &what);
         };
         let exchange = event.flags & RENAME_EXCHANGE != 0;
-        if what == Found::Absent || (exchange && target == Found::Absent) {
+        if what == Found::Absent {
             return self.add(event, &from, AccessKind::Kind, what);
+        }
+        if exchange && target == Found::Absent {
+            return self.refused(event, (&from, what), (&to, target));
         }
         if target != Found::Absent && tree::is_same(&from, &to) {
             // One thing, by one name or two: the kernel does nothing.
-            self.add(event, &from, AccessKind::Kind, what);
-            return self.add(event, &to, AccessKind::Kind, target);
+            return self.refused(event, (&from, what), (&to, target));
         }
         let refused = match (&what, &target) {
             _ if exchange => false,
@@ -88,7 +90,7 @@ impl Recorder {
             return self.list(event, &to, target);
         }
         if refused || !tree::may_create(&from) || !tree::may_create(&to) {
-            return self.add(event, &to, AccessKind::Kind, target);
+            return self.refused(event, (&from, what), (&to, target));
         }
         if !matches!((&what, &target), (Found::File(_), Found::File(_) | Found::Absent)) {
             self.names_change(&from);
@@ -100,6 +102,12 @@ impl Recorder {
             self.moved_tree(event, &to, &from, &target);
         }
         self.moved_tree(event, &from, &to, &what);
+    }
+
+    /// Nothing was moved, because of what lies at both places.
+    fn refused(&mut self, event: &Event<'_>, from: (&Path, Found), to: (&Path, Found)) {
+        self.add(event, from.0, AccessKind::Kind, from.1);
+        self.add(event, to.0, AccessKind::Kind, to.1);
     }
 
     /// Records each file below `from` as read, gone there and made below `to`.
