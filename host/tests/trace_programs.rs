@@ -5,7 +5,7 @@
 
 use overhear::access::{Access, Observed, Reach, Seen};
 use overhear::process::{Ended, Launch, Mode, Running, run};
-use overhear::trace::{Level, Spec};
+use overhear::trace::{Level, Spec, Way};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -121,7 +121,7 @@ const CASES: &[(&str, &[&str])] = &[
     ("page_edge", &["read a f", "read b f"]),
     ("odd_names", &["read \u{fffd}\u{fffd}\n -", "read two\nlines f"]),
     ("long_path", &["!incomplete"]),
-    ("own_filter", &["read a f"]),
+    ("own_filter", &["read a f", "read b f", "!blind new -"]),
     ("tty", &["terminal"]),
     ("proc", &["!incomplete", "!terminal"]),
     ("tcp_inside", &["connected inside"]),
@@ -149,17 +149,40 @@ const CASES: &[(&str, &[&str])] = &[
 
 const LEVELS: [Level; 3] = [Level::Nothing, Level::Functions, Level::Everything];
 
+/// How a program is traced.
+type How = (Way, Level);
+/// As by default.
+const USUAL: How = (Way::Best, Level::Everything);
+/// The filter at each level.
+const FILTERED: [How; 3] =
+    [(Way::Seccomp, Level::Nothing), (Way::Seccomp, Level::Functions), (Way::Seccomp, Level::Everything)];
+/// As debuggers do.
+const STEPPED: [How; 2] = [(Way::Ptrace, Level::Nothing), (Way::Ptrace, Level::Everything)];
+
+fn spec((way, level): How) -> Spec {
+    Spec::new(path_value(), vec![]).by(way).at_level(level)
+}
+
 #[test]
 fn every_call_of_a_dynamic_program_is_seen() {
-    for level in LEVELS {
-        check_all(program(false), level);
+    for how in FILTERED {
+        check_all(program(false), how);
+    }
+}
+
+#[test]
+fn every_call_of_a_dynamic_program_is_seen_as_a_debugger_sees_it() {
+    for how in STEPPED {
+        check_all(program(false), how);
     }
 }
 
 #[test]
 fn every_call_of_a_static_program_is_seen() {
-    check_all(program(true), Level::Everything);
-    check_all(&build("static-pie", "gcc", &["-static-pie"]), Level::Everything);
+    for how in [USUAL, (Way::Ptrace, Level::Everything)] {
+        check_all(program(true), how);
+        check_all(&build("static-pie", "gcc", &["-static-pie"]), how);
+    }
 }
 
 #[test]
@@ -169,37 +192,43 @@ fn every_call_of_a_program_of_another_c_library_is_seen() {
         return eprintln!("SKIPPED: musl-gcc is not there");
     }
     let headers = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"];
-    check_all(&build("musl-static", "musl-gcc", &[&headers[..], &["-static"]].concat()), Level::Everything);
-    check_all(&build("musl", "musl-gcc", &headers), Level::Everything);
+    for how in [USUAL, (Way::Ptrace, Level::Everything)] {
+        check_all(&build("musl-static", "musl-gcc", &[&headers[..], &["-static"]].concat()), how);
+        check_all(&build("musl", "musl-gcc", &headers), how);
+    }
 }
 
 /// Two threads of these do their calls in no order, or give a random name, or what lies there only they see.
 const UNORDERED: &[&str] = &["unix_inside", "changing", "thread_cwd", "mount"];
 
 #[test]
-fn the_facts_are_the_same_at_each_level() {
+fn the_facts_are_the_same_at_each_level_and_in_each_way() {
     let mut wrong = Vec::new();
     for (case, _) in CASES.iter().filter(|(case, _)| !UNORDERED.contains(case)) {
-        let [told, noted, patched] = LEVELS.map(|level| {
+        let facts = |how: How| {
             let folder = folder();
-            let mut facts = run_case_at(level, program(false), case, folder.path(), &[]).1;
+            let mut facts = run_case_at(how, program(false), case, folder.path(), &[]).1;
             facts.sort();
             facts
-        });
-        if told != noted || told != patched {
-            wrong.push(format!("{case}:\n  {told:?}\n  {noted:?}\n  {patched:?}"));
+        };
+        let told = facts(FILTERED[0]);
+        for how in FILTERED.into_iter().skip(1).chain(STEPPED) {
+            let other = facts(how);
+            if told != other {
+                wrong.push(format!("{case}, {how:?}:\n  {told:?}\n  {other:?}"));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn check_all(program: &Path, level: Level) {
+fn check_all(program: &Path, how: How) {
     let mut wrong = Vec::new();
     for (case, expected) in CASES {
         let folder = folder();
-        let (ended, facts) = run_case_at(level, program, case, folder.path(), &[]);
+        let (ended, facts) = run_case_at(how, program, case, folder.path(), &[]);
         if ended.exit_code != 0 {
-            wrong.push(format!("{case} ({level:?}): exit code {}", ended.exit_code));
+            wrong.push(format!("{case} ({how:?}): exit code {}", ended.exit_code));
         }
         for fact in *expected {
             let holds = match fact.strip_prefix('!') {
@@ -208,7 +237,7 @@ fn check_all(program: &Path, level: Level) {
             };
             if !holds {
                 wrong.push(format!(
-                    "{case} ({level:?}): {fact}\n  of {facts:?}\n  {:?}",
+                    "{case} ({how:?}): {fact}\n  of {facts:?}\n  {:?}",
                     ended.observed.as_ref().unwrap().incomplete
                 ));
             }
@@ -219,14 +248,11 @@ fn check_all(program: &Path, level: Level) {
 
 #[test]
 fn what_a_killed_process_had_asked_is_there() {
-    for (round, level) in [(1, Level::Nothing), (2, Level::Functions), (3, Level::Everything)]
-        .into_iter()
-        .chain([(4, Level::Everything), (5, Level::Everything)])
-    {
+    for (round, how) in FILTERED.into_iter().chain([USUAL, USUAL]).chain(STEPPED).enumerate() {
         let folder = folder();
         let root = folder.path().canonicalize().unwrap();
         let launch = launch(program(false), &["killed"], &root, &[("SEED", &round.to_string())]);
-        let mode = Mode::Traced(Spec::new(path_value(), vec![]).at_level(level));
+        let mode = Mode::Traced(spec(how));
         let mut said = Vec::new();
         let ended =
             run(&launch, mode, &Running::new(), &mut |_, bytes| said.extend_from_slice(bytes)).unwrap();
@@ -235,7 +261,7 @@ fn what_a_killed_process_had_asked_is_there() {
         assert!(said.lines().count() > 40, "{said}");
         let missing: Vec<&str> =
             said.lines().filter(|name| observed.seen(&root.join(name)).is_none()).collect();
-        assert!(observed.incomplete.is_some() || missing.is_empty(), "{level:?}: {missing:?}");
+        assert!(observed.incomplete.is_some() || missing.is_empty(), "{how:?}: {missing:?}");
     }
 }
 
@@ -404,11 +430,11 @@ fn launch(program: &Path, args: &[&str], cwd: &Path, env: &[(&str, &str)]) -> La
 }
 
 fn run_case(program: &Path, case: &str, folder: &Path, env: &[(&str, &str)]) -> (Ended, Vec<String>) {
-    run_case_at(Level::Everything, program, case, folder, env)
+    run_case_at(USUAL, program, case, folder, env)
 }
 
 fn run_case_at(
-    level: Level,
+    how: How,
     program: &Path,
     case: &str,
     folder: &Path,
@@ -416,8 +442,7 @@ fn run_case_at(
 ) -> (Ended, Vec<String>) {
     let root = folder.canonicalize().unwrap();
     let launch = launch(program, &[case], &root, env);
-    let mode = Mode::Traced(Spec::new(path_value(), vec![]).at_level(level));
-    let ended = run(&launch, mode, &Running::new(), &mut |_, _| {}).unwrap();
+    let ended = run(&launch, Mode::Traced(spec(how)), &Running::new(), &mut |_, _| {}).unwrap();
     let facts = facts(ended.observed.as_ref().unwrap(), &root);
     (ended, facts)
 }

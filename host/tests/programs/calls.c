@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/filter.h>
 #include <linux/openat2.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -20,6 +22,7 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -255,7 +258,14 @@ static void c_long_path(void) {
     read_file(name); memset(name, 'x', 4199); must(open(name, O_RDONLY) < 0 && errno == ENAMETOOLONG);
 }
 static void c_undumpable(void) { syscall(SYS_prctl, 4, 0, 0, 0, 0); read_file("a"); }
-static void c_own_filter(void) { read_file("a"); must(syscall(SYS_seccomp, 0, 0, 0) < 0); }
+/* A filter of its own, by which no folder can be made. */
+static void c_own_filter(void) {
+    struct sock_filter filter[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mkdir, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EDOM), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog program = {4, filter};
+    read_file("a"); must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0); must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0);
+    must(syscall(SYS_mkdir, "new", 0755) < 0 && errno == EDOM); read_file("b");
+}
 static void c_tty(void) { must(open("/dev/tty", O_RDWR) < 0); }
 static void c_proc(void) { read_file("/proc/self/maps"); read_file("/dev/urandom"); read_file("/dev/fd/0"); }
 static int tcp_listener(struct sockaddr_in *address) {
