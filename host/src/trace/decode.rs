@@ -116,6 +116,11 @@ impl Decoder {
         notes.take(&self.table, recorder, &mut |recorder, pid| who(threads, recorder, pid))
     }
 
+    /// How many accesses so far were taken to change something.
+    pub fn changes(&self) -> u64 {
+        self.recorder.changes()
+    }
+
     /// The processes seen so far.
     pub fn processes(&self) -> impl Iterator<Item = u32> {
         self.recorder.observed.processes.keys().copied()

@@ -19,7 +19,7 @@ use super::guard;
 use super::shared::{Shared, signal, socket_pair};
 use super::{Backend, Begun, ChildSide, ParentSide, Rest, Spec};
 use crate::access::Observed;
-use requests::Told;
+use requests::{At, Told};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -208,7 +208,7 @@ fn try_with(pid: u32) -> Result<(), String> {
             Told::Stopped { tid, status } if tid == pid => {
                 if stops::Stop::of(status) == stops::Stop::Call {
                     match requests::call(pid) {
-                        Ok(Some(call)) if i64::from(call.nr) == libc::SYS_getppid => return Ok(()),
+                        Ok(At::Begin(call)) if i64::from(call.nr) == libc::SYS_getppid => return Ok(()),
                         Ok(_) => {}
                         Err(_) => return Err("this kernel is too old for it (Linux 5.3 is needed)".into()),
                     }

@@ -93,17 +93,31 @@ pub fn make_absent(tid: u32) -> io::Result<()> {
     request(libc::PTRACE_POKEUSER as libc::c_long, tid, CALL_NUMBER, usize::MAX).map(drop)
 }
 
-/// The call that a stopped thread is about to begin; `None` where it has just ended one.
-pub fn call(tid: u32) -> io::Result<Option<libc::seccomp_data>> {
+/// Where a thread is stopped at a call.
+#[derive(Clone, Copy, Debug)]
+pub enum At {
+    /// It is about to begin this one.
+    Begin(libc::seccomp_data),
+    /// It has ended one, with this error number or 0.
+    End(i32),
+}
+
+/// The call that a thread is stopped at.
+pub fn call(tid: u32) -> io::Result<At> {
     let mut info = Info::default();
     let address = (&raw mut info) as usize;
     request(GET_CALL, tid, size_of::<Info>(), address)?;
-    Ok((info.op == ENTRY).then_some(libc::seccomp_data {
-        nr: info.number as i32,
-        arch: info.arch,
-        instruction_pointer: info.instruction,
-        args: info.arguments,
-    }))
+    Ok(match info.op {
+        ENTRY => At::Begin(libc::seccomp_data {
+            nr: info.number as i32,
+            arch: info.arch,
+            instruction_pointer: info.instruction,
+            args: info.arguments,
+        }),
+        // At the end there are the result and, in the byte behind it, whether it is a negated error number.
+        _ if info.arguments[0] & 0xff != 0 => At::End((info.number as i64).wrapping_neg() as i32),
+        _ => At::End(0),
+    })
 }
 
 /// Waits for the next thing that any thread has to tell, and leaves it to be told again.

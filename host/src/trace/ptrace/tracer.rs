@@ -2,7 +2,7 @@
 //! all of it was let go. Every request of `ptrace` about a step is made here: the kernel takes them from
 //! the thread alone that began to trace.
 
-use super::requests::{self, Told};
+use super::requests::{self, At, Told};
 use super::stops::{Act, Flags, Stop, act};
 use super::trouble;
 use crate::access::Observed;
@@ -61,6 +61,12 @@ enum Mode {
     Ends,
 }
 
+/// Whether this is what filters, and other rules than permissions, refuse a call with. They come after us, and
+/// what they refuse was taken in before.
+fn is_refusal(error: i32) -> bool {
+    matches!(error, libc::EPERM | libc::EACCES | libc::ENOSYS)
+}
+
 struct Tracer<'a> {
     leader: u32,
     shared: &'a Shared,
@@ -72,6 +78,8 @@ struct Tracer<'a> {
     mode: Mode,
     /// The threads of the tree that stopped at least once, and were not let go.
     threads: FxHashSet<u32>,
+    /// Threads in a call that was taken to change something.
+    changing: FxHashSet<u32>,
     /// A thread that waits to trace another, which is to be let go first.
     held: Option<(u32, u32)>,
 }
@@ -88,6 +96,7 @@ impl<'a> Tracer<'a> {
             failed: false,
             mode: Mode::Traces,
             threads: FxHashSet::default(),
+            changing: FxHashSet::default(),
             held: None,
         }
     }
@@ -163,20 +172,40 @@ impl<'a> Tracer<'a> {
     }
 
     fn at_call(&mut self, tid: u32) {
-        if let Ok(Some(call)) = requests::call(tid) {
-            match act(&self.table, &call, self.gate) {
+        match requests::call(tid) {
+            Ok(At::Begin(call)) => match act(&self.table, &call, self.gate) {
                 Act::Pass => {}
-                Act::Decode => self.unless_failed(|decoder| {
-                    decoder.take_notes();
-                    // A stopped thread keeps its number.
-                    decoder.notice(tid, &call, || true);
-                }),
+                Act::Decode => self.decode(tid, &call),
                 Act::Absent => drop(requests::make_absent(tid)),
                 Act::Makes(flags) => self.makes(tid, flags),
                 Act::Traces(target) => return self.make_way(tid, target),
+            },
+            Ok(At::End(error)) if self.changing.remove(&tid) && is_refusal(error) => {
+                self.unless_failed(|decoder| {
+                    decoder.distrust(
+                        tid,
+                        "was refused a change that looked possible (a filter or rules of its own)",
+                    );
+                })
             }
+            // It was killed meanwhile.
+            Ok(At::End(_)) | Err(_) => {}
         }
         let _ = requests::go_on(tid, 0);
+    }
+
+    fn decode(&mut self, tid: u32, call: &libc::seccomp_data) {
+        let mut changes = false;
+        self.unless_failed(|decoder| {
+            decoder.take_notes();
+            let before = decoder.changes();
+            // A stopped thread keeps its number.
+            decoder.notice(tid, call, || true);
+            changes = decoder.changes() != before;
+        });
+        if changes {
+            self.changing.insert(tid);
+        }
     }
 
     /// A process that nobody may trace is one that we see nothing of.

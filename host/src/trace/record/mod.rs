@@ -139,6 +139,11 @@ impl Recorder {
         }
     }
 
+    /// How many accesses so far were taken to change something.
+    pub fn changes(&self) -> u64 {
+        self.paths.changes()
+    }
+
     /// The whole, at the end.
     pub fn finish(mut self) -> Observed {
         if self.execs == 0 {
