@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+#[path = "programs/list.rs"]
+mod list;
+
 /// What must be among the facts, or with `!` must not. A fact is what was asked, the path below
 /// the folder of the case, and what lay there (`f`ile, `d` folder, `l`ink, `o`ther, `-` nothing).
 /// `blind` and `change` are first changes that could not and could show the old content.
@@ -144,6 +147,11 @@ const CASES: &[(&str, &[&str])] = &[
     ("gate_taken", &["read a f", "stat b f", "stat none -", "!incomplete"]),
     ("passed_descriptor", &["read a f", "!incomplete"]),
     ("copy", &["read a f", "blind new -"]),
+    ("glob", &["list d d", "!stat d/a f"]),
+    ("scandir", &["list d d", "list empty d"]),
+    ("interrupted", &["stat a f"]),
+    ("unset_loader", &["read a f"]),
+    ("shrink", &["read a f", "change a f"]),
 ];
 
 const LEVELS: [Level; 3] = [Level::Nothing, Level::Functions, Level::Everything];
@@ -378,6 +386,35 @@ fn interpreters_and_searched_programs_are_seen() {
 }
 
 #[test]
+fn a_script_of_a_script_and_a_loader_of_its_own_are_seen() {
+    let folder = folder();
+    let root = folder.path().canonicalize().unwrap();
+    script(&root.join("inner"), "#!/bin/sh\ncat a\n");
+    script(&root.join("outer"), &format!("#!{}/inner -x\n", root.display()));
+    let loader = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1"];
+    let loader = loader.into_iter().find(|path| Path::new(path).exists()).unwrap();
+    assert!(Command::new("cp").args(["-L", loader]).arg(root.join("loader")).status().unwrap().success());
+    let own = build("own-loader", "gcc", &[&format!("-Wl,--dynamic-linker={}/loader", root.display())]);
+    for (way, level) in FILTERED.into_iter().chain(STEPPED) {
+        for (program, args, seen) in [
+            (root.join("outer"), &[][..], &["outer", "inner"][..]),
+            (own.clone(), &["read"][..], &["loader"][..]),
+        ] {
+            let launch = launch(&program, args, &root, &[]);
+            let mode = Mode::Traced(spec((way, level)));
+            let ended = run(&launch, mode, &Running::new(), &mut |_, _| {}).unwrap();
+            assert_eq!(ended.exit_code, 0, "{program:?}");
+            let observed = ended.observed.unwrap();
+            assert_eq!(observed.incomplete, None);
+            for name in seen {
+                assert!(observed.seen(&root.join(name)).unwrap().exec.is_some(), "{name} ({way:?})");
+            }
+            assert!(observed.seen(&root.join("a")).unwrap().read.is_some());
+        }
+    }
+}
+
+#[test]
 fn reads_of_one_path_keep_only_the_first() {
     let mut observed = Observed::default();
     let folder = folder();
@@ -515,4 +552,29 @@ fn of_path(path: &str, seen: &Seen, facts: &mut Vec<String>) {
     if seen.removed {
         facts.push(format!("removed {path}"));
     }
+}
+
+#[test]
+fn each_program_of_the_list_names_cases_and_tests_that_there_are() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let names = ["programs", "process", "differential"].map(|name| format!("tests/trace_{name}.rs"));
+    let names = names.into_iter().chain(["tests/preload.rs".into(), "src/trace/record/mod.rs".into()]);
+    let texts: String = names.map(|name| std::fs::read_to_string(folder.join(name)).unwrap()).collect();
+    let mut missing = Vec::new();
+    for (at, (number, what, by)) in list::LIST.iter().enumerate() {
+        assert_eq!(usize::from(*number), at + 1, "{what}");
+        for by in *by {
+            let quoted = format!("(\"{by}\", ");
+            let is_run = texts.contains(&quoted) || texts.contains(&format!("\n        \"{by}\","));
+            if !is_run
+                && !texts.contains(&format!("fn {by}("))
+                && !texts.contains(&format!("    (\n        \"{by}\""))
+            {
+                missing.push(format!("{number} {what}: {by}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+    let not_run = list::LIST.iter().filter(|(_, _, by)| by.is_empty()).count();
+    assert_eq!((list::LIST.len(), not_run), (92, 1));
 }

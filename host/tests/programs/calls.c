@@ -397,6 +397,23 @@ static void c_mount(void) {
     must(mount("d", own ? "empty" : "none", NULL, MS_BIND, NULL) == 0 || !own); if (own) read_file("empty/a");
 }
 
+#include <glob.h>
+static void c_glob(void) { glob_t found; must(glob("d/*.none", 0, NULL, &found) == GLOB_NOMATCH); }
+static void c_scandir(void) {
+    struct dirent **names; must(scandir("d", &names, NULL, alphasort) > 0);
+    char room[4096]; int fd = open("empty", O_RDONLY | O_DIRECTORY); must(raw(SYS_getdents64, fd, (long)room, sizeof room, 0) > 0);
+}
+/* Without SA_RESTART a call that is told may be interrupted; nothing else may happen to it. */
+static void c_interrupted(void) {
+    struct itimerval timer = {{0, 200}, {0, 200}}; struct sigaction action = {.sa_handler = (void (*)(int))(uintptr_t)getpid}; struct stat s;
+    sigaction(SIGALRM, &action, NULL); setitimer(ITIMER_REAL, &timer, NULL);
+    for (int i = 0; i < 2000; i++) must(stat("a", &s) == 0 || errno == EINTR);
+}
+static void c_unset_loader(void) {
+    unsetenv("LD_PRELOAD"); char *argv[] = {(char *)self, "read", NULL}; execve(self, argv, environ); exit(93);
+}
+static void c_shrink(void) { int fd = open("a", O_RDWR); must(ftruncate(fd, 1) == 0); fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1); }
+
 #define CASE(name) {#name, c_##name}
 static const struct { const char *name; void (*run)(void); } cases[] = {
     CASE(read), CASE(missing), CASE(stat), CASE(access), CASE(inline_open), CASE(inline_statx), CASE(syscalls), CASE(vfork),
@@ -411,7 +428,7 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
     CASE(proc), CASE(tcp_inside), CASE(tcp_port), CASE(tcp_nobody), CASE(network), CASE(unix_inside), CASE(unix_path),
     CASE(timer), CASE(changing), CASE(storm), CASE(bench), CASE(many), CASE(chroot), CASE(killed), CASE(link_changes), CASE(signal), CASE(long_jump), CASE(fork_and_threads),
     CASE(many_threads), CASE(few_descriptors), CASE(little_memory), CASE(copy), CASE(stat_links), CASE(access_links), CASE(gate_taken), CASE(passed_descriptor),
-    CASE(user_namespace), CASE(mount),
+    CASE(user_namespace), CASE(mount), CASE(glob), CASE(scandir), CASE(interrupted), CASE(unset_loader), CASE(shrink),
 };
 
 int main(int argc, char **argv) {

@@ -434,3 +434,14 @@ impl Recorder {
         self.target(&event.place, event, true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_that_saw_nothing_is_incomplete() {
+        let why = Recorder::new(Spec::default()).finish().incomplete;
+        assert!(why.is_some_and(|why| why.contains("saw nothing")));
+    }
+}
