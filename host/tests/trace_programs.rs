@@ -271,6 +271,36 @@ fn what_a_filter_of_the_program_refuses_is_no_change() {
     }
 }
 
+/// Each function that the library stands before: what goes through it is seen, and not told by the kernel.
+#[test]
+fn what_goes_through_the_c_library_is_noted_and_not_told() {
+    for function in [
+        "open",
+        "openat",
+        "stat",
+        "lstat",
+        "fstatat",
+        "statx",
+        "access",
+        "faccessat",
+        "readlink",
+        "readlinkat",
+        "syscall",
+    ] {
+        let told = |how: How| {
+            let folder = folder();
+            let (ended, facts) =
+                run_case_at(how, program(false), "noted", folder.path(), &[("HOW", function)]);
+            assert_eq!(ended.exit_code, 0, "{function}");
+            let seen = facts.iter().filter(|fact| fact.contains(" noted-")).count();
+            assert_eq!(seen, 200, "{function}, {how:?}");
+            ended.observed.unwrap().told
+        };
+        let (all, rest) = (told(FILTERED[0]), told(FILTERED[1]));
+        assert!(rest + 190 < all, "{function}: {all} and {rest} calls told");
+    }
+}
+
 #[test]
 fn what_a_killed_process_had_asked_is_there() {
     for (round, how) in FILTERED.into_iter().chain([USUAL, USUAL]).chain(STEPPED).enumerate() {

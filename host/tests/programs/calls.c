@@ -412,6 +412,24 @@ static void c_interrupted(void) {
 static void c_unset_loader(void) {
     unsetenv("LD_PRELOAD"); char *argv[] = {(char *)self, "read", NULL}; execve(self, argv, environ); exit(93);
 }
+/* One function of the C library, with many names that are not there. */
+static void c_noted(void) {
+    const char *how = getenv("HOW"); struct stat s; struct statx x; char name[32], text[8]; int dir = open(".", O_RDONLY | O_DIRECTORY);
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "noted-%d", i);
+        if (!strcmp(how, "open")) must(open(name, O_RDONLY) < 0);
+        if (!strcmp(how, "openat")) must(openat(dir, name, O_RDONLY) < 0);
+        if (!strcmp(how, "stat")) must(stat(name, &s) != 0);
+        if (!strcmp(how, "lstat")) must(lstat(name, &s) != 0);
+        if (!strcmp(how, "fstatat")) must(fstatat(dir, name, &s, 0) != 0);
+        if (!strcmp(how, "statx")) must(statx(dir, name, 0, STATX_BASIC_STATS, &x) != 0);
+        if (!strcmp(how, "access")) must(access(name, R_OK) != 0);
+        if (!strcmp(how, "faccessat")) must(faccessat(dir, name, R_OK, 0) != 0);
+        if (!strcmp(how, "readlink")) must(readlink(name, text, 8) < 0);
+        if (!strcmp(how, "readlinkat")) must(readlinkat(dir, name, text, 8) < 0);
+        if (!strcmp(how, "syscall")) must(syscall(SYS_newfstatat, dir, name, &s, 0) != 0);
+    }
+}
 static void c_shrink(void) { int fd = open("a", O_RDWR); must(ftruncate(fd, 1) == 0); fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1); }
 
 #define CASE(name) {#name, c_##name}
@@ -428,7 +446,7 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
     CASE(proc), CASE(tcp_inside), CASE(tcp_port), CASE(tcp_nobody), CASE(network), CASE(unix_inside), CASE(unix_path),
     CASE(timer), CASE(changing), CASE(storm), CASE(bench), CASE(many), CASE(chroot), CASE(killed), CASE(link_changes), CASE(signal), CASE(long_jump), CASE(fork_and_threads),
     CASE(many_threads), CASE(few_descriptors), CASE(little_memory), CASE(copy), CASE(stat_links), CASE(access_links), CASE(gate_taken), CASE(passed_descriptor),
-    CASE(user_namespace), CASE(mount), CASE(glob), CASE(scandir), CASE(interrupted), CASE(unset_loader), CASE(shrink),
+    CASE(user_namespace), CASE(mount), CASE(glob), CASE(scandir), CASE(interrupted), CASE(unset_loader), CASE(shrink), CASE(noted),
 };
 
 int main(int argc, char **argv) {
