@@ -39,6 +39,9 @@
 #define RENAME_EXCHANGE 2
 #define renameat2(...) syscall(SYS_renameat2, __VA_ARGS__)
 #define close_range(...) syscall(SYS_close_range, __VA_ARGS__)
+#define STATX_BASIC_STATS 0x7ff
+#define statx(...) syscall(SYS_statx, __VA_ARGS__)
+struct statx { char room[256]; };
 #endif
 
 extern char **environ;
