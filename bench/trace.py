@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PACKAGES = ["vite@8", "typescript@5", "esbuild@0.28", "react@19", "react-dom@19"]
 TRASH = TARGET / "bench/trace/trash"
-WAYS = ["direct", "off", "0", "1", "2"]
+WAYS = ["direct", "off", "0", "1", "2", "ptrace"]
 # Wanted: level 2 to direct, CPU.
 WANTED = {"vite": 1.03, "tsc": 1.03, "esbuild": 1.12, "git": 1.5, "find": 2.4}
 
@@ -178,7 +178,7 @@ def main():
     cases = {name: case for name, case in prepare(work).items() if options.only in name}
     print(f"## What tracing costs\n\n`python3 bench/trace.py` on {machine()}\n")
     print("CPU ratio to direct: median (quartiles); median of wall. *off* is the runner without tracing, *2 / off* level 2 to that.\n")
-    heads = ["case", "rounds", "direct, ms CPU", "off", "level 0", "level 1", "level 2", "wanted", "2 / off", "told at 0 / 1 / 2"]
+    heads = ["case", "rounds", "direct, ms CPU", "off", "level 0", "level 1", "level 2", "ptrace", "wanted", "2 / off", "told at 0 / 1 / 2"]
     print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads), flush=True)
     began, notes = time.monotonic(), ""
     for at, (name, case) in enumerate(cases.items()):

@@ -1,16 +1,16 @@
 //! Runs a command as a step of overhear is run, without anything of overhear around it, and says what was
-//! seen and what it cost: `traced 0|1|2|off COMMAND ARGUMENTS`. For `bench/trace.py`, and for looking at what
+//! seen and what it cost: `traced 0|1|2|ptrace|off COMMAND ARGUMENTS`. For `bench/trace.py`, and for looking at what
 //! the tracer sees. The last line on standard error is JSON.
 #![allow(clippy::print_stderr, reason = "that is what it is for")]
 
 use overhear::process::{Launch, Mode, Running, find_program, run};
-use overhear::trace::{Level, Spec};
+use overhear::trace::{Level, Spec, Way};
 use std::ffi::OsString;
 use std::io::Write;
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
-    let level = args.next().expect("how: 0, 1, 2 or off");
+    let level = args.next().expect("how: 0, 1, 2, ptrace or off");
     let name = args.next().expect("a command");
     let path = std::env::var_os("PATH").expect("a PATH");
     let cwd = std::env::current_dir().expect("a folder to work in");
@@ -22,6 +22,7 @@ fn main() {
         Some("0") => Mode::Traced(spec.at_level(Level::Nothing)),
         Some("1") => Mode::Traced(spec.at_level(Level::Functions)),
         Some("2") => Mode::Traced(spec.at_level(Level::Everything)),
+        Some("ptrace") => Mode::Traced(spec.by(Way::Ptrace).at_level(Level::Everything)),
         _ => Mode::Captured,
     };
     let mut out = std::io::stdout().lock();

@@ -6,7 +6,7 @@
 
 use overhear::path::join_lexically;
 use overhear::process::{Launch, Mode, Running, run};
-use overhear::trace::{Level, Spec};
+use overhear::trace::{Level, Spec, Way};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -96,6 +96,30 @@ fn nothing_of_tools_from_npm_is_missing() {
     assert!(lacking.is_empty(), "{}", lacking.join("\n"));
 }
 
+/// The fixture's app, built anew from a cleared folder.
+#[test]
+fn nothing_of_next_is_missing() {
+    if !is_there("strace") || !is_there("npm") {
+        return skip("npm with strace");
+    }
+    let app = Path::new(env!("CARGO_TARGET_TMPDIR")).join("differential-next");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/next16");
+    if !app.join("node_modules/next").exists() {
+        let script = format!(
+            "rm -rf {0} && cp -r {1} {0} && cd {0} && npm ci --no-audit --no-fund --silent",
+            app.display(),
+            fixture.display()
+        );
+        if !Command::new("sh").args(["-c", &script]).status().unwrap().success() {
+            return skip("npm with a registry");
+        }
+    }
+    // What the run before left has names of that run, and is put away before each.
+    let build = "NEXT_TELEMETRY_DISABLED=1 node node_modules/next/dist/bin/next build";
+    let lacking = missing("next build", &format!("cd {} && {build}", app.display()));
+    assert!(lacking.is_empty(), "{}", lacking.join("\n"));
+}
+
 /// A small app with the packages installed, once.
 fn app() -> Option<PathBuf> {
     let app = Path::new(env!("CARGO_TARGET_TMPDIR")).join("differential-app");
@@ -146,21 +170,26 @@ fn nothing_that_strace_shows_is_missing() {
     assert!(lacking.is_empty(), "{}", lacking.join("\n"));
 }
 
-/// What strace shows of a script and the tracer does not, at any level.
+/// What strace shows of a script and the tracer does not, at any level and in any way.
 fn missing(name: &str, script: &str) -> Vec<String> {
     let (shown, rest) = shown_by_strace(script);
     assert!(shown.len() > 20, "{name}: strace shows too little to say anything");
     let mut lacking = Vec::new();
-    for level in [Level::Nothing, Level::Functions, Level::Everything] {
-        let (seen, told) = seen_by_us(script, level);
+    for how in [
+        (Way::Seccomp, Level::Nothing),
+        (Way::Seccomp, Level::Functions),
+        (Way::Seccomp, Level::Everything),
+        (Way::Ptrace, Level::Everything),
+    ] {
+        let (seen, told) = seen_by_us(script, how);
         let missing: Vec<_> = shown.iter().filter(|path| !is_seen(path, &seen)).collect();
         eprintln!(
-            "{name}, {level:?}: {} paths in strace ({rest} of one run only), {} observed ({told} calls told), {} missing",
+            "{name}, {how:?}: {} paths in strace ({rest} of one run only), {} observed ({told} calls told), {} missing",
             shown.len(),
             seen.len(),
             missing.len()
         );
-        lacking.extend(missing.iter().map(|path| format!("{name}, {level:?}: {}", path.display())));
+        lacking.extend(missing.iter().map(|path| format!("{name}, {how:?}: {}", path.display())));
     }
     lacking
 }
@@ -188,6 +217,7 @@ fn install(program: &str) -> bool {
 /// The same folder for each run, freshly made: paths must be the same.
 fn fill(root: &Path) {
     let _ = std::fs::remove_dir_all(root);
+    let _ = std::fs::remove_dir_all(root.with_file_name("differential-next").join(".next"));
     for folder in ["src/deep/er", "out", "ci/one", "ci/two", "crate/src"] {
         std::fs::create_dir_all(root.join(folder)).unwrap();
     }
@@ -234,9 +264,13 @@ fn fill(root: &Path) {
     }
 }
 
-/// One folder for each thread: the two tests run at once.
+/// One folder for each thread: the tests run at once.
 fn root(script: &str) -> PathBuf {
-    let name = if script.starts_with("cd ") { "differential-tools" } else { "differential" };
+    let name = match script {
+        next if next.contains("next build") => "differential-of-next",
+        tools if tools.starts_with("cd ") => "differential-tools",
+        _ => "differential",
+    };
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
@@ -261,7 +295,7 @@ fn environment() -> Vec<(OsString, OsString)> {
     .to_vec()
 }
 
-fn seen_by_us(script: &str, level: Level) -> (BTreeSet<PathBuf>, u64) {
+fn seen_by_us(script: &str, (way, level): (Way, Level)) -> (BTreeSet<PathBuf>, u64) {
     let root = root(script);
     fill(&root);
     let launch = Launch {
@@ -270,7 +304,7 @@ fn seen_by_us(script: &str, level: Level) -> (BTreeSet<PathBuf>, u64) {
         cwd: root,
         env: environment(),
     };
-    let mode = Mode::Traced(Spec::new(std::env::var_os("PATH").unwrap(), vec![]).at_level(level));
+    let mode = Mode::Traced(Spec::new(std::env::var_os("PATH").unwrap(), vec![]).by(way).at_level(level));
     let mut said = Vec::new();
     let ended = run(&launch, mode, &Running::new(), &mut |_, bytes| said.extend_from_slice(bytes)).unwrap();
     assert_eq!(ended.exit_code, 0, "{script}: {}", String::from_utf8_lossy(&said));

@@ -5,7 +5,7 @@
 
 use overhear::event::Stream;
 use overhear::process::{Ended, Launch, Mode, Running, SpawnError, find_program, run};
-use overhear::trace::Spec;
+use overhear::trace::{Spec, Way};
 use std::ffi::{OsStr, OsString};
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -28,8 +28,20 @@ fn shell(script: &str, cwd: &Path) -> Launch {
     }
 }
 
+/// Each way of tracing, with what chooses it in the environment.
+const WAYS: [(Way, &str); 2] = [(Way::Seccomp, "seccomp"), (Way::Ptrace, "ptrace")];
+
+fn traced_by(way: Way) -> Mode {
+    Mode::Traced(Spec::new(path_value(), vec![]).by(way))
+}
+
 fn traced() -> Mode {
     Mode::Traced(Spec::new(path_value(), vec![]))
+}
+
+/// Left alone but for its output, and traced in each way.
+fn modes() -> impl Iterator<Item = Mode> {
+    std::iter::once(Mode::Captured).chain(WAYS.into_iter().map(|(way, _)| traced_by(way)))
 }
 
 fn run_shell(script: &str, cwd: &Path, mode: Mode) -> (Ended, String, String) {
@@ -56,20 +68,24 @@ fn fifo(path: &Path) {
 #[test]
 fn output_and_exit_code_are_those_of_the_command() {
     let (_keep, root) = folder();
-    for mode in [Mode::Captured, traced()] {
+    for mode in modes() {
         let (ended, out, err) = run_shell("echo one; echo two >&2; exit 3", &root, mode);
         assert_eq!((ended.exit_code, out.as_str(), err.as_str()), (3, "one\n", "two\n"));
         assert!(!ended.left_running && !ended.interrupted);
     }
-    let (ended, _, _) = run_shell("kill -9 $$", &root, traced());
-    assert_eq!((ended.exit_code, ended.signal), (137, Some(9)));
+    for mode in modes() {
+        let (ended, _, _) = run_shell("kill -9 $$", &root, mode);
+        assert_eq!((ended.exit_code, ended.signal), (137, Some(9)));
+    }
 }
 
 #[test]
 fn a_large_output_arrives_whole() {
     let (_keep, root) = folder();
-    let (_, out, _) = run_shell("head -c 3000000 /dev/zero | tr '\\0' x", &root, traced());
-    assert_eq!(out.len(), 3_000_000);
+    for mode in modes() {
+        let (_, out, _) = run_shell("head -c 3000000 /dev/zero | tr '\\0' x", &root, mode);
+        assert_eq!(out.len(), 3_000_000);
+    }
 }
 
 #[test]
@@ -77,11 +93,14 @@ fn a_captured_command_has_no_input_and_no_descriptor_of_ours() {
     let (_keep, root) = folder();
     // SAFETY: a descriptor that is open in children on purpose.
     let _leak = unsafe { OwnedFd::from_raw_fd(libc::dup(2)) };
-    let (ended, out, _) = run_shell("cat; ls /proc/self/fd; ps -o sid= -p $$; echo $$", &root, traced());
-    let words: Vec<&str> = out.split_whitespace().collect();
-    assert_eq!(&words[..4], ["0", "1", "2", "3"], "3 is the folder that ls lists: {out}");
-    assert_eq!(words[4], words[5], "it leads a session of its own");
-    assert_eq!(ended.observed.unwrap().incomplete, None);
+    for (way, _) in WAYS {
+        let script = "cat; ls /proc/self/fd; ps -o sid= -p $$; echo $$";
+        let (ended, out, _) = run_shell(script, &root, traced_by(way));
+        let words: Vec<&str> = out.split_whitespace().collect();
+        assert_eq!(&words[..4], ["0", "1", "2", "3"], "3 is the folder that ls lists: {out}");
+        assert_eq!(words[4], words[5], "it leads a session of its own");
+        assert_eq!(ended.observed.unwrap().incomplete, None);
+    }
 }
 
 #[test]
@@ -94,7 +113,7 @@ fn each_reason_not_to_start_is_named() {
         let launch = Launch { program: program.into(), args: vec![], cwd: cwd.into(), env: vec![] };
         run(&launch, mode, &Running::new(), &mut |_, _| {}).unwrap_err()
     };
-    for mode in [Mode::Attached, Mode::Captured, traced()] {
+    for mode in modes().chain([Mode::Attached]) {
         assert!(matches!(start("none", &root, mode.clone()), SpawnError::NotFound { .. }));
         assert!(matches!(start("plain", &root, mode.clone()), SpawnError::NotExecutable { .. }));
         assert!(matches!(start("script", &root, mode.clone()), SpawnError::BadInterpreter { .. }));
@@ -122,7 +141,7 @@ fn a_process_that_outlives_its_command_goes_on_undisturbed() {
     fifo(&root.join("done"));
     std::fs::write(root.join("a"), "content\n").unwrap();
     let script = "(setsid sh -c 'read x <go; echo late; cat a >done' &) ; echo early";
-    for mode in [Mode::Captured, traced()] {
+    for mode in modes() {
         let is_traced = matches!(mode, Mode::Traced(_));
         let (ended, out, _) = run_shell(script, &root, mode);
         assert!(ended.left_running);
@@ -146,10 +165,12 @@ fn the_first_signal_is_passed_on_and_the_second_kills() {
         ("echo ready; exec sleep 1000", 1, 130, 2),
         ("trap '' INT; echo ready; while :; do sleep 1000; done", 2, 137, 9),
     ];
-    for (script, times, code, signal) in cases {
+    for ((script, times, code, signal), (way, _)) in
+        cases.into_iter().flat_map(|case| WAYS.map(|way| (case, way)))
+    {
         let running = Running::new();
         let stopper = running.clone();
-        let ended = run(&shell(script, &root), traced(), &running, &mut |_, _| {
+        let ended = run(&shell(script, &root), traced_by(way), &running, &mut |_, _| {
             for _ in 0..times {
                 stopper.stop(libc::SIGINT, false);
             }
@@ -169,8 +190,9 @@ fn many_commands_at_once_do_not_mix() {
         for number in 0..8 {
             let root = &root;
             scope.spawn(move || {
-                let (ended, out, _) =
-                    run_shell(&format!("echo {number} >f{number}; cat f{number}"), root, traced());
+                let way = WAYS[number % 2].0;
+                let script = format!("echo {number} >f{number}; cat f{number}");
+                let (ended, out, _) = run_shell(&script, root, traced_by(way));
                 assert_eq!(out, format!("{number}\n"));
                 let observed = ended.observed.unwrap();
                 assert_eq!(observed.incomplete, None);
@@ -185,17 +207,19 @@ fn many_commands_at_once_do_not_mix() {
 #[test]
 fn an_interrupted_command_leaves_nothing_running() {
     let (_keep, root) = folder();
-    let running = Running::new();
-    let stopper = running.clone();
-    let script = "setsid sh -c 'trap \"\" TERM; echo $$; exec >&-; while :; do test -e x; done' & wait";
-    let mut pid = String::new();
-    let ended = run(&shell(script, &root), traced(), &running, &mut |_, bytes| {
-        pid.push_str(std::str::from_utf8(bytes).unwrap());
-        stopper.stop(libc::SIGTERM, false);
-    })
-    .unwrap();
-    assert_eq!(ended.exit_code, 143);
-    wait_for_end(pid.trim().parse().unwrap());
+    for (way, _) in WAYS {
+        let running = Running::new();
+        let stopper = running.clone();
+        let script = "setsid sh -c 'trap \"\" TERM; echo $$; exec >&-; while :; do test -e x; done' & wait";
+        let mut pid = String::new();
+        let ended = run(&shell(script, &root), traced_by(way), &running, &mut |_, bytes| {
+            pid.push_str(std::str::from_utf8(bytes).unwrap());
+            stopper.stop(libc::SIGTERM, false);
+        })
+        .unwrap();
+        assert_eq!(ended.exit_code, 143);
+        wait_for_end(pid.trim().parse().unwrap());
+    }
 }
 
 /// Does nothing by itself: see the head of this file.
@@ -245,12 +269,18 @@ fn wait_for_end(pid: i32) {
 
 #[test]
 fn when_overhear_is_killed_its_trees_end() {
+    for (_, way) in WAYS {
+        kill_overhear(way);
+    }
+}
+
+fn kill_overhear(way: &str) {
     let (_keep, root) = folder();
     fifo(&root.join("pids"));
     // One that stays in the session, one in a session of its own that keeps asking for paths.
     let script = "sh -c 'echo $$ >pids; while :; do sleep 1000; done' & \
         setsid sh -c 'echo $$ >pids; while :; do test -e x; done' & wait";
-    let mut overhear = runner(script, &root).spawn().unwrap();
+    let mut overhear = runner(script, &root).env("OVERHEAR_TRACE", way).spawn().unwrap();
     let mut pids = Vec::new();
     while pids.len() < 2 {
         for line in BufReader::new(std::fs::File::open(root.join("pids")).unwrap()).lines() {
@@ -267,14 +297,17 @@ fn when_overhear_is_killed_its_trees_end() {
 
 #[test]
 fn a_terminal_signal_to_overhear_ends_the_step_with_its_code() {
-    let (_keep, root) = folder();
-    fifo(&root.join("ready"));
-    let mut overhear = runner("echo >ready; sleep 1000", &root).spawn().unwrap();
-    std::fs::File::open(root.join("ready")).unwrap().read_to_end(&mut Vec::new()).unwrap();
-    // SAFETY: our own child, not waited for yet.
-    unsafe { libc::kill(overhear.id() as i32, libc::SIGTERM) };
-    overhear.wait().unwrap();
-    assert_eq!(report(&root).0, "143");
+    for (_, way) in WAYS {
+        let (_keep, root) = folder();
+        fifo(&root.join("ready"));
+        let mut overhear =
+            runner("echo >ready; sleep 1000", &root).env("OVERHEAR_TRACE", way).spawn().unwrap();
+        std::fs::File::open(root.join("ready")).unwrap().read_to_end(&mut Vec::new()).unwrap();
+        // SAFETY: our own child, not waited for yet.
+        unsafe { libc::kill(overhear.id() as i32, libc::SIGTERM) };
+        overhear.wait().unwrap();
+        assert_eq!(report(&root).0, "143");
+    }
 }
 
 #[test]
@@ -308,6 +341,204 @@ fn inside_another_trace_the_command_runs_and_is_incomplete_and_the_outer_trace_s
     assert!(seen("none").stat.is_some() || seen("none").kind.is_some());
 }
 
+/// Stopped by a signal and continued, as a shell does with its jobs; a thread that is not the first executes
+/// another program; the signals that are sent arrive, each once.
+#[test]
+fn stops_and_signals_reach_programs_as_if_nobody_traced_them() {
+    let (_keep, root) = folder();
+    compile(&root, "jobs", JOBS);
+    std::fs::write(root.join("a"), "content").unwrap();
+    for mode in modes() {
+        let is_traced = matches!(mode, Mode::Traced(_));
+        let (ended, out, err) = run_shell("./jobs", &root, mode);
+        assert_eq!((ended.exit_code, out.as_str(), err.as_str()), (0, "stopped continued 100 content", ""));
+        if is_traced {
+            let observed = ended.observed.unwrap();
+            assert_eq!(observed.incomplete, None);
+            assert!(observed.seen(&root.join("a")).unwrap().read.is_some());
+        }
+    }
+}
+
+const JOBS: &str = r#"
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static volatile sig_atomic_t count;
+static void on_signal(int s) { count++; }
+static void *execute(void *x) { execlp("cat", "cat", "a", (char *)0); return 0; }
+int main(void) {
+    int status;
+    pid_t child = fork();
+    if (!child) { for (;;) pause(); }
+    kill(child, SIGSTOP);
+    waitpid(child, &status, WUNTRACED);
+    if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP) printf("stopped ");
+    kill(child, SIGCONT);
+    waitpid(child, &status, WCONTINUED);
+    if (WIFCONTINUED(status)) printf("continued ");
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    signal(SIGUSR1, on_signal);
+    for (int i = 0; i < 100; i++) raise(SIGUSR1);
+    printf("%d ", (int)count);
+    fflush(stdout);
+    pthread_t thread;
+    pthread_create(&thread, 0, execute, 0);
+    for (;;) pause();
+}
+"#;
+
+/// Where another program listens to its system calls already, a step is traced as by a debugger, and kept.
+#[test]
+fn under_a_foreign_listener_a_step_is_traced_as_by_a_debugger() {
+    let (_keep, root) = folder();
+    compile(&root, "listener", LISTENER);
+    std::fs::write(root.join("a"), "x").unwrap();
+    let runner = runner("cat a >b; test -e none; echo y | cat", &root);
+    let mut listened = Command::new(root.join("listener"));
+    listened.arg(runner.get_program()).args(runner.get_args()).stdout(Stdio::null());
+    for (name, value) in runner.get_envs() {
+        listened.env(name, value.unwrap());
+    }
+    listened.env_remove("OVERHEAR_TRACE").env_remove("OVERHEAR");
+    assert!(listened.status().unwrap().success());
+    let (code, incomplete, paths) = report(&root);
+    assert_eq!((code.as_str(), incomplete.as_str()), ("0", "None"));
+    for path in ["\"a\"", "\"b\"", "\"none\""] {
+        assert!(paths.contains(path), "{path} of {paths}");
+    }
+    listened.env("OVERHEAR", "1");
+    assert!(listened.status().unwrap().success());
+    let (_, incomplete, _) = report(&root);
+    assert!(incomplete.contains("already listens"), "inside another overhear's step: {incomplete}");
+}
+
+/// Listens to the opening of files by the program that it starts, and lets each go on.
+const LISTENER: &str = r#"
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void hand_over(int socket, int fd) {
+    char byte = 0, room[CMSG_SPACE(sizeof fd)] = {0};
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET, head->cmsg_type = SCM_RIGHTS, head->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(head), &fd, sizeof fd);
+    sendmsg(socket, &message, 0);
+}
+static int take_over(int socket) {
+    char byte, room[CMSG_SPACE(sizeof(int))];
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    if (recvmsg(socket, &message, 0) != 1) exit(90);
+    int fd;
+    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+    return fd;
+}
+int main(int count, char **arguments) {
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {4, filter};
+    int pair[2], status;
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    pid_t child = fork();
+    if (!child) {
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        int fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+        if (fd < 0) _exit(91);
+        hand_over(pair[1], fd);
+        close(fd), close(pair[0]), close(pair[1]);
+        execv(arguments[1], arguments + 1);
+        _exit(92);
+    }
+    int listener = take_over(pair[0]);
+    for (;;) {
+        struct pollfd polled = {listener, POLLIN, 0};
+        poll(&polled, 1, -1);
+        if (!(polled.revents & POLLIN)) break;
+        struct seccomp_notif notice;
+        memset(&notice, 0, sizeof notice);
+        if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &notice)) continue;
+        struct seccomp_notif_resp answer = {notice.id, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE};
+        ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+    }
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 93;
+}
+"#;
+
+/// A process can have one tracer only: a debugger in a step works, and the step is not kept.
+#[test]
+fn a_debugger_in_a_step_works_and_the_trace_by_ptrace_is_incomplete() {
+    let (_keep, root) = folder();
+    compile(&root, "debugger", DEBUGGER);
+    for how in ["me", "seize"] {
+        for mode in modes() {
+            let is_stepped = matches!(&mode, Mode::Traced(spec) if spec.way == Way::Ptrace);
+            let (ended, out, _) =
+                run_shell(&format!("./debugger {how}; echo $?; cat debugger.c | wc -l"), &root, mode);
+            let lines = DEBUGGER.lines().count();
+            assert_eq!((ended.exit_code, out), (0, format!("stopped\n0\n{lines}\n")), "{how}");
+            let incomplete = ended.observed.and_then(|observed| observed.incomplete);
+            let says = incomplete.as_ref().is_some_and(|why| why.contains("ptrace"));
+            assert_eq!(says, is_stepped, "{incomplete:?}");
+        }
+    }
+}
+
+/// Traces a child of its own up to its first stop.
+const DEBUGGER: &str = r#"
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int count, char **arguments) {
+    int status, seizes = arguments[1][0] == 's';
+    pid_t child = fork();
+    if (!child) {
+        if (!seizes && ptrace(PTRACE_TRACEME, 0, 0, 0)) _exit(1);
+        raise(SIGSTOP);
+        _exit(7);
+    }
+    if (seizes && (waitpid(child, &status, WUNTRACED) != child || ptrace(PTRACE_SEIZE, child, 0, 0))) return 2;
+    if (!seizes && (waitpid(child, &status, 0) != child || !WIFSTOPPED(status))) return 3;
+    puts("stopped");
+    if (seizes) kill(child, SIGCONT); else ptrace(PTRACE_CONT, child, 0, 0);
+    do {
+        if (waitpid(child, &status, 0) != child) return 4;
+        if (WIFSTOPPED(status)) ptrace(PTRACE_CONT, child, 0, 0);
+    } while (!WIFEXITED(status));
+    return WEXITSTATUS(status) == 7 ? 0 : 5;
+}
+"#;
+
+/// A program in C, beside its source.
+fn compile(root: &Path, name: &str, text: &str) {
+    let source = root.join(name).with_extension("c");
+    std::fs::write(&source, text).unwrap();
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-pthread", "-w"]).arg(&source).arg("-o").arg(root.join(name));
+    assert!(gcc.status().expect("gcc is needed for the tests").success());
+}
+
 /// By another process: one that is forked by another test meanwhile would inherit a descriptor for
 /// writing, and the kernel executes nothing that is open for writing.
 fn copy_program(from: &Path, to: &Path) {
@@ -321,21 +552,31 @@ fn an_ordinary_user_is_traced_too_and_unreadable_programs_are_incomplete() {
         // Every other test then runs as an ordinary user anyway.
         return;
     }
+    for (_, way) in WAYS {
+        check_as_user(way);
+    }
+}
+
+fn check_as_user(way: &str) {
     let as_user = |script: &str, root: &Path| {
         let program = root.join("runner");
-        copy_program(&std::env::current_exe().unwrap(), &program);
+        if !program.exists() {
+            copy_program(&std::env::current_exe().unwrap(), &program);
+        }
         let mut copy = Command::new(&program);
         copy.args(["--exact", "a_runner_that_does_what_its_environment_says"]).stdout(Stdio::null());
         copy.env("RUNNER_SCRIPT", script).env("RUNNER_CWD", root).env("PATH", "/usr/bin:/bin");
-        copy.uid(65534).gid(65534).current_dir(root);
+        copy.uid(65534).gid(65534).current_dir(root).env("OVERHEAR_TRACE", way);
         assert!(copy.status().unwrap().success());
         report(root)
     };
     let (_keep, root) = folder();
     let mut file = std::fs::File::create(root.join("a")).unwrap();
     file.write_all(b"x").unwrap();
-    let (code, incomplete, paths) =
-        as_user("cat a >b; mkdir c; grep -i nonewprivs /proc/self/status | grep -q 1", &root);
+    let (code, incomplete, paths) = as_user(
+        "cat a >b; mkdir c; grep -iE 'nonewprivs|tracerpid' /proc/self/status | grep -q '[1-9]'",
+        &root,
+    );
     assert_eq!((code.as_str(), incomplete.as_str()), ("0", "None"), "{paths}");
     for path in ["\"a\"", "\"b\"", "\"c\""] {
         assert!(paths.contains(path), "{path} of {paths}");

@@ -5,12 +5,15 @@
 
 use overhear::access::{Access, Observed, Reach, Seen};
 use overhear::process::{Ended, Launch, Mode, Running, run};
-use overhear::trace::{Level, Spec};
+use overhear::trace::{Level, Spec, Way};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+#[path = "programs/list.rs"]
+mod list;
 
 /// What must be among the facts, or with `!` must not. A fact is what was asked, the path below
 /// the folder of the case, and what lay there (`f`ile, `d` folder, `l`ink, `o`ther, `-` nothing).
@@ -122,7 +125,6 @@ const CASES: &[(&str, &[&str])] = &[
     ("page_edge", &["read a f", "read b f"]),
     ("odd_names", &["read \u{fffd}\u{fffd}\n -", "read two\nlines f"]),
     ("long_path", &["!incomplete"]),
-    ("own_filter", &["read a f"]),
     ("tty", &["terminal"]),
     ("proc", &["!incomplete", "!terminal"]),
     ("tcp_inside", &["connected inside"]),
@@ -146,21 +148,49 @@ const CASES: &[(&str, &[&str])] = &[
     ("gate_taken", &["read a f", "stat b f", "stat none -", "!incomplete"]),
     ("passed_descriptor", &["read a f", "!incomplete"]),
     ("copy", &["read a f", "blind new -"]),
+    ("glob", &["list d d", "!stat d/a f"]),
+    ("scandir", &["list d d", "list empty d"]),
+    ("interrupted", &["stat a f"]),
+    ("unset_loader", &["read a f"]),
+    ("shrink", &["read a f", "change a f"]),
 ];
 
 const LEVELS: [Level; 3] = [Level::Nothing, Level::Functions, Level::Everything];
 
+/// How a program is traced.
+type How = (Way, Level);
+/// As by default.
+const USUAL: How = (Way::Best, Level::Everything);
+/// The filter at each level.
+const FILTERED: [How; 3] =
+    [(Way::Seccomp, Level::Nothing), (Way::Seccomp, Level::Functions), (Way::Seccomp, Level::Everything)];
+/// As debuggers do.
+const STEPPED: [How; 2] = [(Way::Ptrace, Level::Nothing), (Way::Ptrace, Level::Everything)];
+
+fn spec((way, level): How) -> Spec {
+    Spec::new(path_value(), vec![]).by(way).at_level(level)
+}
+
 #[test]
 fn every_call_of_a_dynamic_program_is_seen() {
-    for level in LEVELS {
-        check_all(program(false), level);
+    for how in FILTERED {
+        check_all(program(false), how);
+    }
+}
+
+#[test]
+fn every_call_of_a_dynamic_program_is_seen_as_a_debugger_sees_it() {
+    for how in STEPPED {
+        check_all(program(false), how);
     }
 }
 
 #[test]
 fn every_call_of_a_static_program_is_seen() {
-    check_all(program(true), Level::Everything);
-    check_all(&build("static-pie", "gcc", &["-static-pie"]), Level::Everything);
+    for how in [USUAL, (Way::Ptrace, Level::Everything)] {
+        check_all(program(true), how);
+        check_all(&build("static-pie", "gcc", &["-static-pie"]), how);
+    }
 }
 
 #[test]
@@ -170,37 +200,43 @@ fn every_call_of_a_program_of_another_c_library_is_seen() {
         return eprintln!("SKIPPED: musl-gcc is not there");
     }
     let headers = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"];
-    check_all(&build("musl-static", "musl-gcc", &[&headers[..], &["-static"]].concat()), Level::Everything);
-    check_all(&build("musl", "musl-gcc", &headers), Level::Everything);
+    for how in [USUAL, (Way::Ptrace, Level::Everything)] {
+        check_all(&build("musl-static", "musl-gcc", &[&headers[..], &["-static"]].concat()), how);
+        check_all(&build("musl", "musl-gcc", &headers), how);
+    }
 }
 
 /// Two threads of these do their calls in no order, or give a random name, or what lies there only they see.
 const UNORDERED: &[&str] = &["unix_inside", "changing", "thread_cwd", "mount"];
 
 #[test]
-fn the_facts_are_the_same_at_each_level() {
+fn the_facts_are_the_same_at_each_level_and_in_each_way() {
     let mut wrong = Vec::new();
     for (case, _) in CASES.iter().filter(|(case, _)| !UNORDERED.contains(case)) {
-        let [told, noted, patched] = LEVELS.map(|level| {
+        let facts = |how: How| {
             let folder = folder();
-            let mut facts = run_case_at(level, program(false), case, folder.path(), &[]).1;
+            let mut facts = run_case_at(how, program(false), case, folder.path(), &[]).1;
             facts.sort();
             facts
-        });
-        if told != noted || told != patched {
-            wrong.push(format!("{case}:\n  {told:?}\n  {noted:?}\n  {patched:?}"));
+        };
+        let told = facts(FILTERED[0]);
+        for how in FILTERED.into_iter().skip(1).chain(STEPPED) {
+            let other = facts(how);
+            if told != other {
+                wrong.push(format!("{case}, {how:?}:\n  {told:?}\n  {other:?}"));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn check_all(program: &Path, level: Level) {
+fn check_all(program: &Path, how: How) {
     let mut wrong = Vec::new();
     for (case, expected) in CASES {
         let folder = folder();
-        let (ended, facts) = run_case_at(level, program, case, folder.path(), &[]);
+        let (ended, facts) = run_case_at(how, program, case, folder.path(), &[]);
         if ended.exit_code != 0 {
-            wrong.push(format!("{case} ({level:?}): exit code {}", ended.exit_code));
+            wrong.push(format!("{case} ({how:?}): exit code {}", ended.exit_code));
         }
         for fact in *expected {
             let holds = match fact.strip_prefix('!') {
@@ -209,7 +245,7 @@ fn check_all(program: &Path, level: Level) {
             };
             if !holds {
                 wrong.push(format!(
-                    "{case} ({level:?}): {fact}\n  of {facts:?}\n  {:?}",
+                    "{case} ({how:?}): {fact}\n  of {facts:?}\n  {:?}",
                     ended.observed.as_ref().unwrap().incomplete
                 ));
             }
@@ -218,16 +254,61 @@ fn check_all(program: &Path, level: Level) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The kernel's filter is asked together with that of the program, and hears nothing of what that refuses. As a
+/// debugger sees it the call is begun, and what it would have changed is no longer known.
+#[test]
+fn what_a_filter_of_the_program_refuses_is_no_change() {
+    for how in FILTERED.into_iter().chain(STEPPED) {
+        let folder = folder();
+        let (ended, facts) = run_case_at(how, program(false), "own_filter", folder.path(), &[]);
+        assert_eq!(ended.exit_code, 0, "{how:?}");
+        assert!(
+            ["read a f", "read b f"].iter().all(|fact| facts.iter().any(|known| known == fact)),
+            "{facts:?}"
+        );
+        let is_changed = facts.iter().any(|fact| fact == "blind new -");
+        let is_incomplete = facts.iter().any(|fact| fact == "incomplete");
+        assert_eq!((is_changed, is_incomplete), (how.0 == Way::Ptrace, how.0 == Way::Ptrace), "{facts:?}");
+    }
+}
+
+/// Each function that the library stands before: what goes through it is seen, and not told by the kernel.
+#[test]
+fn what_goes_through_the_c_library_is_noted_and_not_told() {
+    for function in [
+        "open",
+        "openat",
+        "stat",
+        "lstat",
+        "fstatat",
+        "statx",
+        "access",
+        "faccessat",
+        "readlink",
+        "readlinkat",
+        "syscall",
+    ] {
+        let told = |how: How| {
+            let folder = folder();
+            let (ended, facts) =
+                run_case_at(how, program(false), "noted", folder.path(), &[("HOW", function)]);
+            assert_eq!(ended.exit_code, 0, "{function}");
+            let seen = facts.iter().filter(|fact| fact.contains(" noted-")).count();
+            assert_eq!(seen, 200, "{function}, {how:?}");
+            ended.observed.unwrap().told
+        };
+        let (all, rest) = (told(FILTERED[0]), told(FILTERED[1]));
+        assert!(rest + 190 < all, "{function}: {all} and {rest} calls told");
+    }
+}
+
 #[test]
 fn what_a_killed_process_had_asked_is_there() {
-    for (round, level) in [(1, Level::Nothing), (2, Level::Functions), (3, Level::Everything)]
-        .into_iter()
-        .chain([(4, Level::Everything), (5, Level::Everything)])
-    {
+    for (round, how) in FILTERED.into_iter().chain([USUAL, USUAL]).chain(STEPPED).enumerate() {
         let folder = folder();
         let root = folder.path().canonicalize().unwrap();
         let launch = launch(program(false), &["killed"], &root, &[("SEED", &round.to_string())]);
-        let mode = Mode::Traced(Spec::new(path_value(), vec![]).at_level(level));
+        let mode = Mode::Traced(spec(how));
         let mut said = Vec::new();
         let ended =
             run(&launch, mode, &Running::new(), &mut |_, bytes| said.extend_from_slice(bytes)).unwrap();
@@ -236,7 +317,7 @@ fn what_a_killed_process_had_asked_is_there() {
         assert!(said.lines().count() > 40, "{said}");
         let missing: Vec<&str> =
             said.lines().filter(|name| observed.seen(&root.join(name)).is_none()).collect();
-        assert!(observed.incomplete.is_some() || missing.is_empty(), "{level:?}: {missing:?}");
+        assert!(observed.incomplete.is_some() || missing.is_empty(), "{how:?}: {missing:?}");
     }
 }
 
@@ -336,6 +417,35 @@ fn interpreters_and_searched_programs_are_seen() {
 }
 
 #[test]
+fn a_script_of_a_script_and_a_loader_of_its_own_are_seen() {
+    let folder = folder();
+    let root = folder.path().canonicalize().unwrap();
+    script(&root.join("inner"), "#!/bin/sh\ncat a\n");
+    script(&root.join("outer"), &format!("#!{}/inner -x\n", root.display()));
+    let loader = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1"];
+    let loader = loader.into_iter().find(|path| Path::new(path).exists()).unwrap();
+    assert!(Command::new("cp").args(["-L", loader]).arg(root.join("loader")).status().unwrap().success());
+    let own = build("own-loader", "gcc", &[&format!("-Wl,--dynamic-linker={}/loader", root.display())]);
+    for (way, level) in FILTERED.into_iter().chain(STEPPED) {
+        for (program, args, seen) in [
+            (root.join("outer"), &[][..], &["outer", "inner"][..]),
+            (own.clone(), &["read"][..], &["loader"][..]),
+        ] {
+            let launch = launch(&program, args, &root, &[]);
+            let mode = Mode::Traced(spec((way, level)));
+            let ended = run(&launch, mode, &Running::new(), &mut |_, _| {}).unwrap();
+            assert_eq!(ended.exit_code, 0, "{program:?}");
+            let observed = ended.observed.unwrap();
+            assert_eq!(observed.incomplete, None);
+            for name in seen {
+                assert!(observed.seen(&root.join(name)).unwrap().exec.is_some(), "{name} ({way:?})");
+            }
+            assert!(observed.seen(&root.join("a")).unwrap().read.is_some());
+        }
+    }
+}
+
+#[test]
 fn reads_of_one_path_keep_only_the_first() {
     let mut observed = Observed::default();
     let folder = folder();
@@ -405,11 +515,11 @@ fn launch(program: &Path, args: &[&str], cwd: &Path, env: &[(&str, &str)]) -> La
 }
 
 fn run_case(program: &Path, case: &str, folder: &Path, env: &[(&str, &str)]) -> (Ended, Vec<String>) {
-    run_case_at(Level::Everything, program, case, folder, env)
+    run_case_at(USUAL, program, case, folder, env)
 }
 
 fn run_case_at(
-    level: Level,
+    how: How,
     program: &Path,
     case: &str,
     folder: &Path,
@@ -417,8 +527,7 @@ fn run_case_at(
 ) -> (Ended, Vec<String>) {
     let root = folder.canonicalize().unwrap();
     let launch = launch(program, &[case], &root, env);
-    let mode = Mode::Traced(Spec::new(path_value(), vec![]).at_level(level));
-    let ended = run(&launch, mode, &Running::new(), &mut |_, _| {}).unwrap();
+    let ended = run(&launch, Mode::Traced(spec(how)), &Running::new(), &mut |_, _| {}).unwrap();
     let facts = facts(ended.observed.as_ref().unwrap(), &root);
     (ended, facts)
 }
@@ -474,4 +583,29 @@ fn of_path(path: &str, seen: &Seen, facts: &mut Vec<String>) {
     if seen.removed {
         facts.push(format!("removed {path}"));
     }
+}
+
+#[test]
+fn each_program_of_the_list_names_cases_and_tests_that_there_are() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let names = ["programs", "process", "differential"].map(|name| format!("tests/trace_{name}.rs"));
+    let names = names.into_iter().chain(["tests/preload.rs".into(), "src/trace/record/mod.rs".into()]);
+    let texts: String = names.map(|name| std::fs::read_to_string(folder.join(name)).unwrap()).collect();
+    let mut missing = Vec::new();
+    for (at, (number, what, by)) in list::LIST.iter().enumerate() {
+        assert_eq!(usize::from(*number), at + 1, "{what}");
+        for by in *by {
+            let quoted = format!("(\"{by}\", ");
+            let is_run = texts.contains(&quoted) || texts.contains(&format!("\n        \"{by}\","));
+            if !is_run
+                && !texts.contains(&format!("fn {by}("))
+                && !texts.contains(&format!("    (\n        \"{by}\""))
+            {
+                missing.push(format!("{number} {what}: {by}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+    let not_run = list::LIST.iter().filter(|(_, _, by)| by.is_empty()).count();
+    assert_eq!((list::LIST.len(), not_run), (92, 1));
 }

@@ -31,7 +31,8 @@ pub fn doctor() -> Result<i32, Problems> {
     );
     let code = match &found.trouble {
         None => {
-            text.push_str(&format!("tracer       works ({})\n", found.backend));
+            let slow = if found.backend == "ptrace" { ", at several times the cost" } else { "" };
+            text.push_str(&format!("tracer       works ({}{slow})\n", found.backend));
             text.push_str(&format!("             {}\n", level(&found)));
             0
         }
@@ -41,6 +42,9 @@ pub fn doctor() -> Result<i32, Problems> {
             1
         }
     };
+    for (backend, why) in &found.others {
+        text.push_str(&format!("             not by {backend}: {why}\n"));
+    }
     match found.unheard {
         None => text.push_str(
             "environment  overheard: variables are served and tracked when a program asks for them by name\n",

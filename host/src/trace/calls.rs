@@ -155,6 +155,8 @@ const fn bare(name: &'static str, numbers: (i16, i16), op: Op) -> Call {
 /// The highest number known, the same on both architectures. What is newer looks absent to the
 /// program, rather than going unseen.
 pub const HIGHEST: u32 = 469;
+/// Calls of the x32 kind have this bit in their number. They look absent too.
+pub const X32_BIT: u32 = 0x4000_0000;
 
 use Follow::{IfFlag, No, UnlessFlag, Yes};
 
@@ -310,6 +312,17 @@ impl Table {
     pub fn find(&self, audit_arch: u32, number: i32) -> Option<&'static Call> {
         let by_number = if audit_arch == Arch::I386.audit() { &self.i386 } else { &self.x86_64 };
         by_number.get(usize::try_from(number).ok()?).copied().flatten()
+    }
+
+    /// Whether a call is of a kind that nobody knows: it looks absent to the program.
+    pub fn is_unknown(&self, audit_arch: u32, number: i32) -> bool {
+        let is_known_arch = [Arch::X86_64, Arch::I386].iter().any(|arch| arch.audit() == audit_arch);
+        !is_known_arch || number as u32 > HIGHEST
+    }
+
+    /// Whether calls of this kind have numbers and arguments of 32 bits.
+    pub fn is_narrow(audit_arch: u32) -> bool {
+        audit_arch == Arch::I386.audit()
     }
 
     /// The first call of this name.

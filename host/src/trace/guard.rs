@@ -360,16 +360,16 @@ unsafe fn attend(slot: &mut Slot, fd_at: usize, revents: i16) {
     }
 }
 
-/// Lets a call go on.
-pub(super) fn go_on(listener: RawFd, id: u64) {
+/// Lets a call go on. `false` where the thread is gone, or where the kernel cannot (before Linux 5.5).
+pub(super) fn go_on(listener: RawFd, id: u64) -> bool {
     let response = libc::seccomp_notif_resp {
         id,
         val: 0,
         error: 0,
         flags: libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
     };
-    // SAFETY: the kernel reads the response. It fails where the thread is gone, which is well.
-    unsafe { libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const response) };
+    // SAFETY: the kernel reads the response.
+    unsafe { libc::ioctl(listener, libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const response) == 0 }
 }
 
 /// Takes one order; `false` when there are no more.

@@ -29,6 +29,8 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+/// Set in every step: a program that finds it runs inside one.
+pub const MARK: &str = ENV_MARK;
 /// Chooses a [`Level`]: `0`, `1` or `2`.
 pub const SWITCH: &str = "OVERHEAR_ACCEL";
 

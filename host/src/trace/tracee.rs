@@ -124,6 +124,22 @@ pub fn process_of(tid: u32) -> Option<(u32, String)> {
     Some((field("Tgid:")?.parse().ok()?, field("Name:")?.to_owned()))
 }
 
+/// Ends a process, if it is still there.
+pub fn kill(pid: u32) {
+    // SAFETY: numbers only.
+    unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
+}
+
+/// Whether we may trace whatever we execute (`CAP_SYS_PTRACE`). Who may not traces programs that ask for more
+/// rights without them.
+pub fn may_trace_all() -> bool {
+    const CAP_SYS_PTRACE: u64 = 1 << 19;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let rights = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let rights = rights.and_then(|rights| u64::from_str_radix(rights.trim(), 16).ok());
+    rights.is_some_and(|rights| rights & CAP_SYS_PTRACE != 0)
+}
+
 /// Whether a process still runs (one that ended and was not yet waited for does not).
 pub fn is_alive(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {

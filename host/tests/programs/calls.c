@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/filter.h>
 #include <linux/openat2.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -20,6 +22,7 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -36,6 +39,9 @@
 #define RENAME_EXCHANGE 2
 #define renameat2(...) syscall(SYS_renameat2, __VA_ARGS__)
 #define close_range(...) syscall(SYS_close_range, __VA_ARGS__)
+#define STATX_BASIC_STATS 0x7ff
+#define statx(...) syscall(SYS_statx, __VA_ARGS__)
+struct statx { char room[256]; };
 #endif
 
 extern char **environ;
@@ -259,7 +265,14 @@ static void c_long_path(void) {
     read_file(name); memset(name, 'x', 4199); must(open(name, O_RDONLY) < 0 && errno == ENAMETOOLONG);
 }
 static void c_undumpable(void) { syscall(SYS_prctl, 4, 0, 0, 0, 0); read_file("a"); }
-static void c_own_filter(void) { read_file("a"); must(syscall(SYS_seccomp, 0, 0, 0) < 0); }
+/* A filter of its own, by which no folder can be made. */
+static void c_own_filter(void) {
+    struct sock_filter filter[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mkdir, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog program = {4, filter};
+    read_file("a"); must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0); must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0);
+    must(syscall(SYS_mkdir, "new", 0755) < 0 && errno == EPERM); read_file("b");
+}
 static void c_tty(void) { must(open("/dev/tty", O_RDWR) < 0); }
 static void c_proc(void) { read_file("/proc/self/maps"); read_file("/dev/urandom"); read_file("/dev/fd/0"); }
 static int tcp_listener(struct sockaddr_in *address) {
@@ -391,6 +404,41 @@ static void c_mount(void) {
     must(mount("d", own ? "empty" : "none", NULL, MS_BIND, NULL) == 0 || !own); if (own) read_file("empty/a");
 }
 
+#include <glob.h>
+static void c_glob(void) { glob_t found; must(glob("d/*.none", 0, NULL, &found) == GLOB_NOMATCH); }
+static void c_scandir(void) {
+    struct dirent **names; must(scandir("d", &names, NULL, alphasort) > 0);
+    char room[4096]; int fd = open("empty", O_RDONLY | O_DIRECTORY); must(raw(SYS_getdents64, fd, (long)room, sizeof room, 0) > 0);
+}
+/* Without SA_RESTART a call that is told may be interrupted; nothing else may happen to it. */
+static void c_interrupted(void) {
+    struct itimerval timer = {{0, 200}, {0, 200}}; struct sigaction action = {.sa_handler = (void (*)(int))(uintptr_t)getpid}; struct stat s;
+    sigaction(SIGALRM, &action, NULL); setitimer(ITIMER_REAL, &timer, NULL);
+    for (int i = 0; i < 2000; i++) must(stat("a", &s) == 0 || errno == EINTR);
+}
+static void c_unset_loader(void) {
+    unsetenv("LD_PRELOAD"); char *argv[] = {(char *)self, "read", NULL}; execve(self, argv, environ); exit(93);
+}
+/* One function of the C library, with many names that are not there. */
+static void c_noted(void) {
+    const char *how = getenv("HOW"); struct stat s; struct statx x; char name[32], text[8]; int dir = open(".", O_RDONLY | O_DIRECTORY);
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "noted-%d", i);
+        if (!strcmp(how, "open")) must(open(name, O_RDONLY) < 0);
+        if (!strcmp(how, "openat")) must(openat(dir, name, O_RDONLY) < 0);
+        if (!strcmp(how, "stat")) must(stat(name, &s) != 0);
+        if (!strcmp(how, "lstat")) must(lstat(name, &s) != 0);
+        if (!strcmp(how, "fstatat")) must(fstatat(dir, name, &s, 0) != 0);
+        if (!strcmp(how, "statx")) must(statx(dir, name, 0, STATX_BASIC_STATS, &x) != 0);
+        if (!strcmp(how, "access")) must(access(name, R_OK) != 0);
+        if (!strcmp(how, "faccessat")) must(faccessat(dir, name, R_OK, 0) != 0);
+        if (!strcmp(how, "readlink")) must(readlink(name, text, 8) < 0);
+        if (!strcmp(how, "readlinkat")) must(readlinkat(dir, name, text, 8) < 0);
+        if (!strcmp(how, "syscall")) must(syscall(SYS_newfstatat, dir, name, &s, 0) != 0);
+    }
+}
+static void c_shrink(void) { int fd = open("a", O_RDWR); must(ftruncate(fd, 1) == 0); fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1); }
+
 #define CASE(name) {#name, c_##name}
 static const struct { const char *name; void (*run)(void); } cases[] = {
     CASE(read), CASE(missing), CASE(stat), CASE(access), CASE(inline_open), CASE(inline_statx), CASE(syscalls), CASE(vfork),
@@ -405,7 +453,7 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
     CASE(proc), CASE(tcp_inside), CASE(tcp_port), CASE(tcp_nobody), CASE(network), CASE(unix_inside), CASE(unix_path),
     CASE(timer), CASE(changing), CASE(storm), CASE(bench), CASE(many), CASE(chroot), CASE(killed), CASE(link_changes), CASE(signal), CASE(long_jump), CASE(fork_and_threads),
     CASE(many_threads), CASE(few_descriptors), CASE(little_memory), CASE(copy), CASE(stat_links), CASE(access_links), CASE(gate_taken), CASE(passed_descriptor),
-    CASE(user_namespace), CASE(mount),
+    CASE(user_namespace), CASE(mount), CASE(glob), CASE(scandir), CASE(interrupted), CASE(unset_loader), CASE(shrink), CASE(noted),
 };
 
 int main(int argc, char **argv) {

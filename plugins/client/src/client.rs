@@ -4,10 +4,13 @@
 use crate::protocol::{DecodeError, Frames, MAX_MESSAGE, MAX_REPLY, Message, Reply, Select, VERSION};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+
+#[cfg(not(unix))]
+use crate::nowhere::UnixStream;
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 
 /// The variable that tells clients the folder of their server.
 pub const ENV_FOLDER: &str = "OVERHEAR_IPC";
@@ -70,14 +73,14 @@ impl Client {
     /// directory of this process.
     pub fn ignore_input(&mut self, path: &Path) -> Result<(), ClientError> {
         let path = self.absolute(path)?;
-        self.send(&Message::IgnoreInput { path: path.as_os_str().as_bytes() })
+        self.send(&Message::IgnoreInput { path: path.as_os_str().as_encoded_bytes() })
     }
 
     /// What is written at or below the path is no output. A relative path means one below the working
     /// directory of this process.
     pub fn ignore_output(&mut self, path: &Path) -> Result<(), ClientError> {
         let path = self.absolute(path)?;
-        self.send(&Message::IgnoreOutput { path: path.as_os_str().as_bytes() })
+        self.send(&Message::IgnoreOutput { path: path.as_os_str().as_encoded_bytes() })
     }
 
     /// The result must not be kept.

@@ -9,6 +9,8 @@
 //! environment that overhear was started in; overhear leaves most variables out of what it passes.
 
 mod client;
+#[cfg(not(unix))]
+mod nowhere;
 pub mod protocol;
 
 pub use client::{Client, ClientError, ENV_FOLDER, PROBE_LOST};

@@ -139,6 +139,11 @@ impl Recorder {
         }
     }
 
+    /// How many accesses so far were taken to change something.
+    pub fn changes(&self) -> u64 {
+        self.paths.changes()
+    }
+
     /// The whole, at the end.
     pub fn finish(mut self) -> Observed {
         if self.execs == 0 {
@@ -427,5 +432,16 @@ impl Recorder {
     /// Resolves the path of a socket; `None` where it is none of a step's business.
     pub fn socket_path(&mut self, event: &Event<'_>) -> Option<Target> {
         self.target(&event.place, event, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_that_saw_nothing_is_incomplete() {
+        let why = Recorder::new(Spec::default()).finish().incomplete;
+        assert!(why.is_some_and(|why| why.contains("saw nothing")));
     }
 }

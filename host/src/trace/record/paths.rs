@@ -21,6 +21,8 @@ pub struct Paths {
     generation: u32,
     /// Accesses so far.
     count: Order,
+    /// Those of them that change something.
+    changes: u64,
     paths_max: usize,
 }
 
@@ -34,9 +36,14 @@ struct Node {
     seen: Seen,
 }
 
+fn only_looks(kind: &AccessKind) -> bool {
+    use AccessKind::{Exec, Kind, Link, List, Read, Stat};
+    matches!(kind, Read | Stat | Kind | List(_) | Link | Exec)
+}
+
 impl Default for Paths {
     fn default() -> Paths {
-        Paths { nodes: IndexMap::default(), generation: 0, count: 0, paths_max: PATHS_MAX }
+        Paths { nodes: IndexMap::default(), generation: 0, count: 0, changes: 0, paths_max: PATHS_MAX }
     }
 }
 
@@ -90,10 +97,16 @@ impl Paths {
     pub fn add_at(&mut self, at: usize, kind: AccessKind, found: Found, pid: u32) {
         let first = First { order: self.count, pid, found };
         self.count += 1;
+        self.changes += u64::from(!only_looks(&kind));
         if let Some((_, node)) = self.nodes.get_index_mut(at) {
             node.is_seen = true;
             node.seen.add(kind, first);
         }
+    }
+
+    /// How many accesses changed something.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Takes in one access.

@@ -1,7 +1,7 @@
 //! The filter that a step's whole process tree inherits, generated from the table of calls.
 //! It only decides who is told; what a call means is `decode`'s.
 
-use crate::trace::calls::{Arch, CALLS, Call, HIGHEST, Op};
+use crate::trace::calls::{Arch, CALLS, Call, HIGHEST, Op, X32_BIT};
 use libc::{
     BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter,
 };
@@ -16,8 +16,6 @@ const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 const INSTRUCTION: u32 = 8;
 const ARGUMENTS: u32 = 16;
-/// Calls of the x32 kind have this bit in their number.
-const X32_BIT: u32 = 0x4000_0000;
 /// Opening with one of these does not just read.
 const CHANGES: u32 = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_TMPFILE) as u32;
 /// `sendto`'s argument with the address of a destination.
@@ -129,6 +127,18 @@ fn through(call: &Call, gate: u64) -> Vec<sock_filter> {
     action
 }
 
+/// The same decision outside the kernel: whether a native call was noted before it was made.
+pub fn is_noted(call: &Call, data: &libc::seccomp_data, gate: Option<u64>) -> bool {
+    let Some(gate) = gate.filter(|_| call.may_be_noted) else { return false };
+    let flags = (call.op == Op::Open).then(|| data.args[usize::from(call.flags.unsigned_abs())] as u32);
+    let entry = |entry: usize| gate + (entry + BEHIND_CALL) as u64;
+    match flags {
+        Some(_) if data.instruction_pointer == entry(OWN_ENTRY) => true,
+        Some(flags) if flags & CHANGES != 0 => false,
+        _ => data.instruction_pointer == entry(0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,8 +212,14 @@ mod tests {
         let gate = 0x4567_89ab_c000;
         let program = program(Some(gate));
         let from = |number: i64, flags: i32, from: u64| {
-            let flags = flags as u64;
-            run_from(&program, Arch::X86_64.audit(), number as u32, [0, flags, flags, 0, 0, 0], from)
+            let args = [0, flags as u64, flags as u64, 0, 0, 0];
+            let done = run_from(&program, Arch::X86_64.audit(), number as u32, args, from);
+            let (nr, arch) = (number as i32, Arch::X86_64.audit());
+            let data = libc::seccomp_data { nr, arch, instruction_pointer: from, args };
+            let call =
+                CALLS.iter().find(|call| i64::from(call.x86_64) == number).expect("it is in the table");
+            assert_eq!(is_noted(call, &data, Some(gate)), done == ALLOW, "{number} from {from:x}");
+            done
         };
         let behind = gate + BEHIND_CALL as u64;
         for number in

@@ -4,17 +4,17 @@
 
 #![allow(unsafe_code, reason = "installs a filter in the child and passes descriptors")]
 
-mod decode;
-mod filter;
+pub(super) mod filter;
 mod supervisor;
 
 use super::guard;
+use super::shared::{Shared, signal, socket_pair};
 use super::{Backend, Begun, ChildSide, ParentSide, Rest, Spec};
 use crate::access::Observed;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 /// This backend.
@@ -33,13 +33,7 @@ impl Backend for Seccomp {
         guard::start();
         let (ours, theirs) = socket_pair()?;
         let theirs = Arc::new(theirs);
-        let shared = Arc::new(Shared {
-            wake: event_fd()?,
-            gone: event_fd()?,
-            ended: AtomicBool::new(false),
-            release: AtomicBool::new(false),
-            end: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new()?);
         let gate = spec.notes.as_ref().map(|notes| notes.gate());
         let thread = {
             let shared = Arc::clone(&shared);
@@ -52,20 +46,6 @@ impl Backend for Seccomp {
             parent: Box::new(Parent { theirs: Some(theirs), shared, thread }),
         })
     }
-}
-
-/// What the two threads of one trace share.
-struct Shared {
-    /// Written by the parent when one of the flags below changed.
-    wake: OwnedFd,
-    /// Written by the supervisor when nobody has the filter any more.
-    gone: OwnedFd,
-    /// The leader has ended.
-    ended: AtomicBool,
-    /// Whoever is left is to be let go.
-    release: AtomicBool,
-    /// Not to go on, but to be ended.
-    end: AtomicBool,
 }
 
 struct Child {
@@ -170,33 +150,6 @@ impl ParentSide for Parent {
     }
 }
 
-fn event_fd() -> io::Result<OwnedFd> {
-    // SAFETY: no pointers; the result is checked before it becomes an owner.
-    match unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) } {
-        fd if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-fn signal(event: &OwnedFd) {
-    let one = 1u64.to_ne_bytes();
-    // SAFETY: eight bytes, as an event descriptor wants them. It can only fail by being signalled
-    // already very often.
-    unsafe { libc::write(event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-}
-
-fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut fds = [-1; 2];
-    // SAFETY: room for two descriptors, owned once the call has succeeded.
-    unsafe {
-        match libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr())
-        {
-            0 => Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1]))),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-}
-
 /// In words, why there is no listener.
 fn trouble(errno: i32) -> String {
     match errno {
@@ -210,7 +163,10 @@ fn trouble(errno: i32) -> String {
     }
 }
 
-/// Installs the filter in a short-lived child, to see whether it can be done.
+/// How long the one call of a trial may take, in milliseconds.
+const TRIAL_MS: i32 = 2000;
+
+/// Installs the filter in a short-lived child and lets one call of it go on, to see whether both can be done.
 fn trial() -> Result<(), String> {
     let (ours, theirs) = socket_pair().map_err(|error| error.to_string())?;
     let child = Child { socket: theirs.as_raw_fd(), filter: filter::program(None) };
@@ -218,19 +174,26 @@ fn trial() -> Result<(), String> {
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         child.enter();
-        // SAFETY: ends this process without running anything of ours.
-        unsafe { libc::_exit(0) };
+        // SAFETY: asks a question, and ends this process without running anything of ours.
+        unsafe {
+            libc::access(c"/".as_ptr(), libc::F_OK);
+            libc::_exit(0)
+        };
     }
     if pid < 0 {
         return Err(io::Error::last_os_error().to_string());
     }
     drop(theirs);
-    let answer = supervisor::hello(&ours);
-    // SAFETY: waits for the child made above.
-    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
-    match answer {
-        Some((_, Some(_))) => Ok(()),
+    let found = match supervisor::hello(&ours) {
+        Some((_, Some(listener))) if supervisor::pass_one(&listener, TRIAL_MS) => Ok(()),
+        Some((_, Some(_))) => Err("this kernel is too old for it (Linux 5.5 is needed)".into()),
         Some((hello, None)) => Err(trouble(hello.errno)),
         None => Err("the trial process ended without an answer".into()),
+    };
+    // SAFETY: ends the child made above, which may wait for an answer, and waits for it.
+    unsafe {
+        libc::kill(pid, libc::SIGKILL);
+        libc::waitpid(pid, std::ptr::null_mut(), 0);
     }
+    found
 }

@@ -1,11 +1,12 @@
 //! The thread that answers one step's notifications, from the listener's arrival until nobody has
 //! the filter any more or whoever is left is let go.
 
-use super::decode::Decoder;
-use super::{Hello, Shared, signal, trouble};
+use super::{Hello, trouble};
 use crate::access::Observed;
+use crate::trace::decode::Decoder;
 use crate::trace::guard::{self, Ward};
 use crate::trace::record::Recorder;
+use crate::trace::shared::{Shared, signal};
 use crate::trace::{Spec, tracee};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -68,7 +69,7 @@ fn serve(listener: &OwnedFd, hello: &Hello, shared: &Shared, spec: Spec) -> Obse
             // Orphans come to us when the leader is waited for, which the parent does meanwhile.
             signal(&shared.gone);
             while !shared.release.load(Ordering::Acquire) {
-                wait_for_word(shared);
+                shared.wait_for_word();
             }
             reap_all(&decoder, hello.pid);
         }
@@ -110,7 +111,7 @@ fn answer(
                 ward.taking(notice.id);
                 is_noting = unless_failed(failed, || {
                     let was_noting = decoder.take_notes();
-                    decoder.notice(&notice, || is_valid(listener.as_raw_fd(), notice.id));
+                    decoder.notice(notice.pid, &notice.data, || is_valid(listener.as_raw_fd(), notice.id));
                     was_noting
                 });
                 guard::go_on(listener.as_raw_fd(), notice.id);
@@ -166,24 +167,10 @@ fn wait(listener: &OwnedFd, shared: &Shared, is_noting: bool) -> Wake {
         return Wake::Gone;
     }
     if polled[1].revents != 0 {
-        take_word(shared);
+        shared.take_word();
         return Wake::Told;
     }
     if ready == 0 { Wake::Time } else { Wake::Told }
-}
-
-/// Waits until the parent says something.
-fn wait_for_word(shared: &Shared) {
-    let mut polled = libc::pollfd { fd: shared.wake.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: one entry, as said.
-    unsafe { libc::poll(&raw mut polled, 1, -1) };
-    take_word(shared);
-}
-
-fn take_word(shared: &Shared) {
-    let mut count = [0u8; 8];
-    // SAFETY: eight bytes, as an event descriptor gives them.
-    unsafe { libc::read(shared.wake.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
 }
 
 /// Lets every call go on until nobody has the filter.
@@ -200,6 +187,15 @@ fn pass_all(listener: &OwnedFd) {
             return;
         }
     }
+}
+
+/// Lets the next call go on; whether one came in time and could be let on.
+pub(super) fn pass_one(listener: &OwnedFd, within_ms: i32) -> bool {
+    let mut polled = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, as said.
+    let ready = unsafe { libc::poll(&raw mut polled, 1, within_ms) };
+    let notice = if ready == 1 { receive(listener.as_raw_fd()) } else { None };
+    notice.is_some_and(|notice| guard::go_on(listener.as_raw_fd(), notice.id))
 }
 
 fn receive(listener: RawFd) -> Option<libc::seccomp_notif> {

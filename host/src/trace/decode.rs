@@ -1,4 +1,4 @@
-//! Turns one notification into events: reads paths from the thread's memory, and the folders that
+//! Turns one call of a stopped thread into events: reads paths from the thread's memory, and the folders that
 //! they start from.
 
 use crate::access::{Connection, Observed, Reach};
@@ -17,7 +17,7 @@ const ADDRESS_MAX: usize = 128;
 /// Stands for the working directory where a descriptor is expected.
 const CWD: i32 = libc::AT_FDCWD;
 
-/// Everything between a notification and the recorder.
+/// Everything between a stopped call and the recorder.
 pub struct Decoder {
     table: Table,
     recorder: Recorder,
@@ -75,13 +75,12 @@ impl Decoder {
         }
     }
 
-    /// Takes in one notification, after what was noted before it. `still_there` is asked after the thread
-    /// has been looked into: its number may meanwhile belong to another.
-    pub fn notice(&mut self, notice: &libc::seccomp_notif, still_there: impl Fn() -> bool) {
+    /// Takes in the call that a thread is stopped at, after what was noted before it. `still_there` is asked
+    /// after the thread has been looked into: its number may meanwhile belong to another.
+    pub fn notice(&mut self, tid: u32, data: &libc::seccomp_data, still_there: impl Fn() -> bool) {
         self.recorder.observed.told += 1;
-        let data = &notice.data;
         let Some(call) = self.table.find(data.arch, data.nr) else { return };
-        let who = who(&mut self.threads, &mut self.recorder, notice.pid);
+        let who = who(&mut self.threads, &mut self.recorder, tid);
         let asked = Asked { call, who, arguments: data.args, narrow: data.arch == Arch::I386.audit() };
         let outcome = match call.op {
             Op::Poison => Err(Skip::Poison(format!("used {}", call.name))),
@@ -92,9 +91,15 @@ impl Decoder {
         if let Err(Skip::Poison(why)) = outcome
             && still_there()
         {
-            let name = self.recorder.observed.process(who.pid).to_owned();
-            self.recorder.observed.poison(format!("{name} {why}"));
+            self.distrust(tid, &why);
         }
+    }
+
+    /// The trace cannot vouch for what a thread does. `why` reads after the name of its program.
+    pub fn distrust(&mut self, tid: u32, why: &str) {
+        let who = who(&mut self.threads, &mut self.recorder, tid);
+        let name = self.recorder.observed.process(who.pid).to_owned();
+        self.recorder.observed.poison(format!("{name} {why}"));
     }
 
     /// All that was recorded.
@@ -109,6 +114,11 @@ impl Decoder {
         let (threads, recorder) = (&mut self.threads, &mut self.recorder);
         let Some(notes) = &mut self.notes else { return false };
         notes.take(&self.table, recorder, &mut |recorder, pid| who(threads, recorder, pid))
+    }
+
+    /// How many accesses so far were taken to change something.
+    pub fn changes(&self) -> u64 {
+        self.recorder.changes()
     }
 
     /// The processes seen so far.
