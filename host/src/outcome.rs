@@ -110,8 +110,8 @@ pub enum Foreseen {
 /// the root, or `~/…`, or absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MissReason {
-    /// No entry of this step is known.
-    NotFound,
+    /// No entry of this step is known; and what became of its last run.
+    NotFound(Before),
     /// Another content than in the closest entry.
     InputModified(String),
     /// Was not there, and is.
@@ -148,6 +148,19 @@ pub enum MissReason {
     Forced,
     /// This step is not cached.
     CacheDisabled(DisabledBy),
+}
+
+/// What became of the last run of a step for which there is no entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// None is known.
+    NeverRan,
+    /// It failed.
+    Failed,
+    /// It was not stored.
+    NotStored(Box<Refusal>),
+    /// It was stored, and what it stored has been removed from the cache since.
+    Removed,
 }
 
 /// Who decided that a step is not cached.
@@ -217,7 +230,7 @@ impl MissReason {
     /// The name in JSON (`reason.kind`).
     pub fn kind(&self) -> &'static str {
         match self {
-            MissReason::NotFound => "not_found",
+            MissReason::NotFound(_) => "not_found",
             MissReason::InputModified(_) => "input_modified",
             MissReason::InputAdded(_) => "input_added",
             MissReason::InputRemoved(_) => "input_removed",

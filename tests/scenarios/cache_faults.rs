@@ -510,6 +510,28 @@ fn a_cache_carried_to_another_checkout_hits_there() {
 }
 
 #[test]
+fn a_task_that_removes_the_cache_succeeds_and_what_comes_after_is_stored_again() {
+    let world = World::of_cached_scripts(&[
+        ("wipe", "rm -rf .overhear"),
+        ("make", "sh -c 'cp in.txt out.txt; rm -f .overhear/*.db*'"),
+        ("build", "cp in.txt built.txt"),
+    ]);
+    world.write("in.txt", "in\n");
+    world.run("build").is("ran");
+    let make = world.run("make");
+    let folder = world.path(".overhear");
+    let told = format!("not stored: the cache `{}` was removed while it was in use", folder.display());
+    assert!(make.code == 0 && make.err.contains(&told), "{make:?}");
+    assert_eq!(world.read("out.txt"), "in\n");
+    for task in ["wipe", "build,wipe"] {
+        let done = world.task(&["--concurrency", "1", task]).done();
+        assert!(done.code == 0 && !done.err.contains("failed"), "{done:?}");
+    }
+    world.run("build").is("ran");
+    world.run("build").is("fresh");
+}
+
+#[test]
 fn many_rewrites_of_a_task_take_no_more_room_than_is_allowed() {
     let world = small();
     world.write("overhear.json", r#"{"cache": {"scripts": true, "entriesPerKey": 5, "pathsetsPerKey": 5}}"#);

@@ -6,9 +6,12 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-/// More of them are run with `OVERHEAR_GRAPHS=1000`.
-fn count() -> u64 {
-    std::env::var("OVERHEAR_GRAPHS").ok().and_then(|count| count.parse().ok()).unwrap_or(40)
+/// The seeds of the graphs. More of them are run with `OVERHEAR_GRAPHS=1000`, others with
+/// `OVERHEAR_GRAPHS_SEED=5000`.
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = number("OVERHEAR_GRAPHS_SEED").unwrap_or(0);
+    first..first + number("OVERHEAR_GRAPHS").unwrap_or(40)
 }
 
 /// Numbers that look random and are the same everywhere (splitmix64).
@@ -70,7 +73,7 @@ impl Graph {
 fn order_and_concurrency_and_what_a_failure_skips_hold_for_random_graphs() {
     let world = World::of_scripts(&[]);
     world.write("task.sh", "echo \"+ $1\" >> log\necho \"- $1\" >> log\nexit $2\n");
-    for seed in 0..count() {
+    for seed in seeds() {
         let mut numbers = Numbers(seed);
         let graph = Graph::random(&mut numbers);
         let at_once = 1 + numbers.below(4) as usize;

@@ -106,7 +106,7 @@ mod misses {
 
     fixtures! {
         MissReason, "reason",
-        MissReason::NotFound => the_first_run, "not_found", || Case::runs(built("cat in.txt", ""), &["build"], &[]);
+        MissReason::NotFound(_) => the_first_run, "not_found", || Case::runs(built("cat in.txt", ""), &["build"], &[]);
         MissReason::InputModified(_) => another_content, "input_modified", || {
             let world = built("cat in.txt", "");
             world.run("build").is("ran");
@@ -312,4 +312,31 @@ mod refusals {
             ran(built("head -c 34M /dev/urandom", ""))
         };
     }
+}
+
+#[test]
+fn what_ran_before_is_never_called_a_first_run() {
+    let world = built("sh build.sh", "");
+    world.write("build.sh", "cat in.txt && exit 3\n");
+    assert_eq!(world.task(&["build"]).done().code, 3);
+    let line = |world: &World| {
+        let run = world.task(&["build"]).done();
+        let found = run.err.lines().find(|line| line.contains(" miss: ")).map(str::to_owned);
+        found.unwrap_or_else(|| panic!("{run:?}"))
+    };
+    let told = ask(&world, &[], &["inspect", "build"]);
+    assert!(told.out.contains("the last run failed"), "{told:?}");
+    assert!(ask(&world, &[], &["why", "build"]).out.contains("miss: the last run failed\n"));
+    assert!(line(&world).ends_with("miss: the last run failed"));
+    let tell = format!("cat in.txt && {} tell disable-cache\n", env!("CARGO_BIN_EXE_overhear"));
+    world.write("build.sh", &tell);
+    assert!(line(&world).ends_with("miss: the last run failed"));
+    assert!(line(&world).ends_with("miss: last run not stored: the tool asked for that"));
+    let told = ask(&world, &[], &["why", "build"]);
+    assert!(told.out.contains("miss: no run of it was kept\n  last run not stored: "), "{told:?}");
+    world.write("build.sh", "cat in.txt\n");
+    world.run("build").is("ran");
+    world.run("build").is("fresh");
+    assert_eq!(ask(&world, &[], &["cache", "gc", "--max-size", "0B"]).code, 0);
+    assert!(line(&world).ends_with("miss: what was kept of it is no longer in the cache"));
 }

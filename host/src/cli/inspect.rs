@@ -91,6 +91,9 @@ fn text(step: &Value, whose: Option<&Whose>, search: Option<&str>) -> String {
         ));
         lines.extend(said(&adapter["rules"], &adapter["advice"], &adapter["narrowing_refused"]));
     }
+    if step["failed"] == true {
+        lines.push("the last run failed; what follows is known of earlier ones".to_owned());
+    }
     if let Some(refusal) = report::read_refusal(&step["not_stored"]) {
         lines.extend(report::refusal_text(&refusal, whose));
     }

@@ -123,7 +123,9 @@ fn what_must_run_first(plan: &Plan, foreseen: &[Foreseen], told: &[Told]) -> Str
 pub(super) fn last_refusal(store: &Store, step: &Step) -> Option<Refusal> {
     // What cannot be read is not known, and that is no reason to say nothing else.
     let last = store.last_run(step::scope(&step.id.task, step.id.position)).ok()??;
-    report::read_refusal(&step::read_facts(&last.report)?["not_stored"])
+    let facts = step::read_facts(&last.report)?;
+    // Of one that failed it is said that it failed.
+    if facts["failed"] == true { None } else { report::read_refusal(&facts["not_stored"]) }
 }
 
 pub(super) fn whose(workspace: &Workspace, step: &Step) -> Option<Whose> {
@@ -133,5 +135,7 @@ pub(super) fn whose(workspace: &Workspace, step: &Step) -> Option<Whose> {
         Origin::Exec => return None,
     };
     let package = step.package.dir.strip_prefix(&workspace.root).ok()?;
-    Some(Whose { task: step.task_name.to_string(), section, package: package.display().to_string() })
+    // A script that only runs around it or for it is configured with the task.
+    let task = step.id.task.rsplit('#').next().unwrap_or(&step.id.task).to_owned();
+    Some(Whose { task, section, package: package.display().to_string() })
 }

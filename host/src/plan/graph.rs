@@ -65,7 +65,8 @@ pub(super) fn plan(workspace: &Workspace, request: &Request, selected: &Selected
     };
     for (package, task) in &selected.tasks {
         let node = builder.node(*package, task);
-        builder.append_args(node);
+        let Node { items, task, .. } = &mut builder.nodes[node];
+        append_args(items, task, &request.args);
         builder.nodes[node].requested = true;
     }
     let requested: Vec<usize> = (0..builder.nodes.len()).collect();
@@ -101,6 +102,13 @@ pub(super) fn script_entries<'a>(
         Some((config, config.scripts.iter().find(|entry| entry.name == script)?))
     };
     [if package == 0 { None } else { of(package) }, of(0)]
+}
+
+/// Puts arguments at the end of what was asked for, not of what is only around it.
+fn append_args(items: &mut [Item], script: &str, args: &[String]) {
+    if let Some(item) = items.iter_mut().rev().find(|item| &*item.script == script) {
+        command::append(&mut item.part, args);
+    }
 }
 
 impl Builder<'_> {
@@ -172,15 +180,6 @@ impl Builder<'_> {
                 };
                 scripts.into_iter().flatten().flat_map(of).collect()
             }
-        }
-    }
-
-    /// Puts the arguments of the request at the end of what was asked for.
-    fn append_args(&mut self, node: usize) {
-        let Node { items, task, .. } = &mut self.nodes[node];
-        let last = items.iter_mut().rev().find(|item| *item.script == **task);
-        if let Some(item) = last {
-            command::append(&mut item.part, &self.request.args);
         }
     }
 
@@ -353,13 +352,27 @@ impl Builder<'_> {
 
     /// Finds the tasks that commands of a node stand for.
     fn resolve_calls(&mut self, node: usize) {
-        let mut items = std::mem::take(&mut self.nodes[node].items);
-        let mut resolved = Vec::with_capacity(items.len());
-        for item in items.drain(..) {
+        let own = (self.nodes[node].package, self.nodes[node].task.clone());
+        let mut open = std::mem::take(&mut self.nodes[node].items);
+        open.reverse();
+        let mut open: Vec<(Item, Vec<(usize, String)>)> =
+            open.into_iter().map(|item| (item, vec![own.clone()])).collect();
+        let mut resolved = Vec::with_capacity(open.len());
+        while let Some((item, within)) = open.pop() {
             let Some(call) = nested::call(&item.part.invocation) else {
                 resolved.push(item);
                 continue;
             };
+            if !call.args.is_empty() {
+                match self.commands_of(&item.part.cwd, &call, &within) {
+                    None => resolved.push(item),
+                    Some((script, items)) => {
+                        let within = [within, vec![script]].concat();
+                        open.extend(items.into_iter().rev().map(|item| (item, within.clone())));
+                    }
+                }
+                continue;
+            }
             match self.called(node, &item.part.cwd, &call) {
                 None => resolved.push(item),
                 Some(tasks) if call.parallel => {
@@ -390,6 +403,27 @@ impl Builder<'_> {
             }
         }
         self.nodes[node].items = resolved;
+    }
+
+    /// The commands that a call with arguments of its own stands for, with the script that they are from.
+    /// They become commands of the caller: the script as others may call it or wait for it is another thing.
+    /// `None` where a person wrote down something for the script, which would not hold for the caller, and
+    /// where it is within itself.
+    fn commands_of(
+        &self,
+        cwd: &Path,
+        call: &nested::Call,
+        within: &[(usize, String)],
+    ) -> Option<((usize, String), Vec<Item>)> {
+        let script = self.called_scripts(cwd, &call.tasks)?.pop()?;
+        let (package, name) = &script;
+        let is_set = script_entries(self.workspace, *package, name).iter().any(Option::is_some);
+        if is_set || within.contains(&script) {
+            return None;
+        }
+        let mut items = self.items(*package, self.workspace.packages[*package].definition(name)?);
+        append_args(&mut items, name, &call.args);
+        Some((script, items))
     }
 
     /// The tasks of a call; `None` if one of them is not plainly there, so that the command itself

@@ -9,6 +9,9 @@ use super::{Invocation, Run};
 pub struct Call {
     /// Their names; for [`Runner::Overhear`] perhaps `package#task`.
     pub tasks: Vec<String>,
+    /// What it hands to the one script that it names; then it stands for the commands of that script, and
+    /// not for the task, which others may wait for without them.
+    pub args: Vec<String>,
     /// All at once, instead of one after the other.
     pub parallel: bool,
     /// Who would run them.
@@ -156,30 +159,46 @@ pub fn call(invocation: &Invocation) -> Option<Call> {
     if let ("overhear" | "vp", [first, words @ ..]) = (program.as_str(), args.as_slice()) {
         return if first == "run" { own_call(words) } else { None };
     }
-    if !args.iter().all(|word| is_plain(word)) {
-        return None;
-    }
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let plain = || words.iter().all(|word| is_plain(word));
     let scripts = |tasks: &[&str], parallel| Call {
         tasks: tasks.iter().map(|task| task.to_string()).collect(),
+        args: Vec::new(),
         parallel,
         runner: Runner::Scripts,
     };
+    let one = |task: &str, rest: &[&str]| {
+        let args = handed_on(program, rest)?;
+        is_plain(task).then(|| Call { args, ..scripts(&[task], false) })
+    };
     match (program.as_str(), words.as_slice()) {
-        ("npm" | "pnpm" | "yarn" | "bun", ["run", task]) | ("npm" | "pnpm", ["run-script", task]) => {
-            Some(scripts(&[task], false))
-        }
-        ("npm" | "pnpm", [task @ ("test" | "start")]) => Some(scripts(&[task], false)),
-        ("npm" | "pnpm", ["t"]) => Some(scripts(&["test"], false)),
-        ("pnpm" | "yarn", [task]) if !RESERVED.contains(task) => Some(scripts(&[task], false)),
-        ("run-s", tasks) if !tasks.is_empty() => Some(scripts(tasks, false)),
-        ("run-p", tasks) if !tasks.is_empty() => Some(scripts(tasks, true)),
+        ("npm" | "pnpm" | "yarn" | "bun", ["run", task, rest @ ..])
+        | ("npm" | "pnpm", ["run-script", task, rest @ ..])
+        | ("npm" | "pnpm", [task @ ("test" | "start"), rest @ ..]) => one(task, rest),
+        ("npm" | "pnpm", ["t", rest @ ..]) => one("test", rest),
+        ("pnpm" | "yarn", [task, rest @ ..]) if !RESERVED.contains(task) => one(task, rest),
+        ("run-s", tasks) if !tasks.is_empty() && plain() => Some(scripts(tasks, false)),
+        ("run-p", tasks) if !tasks.is_empty() && plain() => Some(scripts(tasks, true)),
         _ => None,
     }
 }
 
-/// What comes after `overhear run`: flags that select packages, and then nothing but the task. Any
-/// other flag, and arguments for the task, are left to an overhear of its own.
+/// What a package manager hands to a script of the words after its name; `None` where the manager keeps
+/// some of them, or its versions do not agree. npm takes flags for its own up to `--`; the others hand on
+/// everything, and differ in what they make of `--`.
+fn handed_on(program: &str, words: &[&str]) -> Option<Vec<String>> {
+    let owned = |words: &[&str]| words.iter().map(|word| word.to_string()).collect();
+    let separator = words.iter().position(|word| *word == "--");
+    if program != "npm" {
+        return separator.is_none().then(|| owned(words));
+    }
+    let (own, after) = words.split_at(separator.unwrap_or(words.len()));
+    let is_flag = |word: &&str| word.starts_with('-');
+    (!own.iter().any(is_flag)).then(|| owned(&[own, after.get(1..).unwrap_or_default()].concat()))
+}
+
+/// What comes after `overhear run`: flags that select packages, and then the task; arguments after it only
+/// where it may be a script of the same package. Everything else is left to an overhear of its own.
 fn own_call(words: &[String]) -> Option<Call> {
     let mut selecting = Selecting::default();
     let mut words = words.iter().map(String::as_str);
@@ -193,9 +212,15 @@ fn own_call(words: &[String]) -> Option<Call> {
             "-F" | "--filter" => selecting.filters.push(words.next()?.to_string()),
             _ => match word.strip_prefix("--filter=") {
                 Some(filter) => selecting.filters.push(filter.to_string()),
-                None if is_plain(word) && words.next().is_none() => {
-                    let tasks = word.split(',').map(str::to_string).collect();
-                    return Some(Call { tasks, parallel: true, runner: Runner::Overhear(selecting) });
+                None if is_plain(word) => {
+                    let tasks: Vec<String> = word.split(',').map(str::to_string).collect();
+                    let args: Vec<String> = words.map(str::to_string).collect();
+                    if args.is_empty() {
+                        let runner = Runner::Overhear(selecting);
+                        return Some(Call { tasks, args, parallel: true, runner });
+                    }
+                    let is_one = tasks.len() == 1 && selecting == Selecting::default();
+                    return is_one.then_some(Call { tasks, args, parallel: false, runner: Runner::Scripts });
                 }
                 None => return None,
             },
@@ -293,7 +318,12 @@ mod tests {
             ("overhear run web#build,test", Some((&["web#build", "test"], true))),
             ("vp run build", Some((&["build"], true))),
             ("npm run build --workspaces", None),
-            ("npm run build -- --mode x", None),
+            ("npm run build --mode x", None),
+            ("pnpm run build -- --mode x", None),
+            ("npm run --silent build -- x", None),
+            ("run-s build -- x", None),
+            ("overhear run a,b --mode x", None),
+            ("overhear run -r build --mode x", None),
             ("pnpm -r build", None),
             ("pnpm install", None),
             ("yarn workspaces", None),
@@ -309,6 +339,28 @@ mod tests {
                 .as_ref()
                 .map(|call| (call.tasks.iter().map(String::as_str).collect::<Vec<_>>(), call.parallel));
             assert_eq!(found, expected.map(|(tasks, parallel)| (tasks.to_vec(), parallel)), "{command}");
+        }
+    }
+
+    #[test]
+    fn what_a_call_hands_to_its_script_is_what_the_package_manager_hands_on() {
+        let cases: &[(&str, &[&str])] = &[
+            ("npm run unit -- --run 'a b'", &["--run", "a b"]),
+            ("npm run unit one -- --run", &["one", "--run"]),
+            ("npm test -- -- x", &["--", "x"]),
+            ("npm run unit --", &[]),
+            ("pnpm run unit --run", &["--run"]),
+            ("pnpm unit --run", &["--run"]),
+            ("pnpm t --run", &["--run"]),
+            ("yarn unit --run", &["--run"]),
+            ("bun run unit --run", &["--run"]),
+            ("overhear run unit --run", &["--run"]),
+            ("vp run unit --run -- x", &["--run", "--", "x"]),
+        ];
+        for (command, expected) in cases {
+            let found = call(&invocation(command)).unwrap_or_else(|| panic!("{command} is no call"));
+            assert_eq!(found.args, *expected, "{command}");
+            assert_eq!(found.tasks.len(), 1, "{command}");
         }
     }
 

@@ -4,7 +4,7 @@ use super::summary::{add_hit, identity};
 use super::words::{self, Remedy, Whose};
 use super::{name, reasons};
 use crate::event::StepId;
-use crate::outcome::{Foreseen, Miss, MissReason, Refusal};
+use crate::outcome::{Before, Foreseen, Miss, MissReason, Refusal};
 use serde_json::{Map, Value, json};
 
 /// So many differences are shown where nobody asked for all.
@@ -24,12 +24,13 @@ pub struct Told<'a> {
 
 /// One line per step; with `all` every difference.
 pub fn foreseen_text(told: &Told, all: bool) -> String {
-    let sentence = match (told.foreseen, &told.not_stored) {
-        // It has run, so this would not be the first time.
-        (Foreseen::Run(miss), Some(_)) if miss.why == MissReason::NotFound => {
-            "\x1b[33mmiss\x1b[0m: no run of it was kept".to_owned()
-        }
-        _ => sentence(told.foreseen),
+    // Where a refusal is told below, that is the whole story.
+    let is_told_below = told.not_stored.is_some()
+        && miss_of(told.foreseen)
+            .is_some_and(|miss| matches!(miss.why, MissReason::NotFound(Before::NotStored(_))));
+    let sentence = match told.foreseen {
+        Foreseen::Run(_) if is_told_below => "\x1b[33mmiss\x1b[0m: no run of it was kept".to_owned(),
+        foreseen => sentence(foreseen),
     };
     let mut lines = vec![format!("\x1b[36m{}\x1b[0m  {sentence}", name(told.step))];
     if let Foreseen::Run(miss) = told.foreseen {
@@ -44,8 +45,7 @@ pub fn foreseen_text(told: &Told, all: bool) -> String {
         }
     }
     if let (Some(miss), Some(_)) = (miss_of(told.foreseen), &told.whose) {
-        // Where a refusal is told below, that is the whole story.
-        if miss.why != MissReason::NotFound || told.not_stored.is_none() {
+        if !is_told_below {
             lines.push(format!("  {}", words::advice_for_miss(&miss.why, &told.step.task)));
         }
     }

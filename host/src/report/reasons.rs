@@ -1,7 +1,7 @@
 //! Reasons and refusals as JSON: their kind, and what they name. Read back as well, because what is
 //! known of the last run is kept in this form.
 
-use crate::outcome::{DisabledBy, MissReason, Refusal};
+use crate::outcome::{Before, DisabledBy, MissReason, Refusal};
 use serde_json::{Value, json};
 
 /// A reason as the documents have it.
@@ -19,14 +19,25 @@ pub fn miss(reason: &MissReason) -> Value {
         MissReason::DeclarationChanged(adapter) => json!({ "kind": kind, "adapter": adapter }),
         MissReason::EntryDamaged(why) => json!({ "kind": kind, "why": why }),
         MissReason::CacheDisabled(by) => disabled(kind, by),
-        MissReason::NotFound
-        | MissReason::UntrackedEnvChanged
+        MissReason::NotFound(before) => not_found(kind, before),
+        MissReason::UntrackedEnvChanged
         | MissReason::ArgsChanged
         | MissReason::CwdChanged
         | MissReason::InputConfigChanged
         | MissReason::OutputConfigChanged
         | MissReason::ConfigChanged
         | MissReason::Forced => json!({ "kind": kind }),
+    }
+}
+
+fn not_found(kind: &str, before: &Before) -> Value {
+    match before {
+        Before::NeverRan => json!({ "kind": kind }),
+        Before::Failed => json!({ "kind": kind, "last_run": "failed" }),
+        Before::NotStored(why) => {
+            json!({ "kind": kind, "last_run": "not_stored", "not_stored": not_stored(why) })
+        }
+        Before::Removed => json!({ "kind": kind, "last_run": "removed" }),
     }
 }
 
@@ -47,7 +58,13 @@ fn disabled(kind: &str, by: &DisabledBy) -> Value {
 pub fn read_miss(value: &Value) -> Option<MissReason> {
     let text = |key: &str| value[key].as_str().map(str::to_owned);
     Some(match value["kind"].as_str()? {
-        "not_found" => MissReason::NotFound,
+        "not_found" => MissReason::NotFound(match value["last_run"].as_str() {
+            None => Before::NeverRan,
+            Some("failed") => Before::Failed,
+            Some("not_stored") => Before::NotStored(Box::new(read_refusal(&value["not_stored"])?)),
+            Some("removed") => Before::Removed,
+            Some(_) => return None,
+        }),
         "input_modified" => MissReason::InputModified(text("path")?),
         "input_added" => MissReason::InputAdded(text("path")?),
         "input_removed" => MissReason::InputRemoved(text("path")?),

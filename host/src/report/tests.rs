@@ -5,13 +5,18 @@
 use super::colors::plain;
 use super::reasons::{miss, not_stored, read_miss, read_refusal};
 use super::words::{self, Whose};
-use crate::outcome::{DisabledBy, MissReason, Refusal};
+use crate::outcome::{Before, DisabledBy, MissReason, Refusal};
 use std::time::Duration;
 
 /// The line of a reason, and the config that would change it.
 fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
     match reason {
-        MissReason::NotFound => ("miss: first run", ""),
+        MissReason::NotFound(Before::NeverRan) => ("miss: first run", ""),
+        MissReason::NotFound(Before::Failed) => ("miss: the last run failed", ""),
+        MissReason::NotFound(Before::NotStored(_)) => {
+            ("miss: last run not stored: it wrote /var/lib/x, outside the workspace", "")
+        }
+        MissReason::NotFound(Before::Removed) => ("miss: what was kept of it is no longer in the cache", ""),
         MissReason::InputModified(_) => (
             "miss: apps/web/src/[id].ts changed",
             r#""scripts": {"build": {"input": [{"auto": true}, "!src/[[]id[]].ts"]}}"#,
@@ -64,7 +69,10 @@ fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
 
 fn reasons() -> Vec<MissReason> {
     vec![
-        MissReason::NotFound,
+        MissReason::NotFound(Before::NeverRan),
+        MissReason::NotFound(Before::Failed),
+        MissReason::NotFound(Before::NotStored(Box::new(Refusal::WroteOutside("/var/lib/x".into())))),
+        MissReason::NotFound(Before::Removed),
         MissReason::InputModified("apps/web/src/[id].ts".into()),
         MissReason::InputAdded("packages/ui/new.ts".into()),
         MissReason::InputRemoved("~/.npmrc".into()),

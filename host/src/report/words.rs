@@ -1,16 +1,16 @@
 //! The wording of reasons and refusals: one short clause each, in words that a newcomer understands,
 //! and for each what a person can do about it ([`remedy_for_miss`], [`remedy_for_refusal`]).
 
-use crate::outcome::{DisabledBy, MissReason, Refusal};
+use crate::outcome::{Before, DisabledBy, MissReason, Refusal};
 use std::time::Duration;
 
 /// Why nothing could be replayed, e.g. `src/main.tsx changed`.
 pub fn miss(reason: &MissReason) -> String {
     match reason {
-        MissReason::NotFound => "first run".to_owned(),
-        MissReason::InputModified(path) => format!("{path} changed"),
-        MissReason::InputAdded(path) => format!("{path} is new"),
-        MissReason::InputRemoved(path) => format!("{path} is gone"),
+        MissReason::NotFound(before) => not_found(before),
+        MissReason::InputModified(path) => format!("{} changed", place(path)),
+        MissReason::InputAdded(path) => format!("{} is new", place(path)),
+        MissReason::InputRemoved(path) => format!("{} is gone", place(path)),
         MissReason::EnvChanged(name) => format!("variable {name} changed"),
         MissReason::EnvAdded(name) => format!("variable {name} is set now"),
         MissReason::EnvRemoved(name) => format!("variable {name} is not set any more"),
@@ -26,6 +26,20 @@ pub fn miss(reason: &MissReason) -> String {
         MissReason::EntryDamaged(why) => format!("the cache entry cannot be used: {why}"),
         MissReason::Forced => "--force".to_owned(),
         MissReason::CacheDisabled(by) => disabled(by),
+    }
+}
+
+/// The root is stored as a dot, which says little on a line of its own.
+fn place(path: &str) -> &str {
+    if path == "." { "the workspace root" } else { path }
+}
+
+fn not_found(before: &Before) -> String {
+    match before {
+        Before::NeverRan => "first run".to_owned(),
+        Before::Failed => "the last run failed".to_owned(),
+        Before::NotStored(why) => format!("last run not stored: {}", refusal(why)),
+        Before::Removed => "what was kept of it is no longer in the cache".to_owned(),
     }
 }
 
@@ -94,11 +108,13 @@ pub fn duration(duration: Duration) -> String {
 /// Why a good run was not stored.
 pub fn refusal(refusal: &Refusal) -> String {
     match refusal {
-        Refusal::ReadWriteOverlap { path, process } => format!("{process} changed {path} after it was read"),
+        Refusal::ReadWriteOverlap { path, process } => {
+            format!("{process} changed {} after it was read", place(path))
+        }
         Refusal::ToolAsked => "the tool asked for that".to_owned(),
         Refusal::TraceIncomplete(why) => format!("not everything could be traced: {why}"),
         Refusal::IpcFailed(cause) => format!("something that the tool said may be lost: {cause}"),
-        Refusal::InputChangedDuringRun(path) => format!("{path} changed while it ran"),
+        Refusal::InputChangedDuringRun(path) => format!("{} changed while it ran", place(path)),
         Refusal::WroteOutside(path) => format!("it wrote {path}, outside the workspace"),
         Refusal::OutsideService { address, process } => format!("{process} talked to a program at {address}"),
         Refusal::HiddenEnv { name, file } => format!("{file} names {name}, which was not passed"),
@@ -151,11 +167,12 @@ impl Whose {
         self.keys(when, &format!("\"{key}\": [{{\"auto\": true}}, {glob}]"))
     }
 
-    /// An exclusion of one path; `None` where it lies outside the workspace, which no glob may leave.
+    /// An exclusion of one path; `None` where it lies outside the workspace, which no glob may leave, and for
+    /// the root, whose glob would be everything.
     fn glob(&self, path: &str) -> Option<String> {
         if path.starts_with(['/', '~'])
             || path.starts_with("../")
-            || path == ".."
+            || matches!(path, "." | "..")
             || path.contains(' ') && path.starts_with("the ")
         {
             return None;
@@ -196,7 +213,7 @@ pub fn remedy_for_miss(reason: &MissReason, whose: &Whose) -> Option<Remedy> {
         MissReason::CacheDisabled(DisabledBy::Config) => {
             whose.keys("to cache it, instead of false", "\"cache\": true")
         }
-        MissReason::NotFound
+        MissReason::NotFound(_)
         | MissReason::UntrackedEnvChanged
         | MissReason::ArgsChanged
         | MissReason::ProgramChanged(_)
@@ -214,7 +231,12 @@ pub fn remedy_for_miss(reason: &MissReason, whose: &Whose) -> Option<Remedy> {
 /// What a miss means for a person, and what to do about it, in words.
 pub fn advice_for_miss(reason: &MissReason, task: &str) -> String {
     let text = match reason {
-        MissReason::NotFound => "nothing is kept of it yet; a run that succeeds is stored",
+        MissReason::NotFound(before) => match before {
+            Before::NeverRan => "nothing is kept of it yet; a run that succeeds is stored",
+            Before::Failed => "a run that fails is never stored; one that succeeds is",
+            Before::NotStored(why) => advice_for_refusal(why),
+            Before::Removed => "the run stores it anew; `overhear cache stat` shows how full it is",
+        },
         MissReason::InputModified(_) => return format!("`overhear diff {task}` shows it line by line"),
         MissReason::InputAdded(_) => "an earlier run looked for it, and did not find it",
         MissReason::InputRemoved(_) => "an earlier run found it; put it back for a hit",
@@ -264,7 +286,7 @@ pub fn advice_for_refusal(refusal: &Refusal) -> &'static str {
         Refusal::Detached(_) => "what it still does is not known; let the command wait for it",
         Refusal::ReadTerminal => "a cached command gets no terminal",
         Refusal::Interrupted => "run it again",
-        Refusal::StoreFailed(_) => "free some space, or see `overhear cache verify`",
+        Refusal::StoreFailed(_) => "run it again; if it happens each time, see `overhear doctor`",
         Refusal::TooLarge(_) => "let it print less",
     }
 }

@@ -7,7 +7,7 @@ use crate::declaration::{Declaration, EnvMode, EnvSelectRule};
 use crate::fingerprint::{Query, Values};
 use crate::globs::{GlobPattern, Globs};
 use crate::hint::EnvSelect;
-use crate::outcome::{Kept, Refusal};
+use crate::outcome::{Before, Kept, Refusal};
 use crate::path::Places;
 use crate::plan::env::{TrackedBy, tracked_by};
 use crate::report;
@@ -53,6 +53,40 @@ pub fn document(
         add_settling(&mut step, places, settling);
     }
     step
+}
+
+/// What is told after a run that failed: what is known of the run before it, and that it failed.
+pub fn failed(cached: &Cached, before: Option<&[u8]>) -> Value {
+    let before = before.and_then(super::read_facts).filter(Value::is_object);
+    let mut step = before.unwrap_or_else(|| {
+        json!({
+            "command": &*cached.step.id.command,
+            "cwd": &*cached.step.id.cwd,
+            "key": cached.key_digest.to_string(),
+            "stored": false,
+            "not_stored": null,
+            "adapter": cached.declaration.as_ref().map(adapter),
+            "inputs": [], "outputs": [], "ignored": [], "envs": envs_of_key(cached), "network": [],
+            "archive": null,
+        })
+    });
+    step["failed"] = json!(true);
+    step
+}
+
+/// The document as it is kept.
+pub fn packed(document: &Value) -> Vec<u8> {
+    zstd::encode_all(document.to_string().as_bytes(), 1).unwrap_or_default()
+}
+
+/// What became of the run that a kept document tells of.
+pub fn became(report: &[u8]) -> Before {
+    let Some(facts) = super::read_facts(report) else { return Before::NeverRan };
+    match report::read_refusal(&facts["not_stored"]) {
+        _ if facts["failed"] == true => Before::Failed,
+        Some(refusal) => Before::NotStored(Box::new(refusal)),
+        None => Before::Removed,
+    }
 }
 
 /// What an adapter said of the step: each rule with its reason.

@@ -6,7 +6,7 @@
 
 use super::chain::{self, Chain, Chains, Damaged, End, Looking};
 use super::{Cached, Decision, Shared, decide};
-use crate::outcome::{Foreseen, MissReason};
+use crate::outcome::{Before, Foreseen, MissReason};
 use crate::plan::{Plan, Step};
 use crate::store::VirtualTree;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub(super) fn walk<'a>(
                 foreseen[index] = Some(Foreseen::Run(miss))
             }
             End::Miss(_, miss) => foreseen[index] = Some(unless_after(Foreseen::Run(miss))),
-            End::Done => foreseen[index] = Some(Foreseen::Run(MissReason::NotFound.into())),
+            End::Done => foreseen[index] = Some(Foreseen::Run(MissReason::NotFound(Before::NeverRan).into())),
         }
     }
     foreseen.into_iter().flatten().collect()

@@ -61,17 +61,23 @@ pub fn keep(shared: &Shared, cached: &Cached, run: Run) -> Result<Kept, Refusal>
         }
     };
     note_tool_files(shared, cached, &run.observed, &ends);
-    let report = zstd::encode_all(report.to_string().as_bytes(), 1).unwrap_or_default();
-    let last = LastRun { key: Some(cached.key.clone()), fingerprint, report };
-    let noted = cached.store.note_run(cached.scope, &cached.step.id.task, cached.step.id.position, &last);
-    match (kept, noted) {
-        (Ok((_, kept, _)), _) => Ok(kept),
-        (Err(refusal), _) => Err(refusal),
-    }
+    note(cached, LastRun { key: Some(cached.key.clone()), fingerprint, report: facts::packed(&report) });
+    kept.map(|(_, kept, _)| kept)
 }
 
-/// After a run that failed: nothing is kept, but what it left and did is known.
+/// Notes how the step ended. Without the note less can be told of it.
+fn note(cached: &Cached, last: LastRun) {
+    let _ = cached.store.note_run(cached.scope, &cached.step.id.task, cached.step.id.position, &last);
+}
+
+/// After a run that failed: nothing is kept, but what it left and did is known. What is told of the run
+/// before stays, with the word that a later one failed.
 pub fn learn_from_failure(shared: &Shared, cached: &Cached, observed: &Observed) {
+    let last = cached.store.last_run(cached.scope).ok().flatten();
+    let key = last.as_ref().map_or_else(|| Some(cached.key.clone()), |last| last.key.clone());
+    let fingerprint = last.as_ref().and_then(|last| last.fingerprint);
+    let report = facts::failed(cached, last.as_ref().map(|last| &*last.report));
+    note(cached, LastRun { key, fingerprint, report: facts::packed(&report) });
     let ends = ends(observed);
     learn(shared, cached, observed, &ends);
     note_left(shared, cached, observed, &ends);

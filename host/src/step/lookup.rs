@@ -2,11 +2,11 @@
 //! as it is now. The reason for a miss comes from the same walk as the decision. Writes nothing but
 //! what it found when it looked.
 
-use super::{Cached, Shared, listing};
+use super::{Cached, Shared, facts, listing};
 use crate::digest::Digest;
 use crate::fingerprint::{self, Difference, Pathset, Value, Values};
 use crate::key::env_reason;
-use crate::outcome::{Miss, MissReason};
+use crate::outcome::{Before, Miss, MissReason};
 use crate::store::{Entry, Habits, Place, StoreError, Survey, Surveyed, VirtualTree};
 
 /// What a look-up found.
@@ -99,17 +99,19 @@ pub(super) fn values_now(
 /// No run with this key is known: what of the key differs from the last run of the same step, and what
 /// of the disk from its entry?
 fn key_miss(shared: &Shared, cached: &Cached, against: &Against) -> Result<Miss, StoreError> {
-    let Some(then) = cached.store.last_run(cached.scope)?.and_then(|last| last.key) else {
-        return Ok(MissReason::NotFound.into());
+    let Some(last) = cached.store.last_run(cached.scope)? else {
+        return Ok(MissReason::NotFound(Before::NeverRan).into());
     };
-    let mut reasons = cached.key.differences(&then);
+    let not_found = || MissReason::NotFound(facts::became(&last.report)).into();
+    let Some(then) = last.key.as_ref() else { return Ok(not_found()) };
+    let mut reasons = cached.key.differences(then);
     if reasons.is_empty() {
-        return Ok(MissReason::NotFound.into());
+        return Ok(not_found());
     }
     if let Some(closest) = closest(shared, cached, against.tree, then.digest())? {
         reasons.extend(self::reasons(closest.differences));
     }
-    Ok(Miss::of(reasons).unwrap_or_else(|| MissReason::NotFound.into()))
+    Ok(Miss::of(reasons).unwrap_or_else(not_found))
 }
 
 /// An entry, and what differs from it.

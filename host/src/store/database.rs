@@ -132,7 +132,10 @@ impl Database {
                 ));
             }
         }
-        StoreError::Database { path: self.path.clone(), source }
+        match self.path.parent() {
+            Some(folder) if !self.path.exists() => StoreError::Removed { folder: folder.to_path_buf() },
+            _ => StoreError::Database { path: self.path.clone(), source },
+        }
     }
 
     /// What SQLite finds wrong with it, one line each.

@@ -78,6 +78,12 @@ pub enum StoreError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// Its files are gone since they were opened: a command may have emptied the folder.
+    #[error("the cache `{}` was removed while it was in use", folder.display())]
+    Removed {
+        /// Where it was.
+        folder: PathBuf,
+    },
     /// A row or archive that cannot be read back.
     #[error("{0}")]
     Damaged(String),

@@ -18,6 +18,7 @@ use std::sync::Arc;
 pub(crate) const TOP_KEYS: [&str; 8] =
     ["cache", "adapters", "env", "untrackedEnv", "strictEnv", "enablePrePostScripts", "scripts", "tasks"];
 const ROOT_ONLY_KEYS: [&str; 4] = ["cache", "adapters", "strictEnv", "enablePrePostScripts"];
+/// Those of a task; entries of `scripts` have not the first two.
 pub(crate) const TASK_KEYS: [&str; 16] = [
     "command",
     "cwd",
@@ -314,6 +315,7 @@ fn task_keys(
             "readyWhen" => keys.ready_when = ready_when(values, value),
             "log" => keys.log = log_mode(values, value),
             "remote" => remote_is_reserved(values, property.name.start()..property.name.end()),
+            _ if place == Place::Scripts => values.unknown_key(property, &TASK_KEYS[2..]),
             _ => values.unknown_key(property, &TASK_KEYS),
         }
     }

@@ -41,11 +41,20 @@ impl<'a> Manifest<'a> {
             let problem = source.problem(0..0, "package.json is empty");
             return Err(problem.help("write at least {}, or remove the file").into());
         }
-        // A list would do for serde: it would be the fields in order.
-        if source.text.trim_start().starts_with('[') {
-            return Err(explain_type(source));
+        match Manifest::read(&source.text) {
+            Ok(Some(manifest)) => Ok(manifest),
+            Ok(None) => Err(explain_type(source)),
+            Err(error) => Err(explain(source, &error)),
         }
-        serde_json::from_str(&source.text).map_err(|error| explain(source, &error))
+    }
+
+    /// The same without its mistakes told; `None` for a list, which would do for serde: it would be the
+    /// fields in order.
+    pub fn read(text: &'a str) -> serde_json::Result<Option<Manifest<'a>>> {
+        if text.trim_start().starts_with('[') {
+            return Ok(None);
+        }
+        serde_json::from_str(text).map(Some)
     }
 
     /// What other packages it asks for, and in which way.

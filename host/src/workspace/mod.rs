@@ -14,6 +14,9 @@ mod find;
 mod globs;
 mod links;
 mod manifest;
+mod read;
+#[cfg(test)]
+mod schema_tests;
 
 pub use changes::{Past, Since, changed_packages};
 #[cfg(test)]
@@ -23,17 +26,12 @@ pub use config_value::size_in_bytes;
 use crate::config::{ConfigFile, DependencyKind, RootSettings, TaskEntry};
 use crate::problem::{Place, Problem, Problems, Source, closest};
 use manifest::Manifest;
+use read::{Files, Texts, read_files, read_source, unreadable};
 use rustc_hash::FxHashMap;
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Names of configuration files; the first that is there counts.
 const CONFIG_FILES: [&str; 2] = ["overhear.json", "vite-task.json"];
-
-/// From this many packages on, files are read by several threads.
-const PACKAGES_PER_THREAD_MIN: usize = 128;
 
 /// A repository root and its packages.
 #[derive(Debug)]
@@ -140,19 +138,10 @@ impl Workspace {
     pub fn load(from: &Path) -> Result<Workspace, Problems> {
         let found = find::find(from)?;
         let mut problems = Problems::default();
-        let mut files = read_files(&found, &mut problems);
+        let (mut files, texts) = read_files(&found, &mut problems);
         let configs: Vec<Option<Source>> = files.iter_mut().map(|files| files.config.take()).collect();
-        let parsed = in_threads(&files, |files| match &files.manifest {
-            Some(source) => Manifest::parse(source),
-            None => Ok(Manifest::default()),
-        });
-        let mut manifests = Vec::with_capacity(parsed.len());
-        for manifest in parsed {
-            manifests.push(manifest.unwrap_or_else(|mistakes| {
-                problems.0.extend(mistakes.0);
-                Manifest::default()
-            }));
-        }
+        let manifests: Vec<Manifest<'_>> =
+            files.iter().map(|files| parse(&found.root, files, &texts, &mut problems)).collect();
         let mut workspace = Workspace::assemble(&found, &files, &manifests, &mut problems);
         for (package, config) in workspace.packages.iter_mut().zip(configs) {
             package.config =
@@ -184,7 +173,7 @@ impl Workspace {
             edges: Vec::new(),
         };
         let packages: Vec<Package> = files.iter().zip(manifests).map(package).collect();
-        let by_name = index_names(&packages, files, problems);
+        let by_name = index_names(&packages, problems);
         let by_dir = packages.iter().enumerate().map(|(at, package)| (package.dir.clone(), at)).collect();
         let mut workspace =
             Workspace { root: found.root.clone(), packages, lone: found.globs.is_none(), by_name, by_dir };
@@ -265,148 +254,21 @@ impl Workspace {
     }
 }
 
-/// Reads a file as text; `None` where there is none.
-///
-/// # Errors
-/// What the system says, or that it is not UTF-8.
-fn read_source(file: &Path) -> io::Result<Option<Source>> {
-    match read_regular(file) {
-        Ok(bytes) => {
-            let text = String::from_utf8(bytes).map_err(|error| {
-                let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-                    .iter()
-                    .filter(|byte| **byte == b'\n')
-                    .count();
-                io::Error::new(io::ErrorKind::InvalidData, format!("line {} is not UTF-8", line + 1))
-            })?;
-            Ok(Some(Source::new(file.to_path_buf(), text)))
-        }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
-        Err(error) => Err(error),
+/// The package.json of a package; its mistakes are added to the problems.
+fn parse<'t>(root: &Path, files: &Files, texts: &'t Texts, problems: &mut Problems) -> Manifest<'t> {
+    let Some(text) = texts.manifest(files) else { return Manifest::default() };
+    if let Ok(Some(manifest)) = Manifest::read(text) {
+        return manifest;
     }
+    let file = root.join(&files.relative_dir).join("package.json");
+    match Manifest::parse(&Source::new(file, text.to_owned())) {
+        Ok(_) => {}
+        Err(mistakes) => problems.0.extend(mistakes.0),
+    }
+    Manifest::default()
 }
 
-/// Reads a regular file. Opening a pipe may wait for ever, and a device may have no end.
-fn read_regular(file: &Path) -> io::Result<Vec<u8>> {
-    let mut opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(file)?;
-    let meta = opened.metadata()?;
-    if !meta.is_file() && !meta.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    // There may be thousands: of a file that is as long as was said the end is not looked for.
-    let mut bytes = vec![0; usize::try_from(meta.len()).unwrap_or(0) + 1];
-    let mut filled = opened.read(&mut bytes)?;
-    if filled as u64 != meta.len() {
-        bytes.truncate(filled);
-        filled += opened.read_to_end(&mut bytes)?;
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
-}
-
-fn unreadable(file: &Path, error: &io::Error) -> Problem {
-    let help = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "allow reading it; or, if its folder is no package, exclude that with a glob that starts with !"
-        }
-        _ if error.raw_os_error() == Some(libc::ELOOP) => "links there lead in a circle: remove one of them",
-        io::ErrorKind::InvalidData => "save it as UTF-8",
-        _ => "put a text file there, or remove what is there",
-    };
-    Problem::new(format!("cannot read {}: {error}", file.display())).help(help)
-}
-
-/// The files of one package that matter here.
-struct Files {
-    /// Its folder relative to the root.
-    relative_dir: PathBuf,
-    manifest: Option<Source>,
-    config: Option<Source>,
-}
-
-/// The files of all packages, those of the root first. Folders that globs stand for and that have
-/// no package.json are no packages.
-fn read_files(found: &find::Found, problems: &mut Problems) -> Vec<Files> {
-    let mut root =
-        Files { relative_dir: PathBuf::new(), manifest: found.root_manifest.clone(), config: None };
-    match read_config(&found.root) {
-        Ok(config) => root.config = config,
-        Err(problem) => problems.0.push(problem),
-    }
-    let mut files = vec![root];
-    let Some(globs) = &found.globs else { return files };
-    let folders: Vec<(PathBuf, bool)> = globs.expand(&found.root);
-    let mut resolved = rustc_hash::FxHashSet::default();
-    for read in in_threads(&folders, |(relative, linked)| read_package(&found.root, relative, *linked)) {
-        match read {
-            Ok(Some(package)) if resolved.insert(package.relative_dir.clone()) => files.push(package),
-            Ok(_) => {}
-            Err(problem) => problems.0.push(problem),
-        }
-    }
-    files
-}
-
-/// The files of a package in a folder; `None` if there is none, or it is the root.
-fn read_package(root: &Path, relative: &Path, linked: bool) -> Result<Option<Files>, Problem> {
-    if relative.as_os_str().is_empty() {
-        return Ok(None);
-    }
-    let dir = root.join(relative);
-    let file = dir.join("package.json");
-    let Some(manifest) = read_source(&file).map_err(|error| unreadable(&file, &error))? else {
-        return Ok(None);
-    };
-    let mut relative_dir = relative.to_path_buf();
-    if linked {
-        let resolved = dir.canonicalize().map_err(|error| unreadable(&dir, &error))?;
-        let Ok(inside) = resolved.strip_prefix(root) else {
-            let message =
-                format!("package {} leads out of the workspace through a symlink", relative.display());
-            return Err(Problem::new(message)
-                .help("exclude it with a glob that starts with !, or move it into the workspace"));
-        };
-        if inside.as_os_str().is_empty() {
-            return Ok(None);
-        }
-        relative_dir = inside.to_path_buf();
-    }
-    Ok(Some(Files { relative_dir, manifest: Some(manifest), config: read_config(&dir)? }))
-}
-
-fn read_config(dir: &Path) -> Result<Option<Source>, Problem> {
-    for name in CONFIG_FILES {
-        let file = dir.join(name);
-        if let Some(source) = read_source(&file).map_err(|error| unreadable(&file, &error))? {
-            return Ok(Some(source));
-        }
-    }
-    Ok(None)
-}
-
-/// Maps in order; by several threads where there is much to do.
-fn in_threads<'a, T: Sync, R: Send>(items: &'a [T], map: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(8).min(items.len() / PACKAGES_PER_THREAD_MIN);
-    if threads < 2 {
-        return items.iter().map(map).collect();
-    }
-    let map = &map;
-    std::thread::scope(|scope| {
-        let chunks = items.chunks(items.len().div_ceil(threads));
-        let running: Vec<_> =
-            chunks.map(|chunk| scope.spawn(move || chunk.iter().map(map).collect::<Vec<R>>())).collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<R>>| match thread.join() {
-            Ok(mapped) => mapped,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        running.into_iter().flat_map(join).collect()
-    })
-}
-
-fn index_names(packages: &[Package], files: &[Files], problems: &mut Problems) -> FxHashMap<String, usize> {
+fn index_names(packages: &[Package], problems: &mut Problems) -> FxHashMap<String, usize> {
     let mut by_name: FxHashMap<String, usize> = FxHashMap::default();
     let file = |at: usize| packages[at].relative_dir.join("package.json");
     for (at, package) in packages.iter().enumerate() {
@@ -416,11 +278,11 @@ fn index_names(packages: &[Package], files: &[Files], problems: &mut Problems) -
             continue;
         };
         let message = format!("two packages are named `{name}`");
-        let problem = match files[at]
-            .manifest
-            .as_ref()
-            .and_then(|source| Some((source, manifest::value_range(source, &["name"])?)))
-        {
+        let source = read_source(&package.manifest_file()).ok().flatten();
+        let problem = match source.and_then(|source| {
+            let range = manifest::value_range(&source, &["name"])?;
+            Some((source, range))
+        }) {
             Some((source, range)) => source.problem(range, message),
             None => Problem::new(format!("{message}: {}", file(at).display())),
         };

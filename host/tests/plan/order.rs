@@ -102,14 +102,20 @@ fn calls_of_package_managers_are_unfolded_and_run_once() {
         ("x && yarn a", &["ci: x", "a: a <- 0"]),
         ("overhear run a,b && x", &["a: a", "b: b", "ci: x <- 0,1"]),
         ("npm run missing && pnpm a", &["ci: npm run missing", "a: a <- 0"]),
-        ("npm run a -- --x", &["ci: npm run a -- --x"]),
+        ("npm run a -- --x", &["ci: a --x"]),
+        ("npm run a -- --x && npm run a", &["ci: a --x", "a: a <- 0"]),
+        ("npm run deep -- --x", &["a: a", "ci: z --x <- 0"]),
+        ("npm run ci -- --x", &["ci: npm run ci -- --x"]),
+        ("yarn a --x 'y z' && b", &["ci: a --x 'y z'", "ci: b <- 0"]),
+        ("pnpm around --x", &["ci: before", "ci: around --x <- 0", "ci: after <- 1"]),
         ("npm run a && x && npm run a", &["a: a", "ci: x <- 0", "ci: npm run a <- 1"]),
         ("npm run deep && npm run a", &["a: a", "deep: z <- 0", "ci: npm run a <- 1"]),
         ("npm run a && npm run deep", &["a: a", "deep: z <- 0"]),
     ];
     for (command, expected) in cases {
-        let fixture =
-            lone(&format!("\"a\": \"a\", \"b\": \"b\", \"deep\": \"npm run a && z\", \"ci\": \"{command}\""));
+        let fixture = lone(&format!(
+            "\"a\": \"a\", \"b\": \"b\", \"deep\": \"npm run a && z\", \"prearound\": \"before\", \"around\": \"around\", \"postaround\": \"after\", \"ci\": \"{command}\""
+        ));
         let plan = fixture.plan(&fixture.request("ci", ""));
         assert_eq!(lines(&plan), *expected, "{command}");
     }
