@@ -4,7 +4,7 @@ use overhear_adapter::{
     Adapter, Args, Declaration, Declare, Describe, Description, Failure, Host, Invocation, Match, paths,
 };
 
-struct Tool;
+pub struct Tool;
 
 impl Adapter for Tool {
     fn describe() -> Description {
