@@ -195,14 +195,14 @@ impl<'a> World<'a> {
         let hits: Vec<StepName> =
             reported.iter().filter(|(_, reported)| reported.is_hit).map(|(step, _)| *step).collect();
         let Direct { ended: wanted, tree: wanted_tree, mut changes, mut own } =
-            self.run_directly(&before, &chain, &[]);
+            self.run_directly(&before, &chain, &[], &Tree::new());
         if let Some(wrong) = difference(&got, &after, &wanted, &wanted_tree) {
             if hits.is_empty() {
                 return Err(format!("running t{task} was no direct run: {wrong}\n{}", told(&reported)));
             }
             // The documented limit: what a step left itself counts as absent, now and when it was kept.
             let allowed = self.suppositions(&hits).into_iter().find_map(|supposed| {
-                let mut direct = self.run_directly(&before, &chain, &supposed);
+                let mut direct = self.run_directly(&before, &chain, &supposed, &wanted_tree);
                 if difference(&got, &after, &direct.ended, &direct.tree).is_none() {
                     return Some((supposed, direct));
                 }
@@ -367,8 +367,15 @@ impl<'a> World<'a> {
     }
 
     /// Runs the commands of a chain of tasks in a copy that lies, for that time, where the workspace
-    /// lies. Before a step of `supposed`, what it left and is unchanged is taken away, and that put there.
-    fn run_directly(&self, before: &Tree, chain: &[usize], supposed: &[(StepName, Supposed)]) -> Direct {
+    /// lies. Before a step of `supposed`, what it left and is unchanged is taken away, and that put there;
+    /// afterwards what a run that supposes nothing leaves as it is comes back.
+    fn run_directly(
+        &self,
+        before: &Tree,
+        chain: &[usize],
+        supposed: &[(StepName, Supposed)],
+        leaves: &Tree,
+    ) -> Direct {
         let (ws, held) = (self.ws(), self.base.join("held"));
         fs::rename(&ws, &held).expect("the workspace can be moved");
         write_tree(&ws, before);
@@ -377,7 +384,8 @@ impl<'a> World<'a> {
             chain.iter().flat_map(|task| (0..self.case.tasks[*task].steps.len()).map(|at| (*task, at)));
         for step in steps {
             let supposed = supposed.iter().find(|(of, _)| *of == step).map(|(_, supposed)| supposed);
-            let taken = supposed.map(|supposed| self.suppose(&ws, step, supposed)).unwrap_or_default();
+            let taken =
+                supposed.map(|supposed| self.suppose(&ws, step, supposed, leaves)).unwrap_or_default();
             if supposed.is_some() {
                 direct.tree = read_tree(&ws);
             }
@@ -388,7 +396,7 @@ impl<'a> World<'a> {
             let now = read_tree(&ws);
             direct.changes.extend(changes(step, &direct.tree, &now));
             direct.tree = now;
-            // What later steps had left, and this one did not make itself.
+            // What it did not make itself.
             for (path, node) in taken {
                 if read_node(&ws.join(&path)).is_none() && put(&ws.join(&path), &node).is_ok() {
                     direct.tree = read_tree(&ws);
@@ -433,7 +441,7 @@ impl<'a> World<'a> {
     }
 
     /// Gives what is to be put back afterwards.
-    fn suppose(&self, ws: &Path, step: StepName, supposed: &Supposed) -> Own {
+    fn suppose(&self, ws: &Path, step: StepName, supposed: &Supposed, leaves: &Tree) -> Own {
         let mut taken = Own::new();
         for (path, node) in self.own(step, supposed.later).rev() {
             let absolute = ws.join(path);
@@ -441,8 +449,11 @@ impl<'a> World<'a> {
                 let is_folder = *node == Node::Folder;
                 let done = if is_folder { fs::remove_dir(&absolute) } else { fs::remove_file(&absolute) };
                 let is_later = self.left.get(path).is_some_and(|(by, ..)| *by != step);
-                let comes_back = matches!(supposed.later, Later::ComesBack | Later::AllComesBack);
-                if done.is_ok() && is_later && comes_back {
+                let comes_back = match is_later {
+                    true => matches!(supposed.later, Later::ComesBack | Later::AllComesBack),
+                    false => leaves.get(path) == Some(node),
+                };
+                if done.is_ok() && comes_back {
                     taken.insert(path.clone(), node.clone());
                 }
             }
