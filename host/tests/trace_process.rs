@@ -360,36 +360,7 @@ fn stops_and_signals_reach_programs_as_if_nobody_traced_them() {
     }
 }
 
-const JOBS: &str = r#"
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
-static volatile sig_atomic_t count;
-static void on_signal(int s) { count++; }
-static void *execute(void *x) { execlp("cat", "cat", "a", (char *)0); return 0; }
-int main(void) {
-    int status;
-    pid_t child = fork();
-    if (!child) { for (;;) pause(); }
-    kill(child, SIGSTOP);
-    waitpid(child, &status, WUNTRACED);
-    if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP) printf("stopped ");
-    kill(child, SIGCONT);
-    waitpid(child, &status, WCONTINUED);
-    if (WIFCONTINUED(status)) printf("continued ");
-    kill(child, SIGKILL);
-    waitpid(child, &status, 0);
-    signal(SIGUSR1, on_signal);
-    for (int i = 0; i < 100; i++) raise(SIGUSR1);
-    printf("%d ", (int)count);
-    fflush(stdout);
-    pthread_t thread;
-    pthread_create(&thread, 0, execute, 0);
-    for (;;) pause();
-}
-"#;
+const JOBS: &str = include_str!("programs/jobs.c");
 
 /// Where another program listens to its system calls already, a step is traced as by a debugger, and kept.
 #[test]
@@ -417,72 +388,7 @@ fn under_a_foreign_listener_a_step_is_traced_as_by_a_debugger() {
 }
 
 /// Listens to the opening of files by the program that it starts, and lets each go on.
-const LISTENER: &str = r#"
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <poll.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-static void hand_over(int socket, int fd) {
-    char byte = 0, room[CMSG_SPACE(sizeof fd)] = {0};
-    struct iovec part = {&byte, 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
-    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-    head->cmsg_level = SOL_SOCKET, head->cmsg_type = SCM_RIGHTS, head->cmsg_len = CMSG_LEN(sizeof fd);
-    memcpy(CMSG_DATA(head), &fd, sizeof fd);
-    sendmsg(socket, &message, 0);
-}
-static int take_over(int socket) {
-    char byte, room[CMSG_SPACE(sizeof(int))];
-    struct iovec part = {&byte, 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
-    if (recvmsg(socket, &message, 0) != 1) exit(90);
-    int fd;
-    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
-    return fd;
-}
-int main(int count, char **arguments) {
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {4, filter};
-    int pair[2], status;
-    socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
-    pid_t child = fork();
-    if (!child) {
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        int fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
-        if (fd < 0) _exit(91);
-        hand_over(pair[1], fd);
-        close(fd), close(pair[0]), close(pair[1]);
-        execv(arguments[1], arguments + 1);
-        _exit(92);
-    }
-    int listener = take_over(pair[0]);
-    for (;;) {
-        struct pollfd polled = {listener, POLLIN, 0};
-        poll(&polled, 1, -1);
-        if (!(polled.revents & POLLIN)) break;
-        struct seccomp_notif notice;
-        memset(&notice, 0, sizeof notice);
-        if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &notice)) continue;
-        struct seccomp_notif_resp answer = {notice.id, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE};
-        ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
-    }
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 93;
-}
-"#;
+const LISTENER: &str = include_str!("programs/listener.c");
 
 /// A process can have one tracer only: a debugger in a step works, and the step is not kept.
 #[test]
@@ -504,31 +410,7 @@ fn a_debugger_in_a_step_works_and_the_trace_by_ptrace_is_incomplete() {
 }
 
 /// Traces a child of its own up to its first stop.
-const DEBUGGER: &str = r#"
-#include <signal.h>
-#include <stdio.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
-int main(int count, char **arguments) {
-    int status, seizes = arguments[1][0] == 's';
-    pid_t child = fork();
-    if (!child) {
-        if (!seizes && ptrace(PTRACE_TRACEME, 0, 0, 0)) _exit(1);
-        raise(SIGSTOP);
-        _exit(7);
-    }
-    if (seizes && (waitpid(child, &status, WUNTRACED) != child || ptrace(PTRACE_SEIZE, child, 0, 0))) return 2;
-    if (!seizes && (waitpid(child, &status, 0) != child || !WIFSTOPPED(status))) return 3;
-    puts("stopped");
-    if (seizes) kill(child, SIGCONT); else ptrace(PTRACE_CONT, child, 0, 0);
-    do {
-        if (waitpid(child, &status, 0) != child) return 4;
-        if (WIFSTOPPED(status)) ptrace(PTRACE_CONT, child, 0, 0);
-    } while (!WIFEXITED(status));
-    return WEXITSTATUS(status) == 7 ? 0 : 5;
-}
-"#;
+const DEBUGGER: &str = include_str!("programs/debugger.c");
 
 /// A program in C, beside its source.
 fn compile(root: &Path, name: &str, text: &str) {
