@@ -331,7 +331,7 @@ fn what_ran_before_is_never_called_a_first_run() {
     let tell = format!("cat in.txt && {} tell disable-cache\n", env!("CARGO_BIN_EXE_overhear"));
     world.write("build.sh", &tell);
     assert!(line(&world).ends_with("miss: the last run failed"));
-    assert!(line(&world).ends_with("miss: last run not stored: the tool asked for that"));
+    assert!(line(&world).ends_with("miss: the last run was not stored"));
     let told = ask(&world, &[], &["why", "build"]);
     assert!(told.out.contains("miss: no run of it was kept\n  last run not stored: "), "{told:?}");
     world.write("build.sh", "cat in.txt\n");

@@ -13,9 +13,7 @@ fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
     match reason {
         MissReason::NotFound(Before::NeverRan) => ("miss: first run", ""),
         MissReason::NotFound(Before::Failed) => ("miss: the last run failed", ""),
-        MissReason::NotFound(Before::NotStored(_)) => {
-            ("miss: last run not stored: it wrote /var/lib/x, outside the workspace", "")
-        }
+        MissReason::NotFound(Before::NotStored(_)) => ("miss: the last run was not stored", ""),
         MissReason::NotFound(Before::Removed) => ("miss: what was kept of it is no longer in the cache", ""),
         MissReason::InputModified(_) => (
             "miss: apps/web/src/[id].ts changed",

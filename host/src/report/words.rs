@@ -38,7 +38,8 @@ fn not_found(before: &Before) -> String {
     match before {
         Before::NeverRan => "first run".to_owned(),
         Before::Failed => "the last run failed".to_owned(),
-        Before::NotStored(why) => format!("last run not stored: {}", refusal(why)),
+        // Why is told by `why`; and by this run, if it comes to the same.
+        Before::NotStored(_) => "the last run was not stored".to_owned(),
         Before::Removed => "what was kept of it is no longer in the cache".to_owned(),
     }
 }
