@@ -485,24 +485,27 @@ impl<'a> World<'a> {
         laters.iter().flat_map(|later| self.suppositions_with(steps, *later)).collect()
     }
 
+    /// Steps of which nothing else is supposed leave nothing, or what they left as it is.
     fn suppositions_with(&self, steps: &[StepName], later: Later) -> Vec<Vec<(StepName, Supposed)>> {
-        let mut all: Vec<Vec<(StepName, Supposed)>> = vec![Vec::new()];
-        for step in steps {
-            let kept = self.kept_with.get(step).into_iter().flatten().filter(|own| !own.is_empty());
-            let choices: Vec<Supposed> = std::iter::once(&Own::new())
-                .chain(kept)
-                .map(|own| Supposed { own: own.clone(), later })
-                .collect();
-            let with = choices.iter().flat_map(|choice| {
-                all.iter().map(|before| [before.as_slice(), &[(*step, choice.clone())]].concat())
-            });
-            let with: Vec<_> = with.collect();
-            all.extend(with);
-            let weight = |supposed: &Vec<(StepName, Supposed)>| {
-                supposed.iter().filter(|(_, supposed)| !supposed.own.is_empty()).count()
-            };
-            all.sort_by_key(weight);
-            all.truncate(400);
+        let weight = |supposed: &Vec<(StepName, Supposed)>| {
+            supposed.iter().filter(|(_, supposed)| !supposed.own.is_empty()).count()
+        };
+        let mut all = Vec::new();
+        for is_absent in [true, false] {
+            let mut some: Vec<Vec<(StepName, Supposed)>> = vec![Vec::new()];
+            for step in steps {
+                let kept = self.kept_with.get(step).into_iter().flatten().filter(|own| !own.is_empty());
+                let with = |own: &Own| (*step, Supposed { own: own.clone(), later });
+                let more = |own: &Own| some.iter().map(|before| [before.as_slice(), &[with(own)]].concat());
+                let with_kept: Vec<_> = kept.flat_map(|own| more(own).collect::<Vec<_>>()).collect();
+                if is_absent {
+                    some = more(&Own::new()).collect();
+                }
+                some.extend(with_kept);
+                some.sort_by_key(weight);
+                some.truncate(150);
+            }
+            all.extend(some);
         }
         all.retain(|supposed| !supposed.is_empty());
         all

@@ -182,3 +182,18 @@ fn the_folder_that_an_output_lies_in_counts_where_others_made_it() {
         assert_ne!(done.code, 0, "{done:?}");
     }
 }
+
+/// What a run would have done with other names in its folder is not known of one that stopped before.
+#[test]
+fn a_run_that_failed_teaches_nothing_of_what_it_would_have_left_alone() {
+    let command =
+        "sh -c 'mkdir -p dist; test ! -e stop || exit 3; rm -rf dist; mkdir dist; cat a.txt > dist/a'";
+    let world = world(command);
+    run(&world, command).is("ran");
+    world.write("dist/of-a-person", "mine\n");
+    world.write("stop", "");
+    assert_eq!(run(&world, command).code, 3);
+    world.remove("stop");
+    run(&world, command);
+    assert!(!world.path("dist/of-a-person").exists());
+}

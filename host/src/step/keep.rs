@@ -15,7 +15,8 @@ use crate::path::{Places, PortablePath};
 use crate::settle::{self, Evidence, Input, InputValue, Settled};
 use crate::stamp::{self, Found, Stamp};
 use crate::store::{
-    ArchiveError, Habits, LastRun, Manifest, NewEntry, Packed, Recording, StoreError, VirtualTree,
+    ArchiveError, FolderHabit, Habits, LastRun, Manifest, NewEntry, Packed, Recording, StoreError,
+    VirtualTree,
 };
 use crate::tool_state::is_in_hidden_folder;
 use crate::zone::Zone;
@@ -51,7 +52,7 @@ pub struct Run {
 /// Keeps a run, or says why not. Whatever the answer, the run has taught what it did.
 pub fn keep(shared: &Shared, cached: &Cached, run: Run) -> Result<Kept, Refusal> {
     let ends = ends(&run.observed);
-    let habits = learn(shared, cached, &run.observed, &ends);
+    let habits = learn(shared, cached, &run.observed, &ends, !run.interrupted);
     let kept = settle_and_store(shared, cached, &run, &ends, habits);
     let (fingerprint, report) = match &kept {
         Ok((fingerprint, _, report)) => (Some(*fingerprint), report.clone()),
@@ -79,7 +80,7 @@ pub fn learn_from_failure(shared: &Shared, cached: &Cached, observed: &Observed)
     let report = facts::failed(cached, last.as_ref().map(|last| &*last.report));
     note(cached, LastRun { key, fingerprint, report: facts::packed(&report) });
     let ends = ends(observed);
-    learn(shared, cached, observed, &ends);
+    learn(shared, cached, observed, &ends, false);
     note_left(shared, cached, observed, &ends);
     note_tool_files(shared, cached, observed, &ends);
 }
@@ -130,7 +131,14 @@ fn ends(observed: &Observed) -> FxHashMap<PathBuf, Found> {
     changed.map(|(path, _)| (path.clone(), Found::at(path).unwrap_or(Found::Other))).collect()
 }
 
-fn learn(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap<PathBuf, Found>) -> Habits {
+/// `is_whole`: the run came to its end. One that stopped before would perhaps have removed what it left.
+fn learn(
+    shared: &Shared,
+    cached: &Cached,
+    observed: &Observed,
+    ends: &FxHashMap<PathBuf, Found>,
+    is_whole: bool,
+) -> Habits {
     let others = |folder: &Path, is_changed: &dyn Fn(&Path) -> bool| {
         let Ok(names) = std::fs::read_dir(folder) else { return false };
         names.flatten().any(|name| {
@@ -142,7 +150,8 @@ fn learn(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHashMap
     let is_own = |folder: &Path| {
         shared.zones.of(folder) == Zone::Workspace && made_folder(cached, &places.portable(folder))
     };
-    let habits = habit::learn(observed, ends, places, &is_own, &others);
+    let mut habits = habit::learn(observed, ends, places, &is_own, &others);
+    habits.folders.retain(|(_, habit)| is_whole || *habit != FolderHabit::Kept);
     // Without it a later hit is blocked and costs a run; that is no reason to fail this one.
     let _ = cached.store.learn(&[cached.key_digest, cached.scope], &habits);
     habits
