@@ -495,11 +495,15 @@ impl<'a> World<'a> {
             let mut some: Vec<Vec<(StepName, Supposed)>> = vec![Vec::new()];
             for step in steps {
                 let kept = self.kept_with.get(step).into_iter().flatten().filter(|own| !own.is_empty());
-                let with = |own: &Own| (*step, Supposed { own: own.clone(), later });
-                let more = |own: &Own| some.iter().map(|before| [before.as_slice(), &[with(own)]].concat());
-                let with_kept: Vec<_> = kept.flat_map(|own| more(own).collect::<Vec<_>>()).collect();
+                let more = |own: &Own| -> Vec<Vec<(StepName, Supposed)>> {
+                    let with = (*step, Supposed { own: own.clone(), later });
+                    some.iter()
+                        .map(|before| [before.as_slice(), std::slice::from_ref(&with)].concat())
+                        .collect()
+                };
+                let with_kept: Vec<_> = kept.flat_map(more).collect();
                 if is_absent {
-                    some = more(&Own::new()).collect();
+                    some = more(&Own::new());
                 }
                 some.extend(with_kept);
                 some.sort_by_key(weight);

@@ -123,7 +123,16 @@ fn a_mistake_of_the_author_is_told_with_its_line_and_stops_no_task() {
     for (from, to, words) in [
         ("caches = ", "cache = ", &["adapter.toml:14:1: unknown field `cache`", "[bad-source]"][..]),
         ("id = \"acme/mine\"", "id = \"Mine\"", &["is not of the form `vendor/name`", "[bad-description]"]),
-        ("path = \"dist\"", "path = \"../dist\"", &["mine build: outputs[0] `../dist`", "[bad-pattern]"]),
+        (
+            "path = \"dist\"",
+            "path = \"../dist\"",
+            &["adapter.toml:17:41: mine build: outputs[0] `../dist`", "[bad-pattern]"],
+        ),
+        (
+            "path = \"dist\"",
+            "path = \"**\"",
+            &["adapter.toml:17:41: mine build: outputs[0] `**`", "[output-too-broad]"],
+        ),
         ("version = \"0.1.0\"", "version = 1", &["adapter.toml:4:11: invalid type: integer"]),
     ] {
         world.write("mine/adapter.toml", &sound.replacen(from, to, 1));
@@ -219,6 +228,7 @@ fn a_package_is_added_locked_updated_with_a_look_at_what_it_wants_and_removed() 
     let done = world.task(&["do"]).done();
     done.uncached("fault");
     assert!(done.err.contains("[digest-mismatch]"), "{done:?}");
+    assert_eq!(done.err.matches("adapter update acme/careless").count(), 1, "it is told once: {done:?}");
     let words = [
         "it says otherwise what it is, and has the same version",
         "+ may ask for: SECRET_TOKEN",
@@ -226,7 +236,8 @@ fn a_package_is_added_locked_updated_with_a_look_at_what_it_wants_and_removed() 
     ];
     fails(&world, ".", &["update"], &words);
     world.task(&["do"]).done().uncached("fault");
-    works(&world, ".", &["update", "acme/careless", "--yes"]);
+    let updated = works(&world, ".", &["update", "acme/careless", "--yes"]);
+    assert!(updated.out.contains("acme/careless 1.0.0 is locked"), "{updated:?}");
     world.run("do").is_hit();
     works(&world, ".", &["remove", "@acme/overhear-careless"]);
     assert!(!world.read("overhear.json").contains("acme/careless"));
@@ -239,6 +250,15 @@ fn a_package_without_an_adapter_and_one_that_is_not_there_are_told_apart() {
     fails(&world, ".", &["add", "mine"], &["no adapter", "\"overhear\": {\"adapter\"", "[no-adapter]"]);
     fails(&world, ".", &["add", "@acme/none"], &["is not installed", "[not-installed]"]);
     fails(&world, ".", &["add", "./none.wasm"], &["[unreadable]"]);
+    fails(&world, ".", &["add", "bad/none.toml"], &["`./bad/none.toml`: ", "[unreadable]"]);
+    fs::create_dir_all(world.beside("other")).unwrap();
+    fs::write(world.beside("other").join("adapter.toml"), "").unwrap();
+    fails(
+        &world,
+        ".",
+        &["add", "../other/adapter.toml"],
+        &["copy it into the workspace", "[outside-workspace]"],
+    );
     fails(&world, ".", &["remove", "acme/none"], &["is not used here"]);
     fails(&world, ".", &["update", "acme/none"], &["[not-locked]", "adapter add"]);
     assert!(works(&world, ".", &["update"]).out.contains("no adapter is locked here"));
@@ -267,6 +287,8 @@ fn where_a_command_is_turned_away_is_said() {
     let not_named = adapter(&world, ".", &["why-not", "--", "cat", "x"]);
     assert!(not_named.out.contains("acme/mine: names neither this program nor its package"));
     fails(&world, ".", &["run", "--", "no-such-program"], &["is no program that can be found"]);
+    let words = ["`-C` is no program", "options of overhear go before the command"];
+    fails(&world, ".", &["run", "-C", "src", "--", "mine", "build"], &words);
 }
 
 #[test]
@@ -283,6 +305,76 @@ fn an_adapter_that_ignores_what_matters_is_found_by_running_the_command() {
     assert_eq!(world.read("src/a.txt"), "hello\n", "the workspace was only read");
     assert!(!world.path("dist").exists());
     fails(&world, ".", &["verify", "--", "cat", "src/a.txt"], &["no adapter declares this command"]);
+}
+
+/// A tool that keeps a file in its cache, and takes what it makes from it where it is there.
+fn keeper(world: &World, then: &str) {
+    works(world, ".", &["new", "mine"]);
+    works(world, ".", &["add", "mine/adapter.toml"]);
+    let kept = "node_modules/.cache/mine/kept";
+    let script = format!(
+        "mkdir -p dist node_modules/.cache/mine; kept=$(cat {kept} 2> /dev/null); {then}; echo \"$kept\" > {kept}"
+    );
+    tool(world, "mine", &script);
+}
+
+#[test]
+fn a_cache_that_decides_what_comes_out_is_found_whether_or_not_it_lies_there() {
+    let world = world();
+    keeper(&world, "kept=$((kept + 1)); echo run $kept > dist/a.txt");
+    let verify = ["verify", "--", "mine", "build"];
+    let words = ["MATTERS  node_modules/.cache/mine/kept", "dist/a.txt", "acme/mine is not sound"];
+    fails(&world, ".", &verify, &words);
+    world.write("node_modules/.cache/mine/kept", "4\n");
+    fails(&world, ".", &verify, &words);
+}
+
+#[test]
+fn a_lie_is_found_and_a_cache_is_borne_where_the_tool_kept_something_from_an_earlier_run() {
+    let world = world();
+    keeper(&world, "kept=$(cat src/a.txt); echo \"$kept\" > dist/a.txt");
+    let verify = ["verify", "--", "mine", "build"];
+    for _ in 0..2 {
+        let done = works(&world, ".", &verify);
+        assert!(done.out.contains("1 file of the tool's own removed together"), "{done:?}");
+        assert!(done.out.contains("none of them matters"), "{done:?}");
+        world.write("node_modules/.cache/mine/kept", "of an earlier run\n");
+    }
+    let done = works(&world, ".", &["suggest", "--", "mine", "build"]);
+    assert!(done.out.contains("# nothing is missing"), "it is declared: {done:?}");
+    let lie = "env = [\"NODE_ENV\"]\nignored-reads = [{ path = \"src\", why = \"a lie\" }]";
+    world.edit("mine/adapter.toml", "env = [\"NODE_ENV\"]", lie);
+    fails(&world, ".", &verify, &["MATTERS  src/a.txt", "dist/a.txt", "acme/mine is not sound"]);
+}
+
+#[test]
+fn a_command_of_which_nothing_is_kept_is_not_verified() {
+    let world = world();
+    works(&world, ".", &["new", "mine"]);
+    works(&world, ".", &["add", "mine/adapter.toml"]);
+    tool(&world, "mine", "mkdir -p dist; cat src/a.txt > dist/a.txt; cat /dev/tty > /dev/null 2>&1; true");
+    let done = adapter(&world, ".", &["verify", "--", "mine", "build"]);
+    assert!(!done.out.contains("nothing to verify"), "{done:?}");
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(done.err.contains("acme/mine cannot be held to anything here: not stored: "), "{done:?}");
+}
+
+#[test]
+fn what_a_run_rewrites_is_asked_about_and_not_passed_over() {
+    let world = world();
+    tool(
+        &world,
+        "mine",
+        "mkdir -p .stamps reports; cat .stamps/types 2> /dev/null; echo t > .stamps/types; echo r > reports/r",
+    );
+    let suggest = ["suggest", "--", "mine", "build"];
+    let fresh = works(&world, ".", &suggest);
+    assert!(fresh.out.contains("\noutputs = [\".stamps\", \"reports\"]"), "{fresh:?}");
+    world.write(".stamps/types", "t\n");
+    world.write("reports/r", "r\n");
+    let done = works(&world, ".", &suggest);
+    assert!(done.out.contains(".stamps/types is read and changed"), "{done:?}");
+    assert!(done.out.contains("# if the command made what lay there before: outputs = ["), "{done:?}");
 }
 
 #[test]
@@ -307,7 +399,7 @@ fn trials_leave_the_cache_and_what_lies_behind_links_alone() {
     );
     world.write("overhear.json", &config);
     let done = works(&world, ".", &["verify", "--", "mine", "build"]);
-    assert!(done.out.contains("1 ignored files changed and removed"), "{done:?}");
+    assert!(done.out.contains("1 ignored file changed and removed"), "{done:?}");
     assert!(done.out.contains("none of them matters"), "{done:?}");
     works(&world, ".", &["suggest", "--", "mine", "build"]);
     assert_eq!(fs::read_to_string(outside.join("a.txt")).unwrap(), "outside\n");
@@ -319,7 +411,7 @@ fn sources_that_a_tool_rewrites_are_not_suggested_as_its_cache() {
     let world = world();
     tool(&world, "mine", "cat src/a.txt > /dev/null; echo formatted >> src/a.txt");
     let done = works(&world, ".", &["suggest", "--", "mine", "build"]);
-    assert!(!done.out.contains("caches"), "{done:?}");
+    assert!(!done.out.contains("caches = "), "{done:?}");
     assert!(done.out.contains("changed src/a.txt after it was read"), "{done:?}");
     assert!(!done.out.contains("nothing is missing"), "{done:?}");
     assert_eq!(world.read("src/a.txt"), "hello\n");

@@ -106,13 +106,13 @@ fn joined(base: &str) -> NativeFunction {
 
 /// Whom `declare` may ask.
 pub fn host(context: &mut Context) -> JsValue {
-    let functions: [(JsString, fn(&str, &mut Context) -> JsValue); 6] = [
-        (js_string!("readText"), |path, _| optional(Runner.read_text(path))),
-        (js_string!("readConfig"), read_config),
-        (js_string!("kind"), |path, _| optional(Runner.kind(path).map(kind))),
-        (js_string!("listDir"), list_dir),
-        (js_string!("env"), |name, _| optional(Runner.env(name))),
-        (js_string!("resolvePackage"), |name, context| match Runner.resolve_package(name) {
+    let functions: [(&'static str, fn(&str, &mut Context) -> JsValue); 6] = [
+        ("readText", |path, _| optional(Runner.read_text(path))),
+        ("readConfig", read_config),
+        ("kind", |path, _| optional(Runner.kind(path).map(kind))),
+        ("listDir", list_dir),
+        ("env", |name, _| optional(Runner.env(name))),
+        ("resolvePackage", |name, context| match Runner.resolve_package(name) {
             Some(found) => given(&package(&found), context),
             None => JsValue::undefined(),
         }),
@@ -120,9 +120,10 @@ pub fn host(context: &mut Context) -> JsValue {
     let mut host = ObjectInitializer::new(context);
     for (name, ask) in functions {
         let ask = NativeFunction::from_copy_closure(move |_, args, context| {
-            Ok(ask(&string(args.get_or_undefined(0), "what is asked for")?, context))
+            let asked = string(args.get_or_undefined(0), &format!("host.{name}: what is asked for"))?;
+            Ok(ask(&asked, context))
         });
-        host.function(ask, name, 1);
+        host.function(ask, JsString::from(name), 1);
     }
     let note = NativeFunction::from_copy_closure(|_, args, context| {
         let words = args.get_or_undefined(0).to_string(context)?;
@@ -181,6 +182,9 @@ fn field(field: Field, context: &mut Context) -> JsValue {
 fn string(value: &JsValue, what: &str) -> JsResult<String> {
     match value.as_string() {
         Some(text) => Ok(text.to_std_string_lossy()),
-        None => Err(JsNativeError::typ().with_message(format!("{what} is a text")).into()),
+        None => {
+            let kind = if value.is_null() { "null" } else { value.type_of() };
+            Err(JsNativeError::typ().with_message(format!("{what} is a text, and not {kind}")).into())
+        }
     }
 }

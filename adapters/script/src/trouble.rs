@@ -51,10 +51,22 @@ fn words(error: &JsError) -> String {
     let message: Vec<&str> = text.lines().take_while(|line| !line.starts_with(CALL)).collect();
     // Where in the interpreter an error was made is nothing to its author.
     let message = message.join(" ").replace(" (native)", "");
-    match place(&text) {
-        Some(place) => format!("{message}{place}"),
-        None => message,
-    }
+    // An error that has a place tells it at its end too.
+    let (message, own) = match message.rsplit_once(" (") {
+        Some((before, at)) => match position(at) {
+            Some((line, column)) => (before.to_owned(), Some(format!(" (line {line}, column {column})"))),
+            None => (message, None),
+        },
+        None => (message, None),
+    };
+    format!("{message}{}", place(&text).or(own).unwrap_or_default())
+}
+
+/// `script:12:5)`: the line and the column.
+fn position(at: &str) -> Option<(u32, u32)> {
+    let at = at.strip_suffix(')')?.strip_prefix(NAME)?.strip_prefix(':')?;
+    let (line, column) = at.split_once(':')?;
+    Some((line.parse().ok()?, column.parse().ok()?))
 }
 
 const CALL: &str = "    at ";
@@ -63,9 +75,7 @@ const CALL: &str = "    at ";
 fn place(text: &str) -> Option<String> {
     text.lines().find_map(|line| {
         let (function, at) = line.strip_prefix(CALL)?.rsplit_once(" (")?;
-        let at = at.strip_suffix(')')?.strip_prefix(NAME)?.strip_prefix(':')?;
-        let (line, column) = at.split_once(':')?;
-        line.parse::<u32>().ok()?;
+        let (line, column) = position(at)?;
         let within = match function {
             "<main>" | "" => String::new(),
             function => format!(", in {function}"),

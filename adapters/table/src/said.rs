@@ -82,5 +82,10 @@ fn variable(name: &str, mode: EnvMode) -> EnvRule {
         Some(prefix) => EnvSelector::Prefix(prefix.into()),
         None => EnvSelector::Name(name.into()),
     };
-    EnvRule { selector, mode, why: "the tool or what it runs goes by it".into() }
+    let why = match mode {
+        EnvMode::Tracked => "the tool or what it runs goes by it",
+        EnvMode::Untracked => "the tool sees it, and the result does not depend on it",
+        EnvMode::Removed => "the tool is run without it",
+    };
+    EnvRule { selector, mode, why: why.into() }
 }

@@ -113,18 +113,29 @@ const WORDS_MAX: usize = 1000;
 
 fn table(name: &str, text: &str) -> Result<Arc<str>, Wrong> {
     let table = Table::parse(text).map_err(|mistake| bad_table(name, text, &mistake))?;
-    for (place, pattern) in table.patterns() {
-        patterns::check(pattern)
-            .map_err(|wrong| Wrong { what: format!("{name}: {place}: {}", wrong.what), ..wrong })?;
+    for named in table.patterns() {
+        let sound = patterns::check(named.pattern).and_then(|expanded| {
+            match named.list != "inputs" && patterns::is_too_broad(&expanded) {
+                true => Err(patterns::too_broad(named.pattern)),
+                false => Ok(()),
+            }
+        });
+        sound.map_err(|wrong| {
+            let place = named.find(text).map_or(String::new(), |at| place(text, at));
+            Wrong { what: format!("{name}:{place} {}: {}", named.place, wrong.what), ..wrong }
+        })?;
     }
     Ok(table.to_json().into())
 }
 
 fn bad_table(name: &str, text: &str, mistake: &table::Mistake) -> Wrong {
-    let place = mistake.place.as_ref().map_or(String::new(), |place| {
-        let before = &text[..place.start.min(text.len())];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        format!("{}:{}:", line_of(text, place.start), before[line_start..].chars().count() + 1)
-    });
+    let place = mistake.place.as_ref().map_or(String::new(), |range| place(text, range.start));
     Wrong::new("bad-source", format!("{name}:{place} {}", mistake.what))
+}
+
+/// `12:5:`, of a byte of the text.
+fn place(text: &str, at: usize) -> String {
+    let before = &text[..at.min(text.len())];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    format!("{}:{}:", line_of(text, at), before[line_start..].chars().count() + 1)
 }

@@ -26,7 +26,7 @@ pub fn check(wasm: &[u8]) -> Result<(), Wrong> {
     }
     let mut functions = 0_u32;
     for payload in Parser::new(0).parse_all(wasm) {
-        match payload.map_err(|error| Wrong::new("invalid-wasm", error.to_string()))? {
+        match payload.map_err(|error| damaged(&error.to_string()))? {
             Payload::CodeSectionStart { count, .. } => functions = functions.saturating_add(count),
             Payload::CodeSectionEntry(body) if body.range().len() > BODY_BYTES_MAX => {
                 let what =
@@ -40,6 +40,11 @@ pub fn check(wasm: &[u8]) -> Result<(), Wrong> {
         }
     }
     Ok(())
+}
+
+/// What is no sound component.
+pub fn damaged(how: &str) -> Wrong {
+    Wrong::new("invalid-wasm", format!("it is damaged: {how}; build it or install it again"))
 }
 
 fn too_complex(what: String) -> Wrong {

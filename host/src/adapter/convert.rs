@@ -121,8 +121,7 @@ impl Rules<'_> {
             let named = |wrong: Wrong| Wrong { what: format!("{list}[{at}]: {}", wrong.what), ..wrong };
             let expanded = patterns::check(&rule.pattern).map_err(named)?;
             if breadth == Breadth::OneTool && patterns::is_too_broad(&expanded) {
-                let what = format!("`{}` is more than one tool's own", rule.pattern);
-                return Err(named(Wrong::new("output-too-broad", what)));
+                return Err(named(patterns::too_broad(&rule.pattern)));
             }
             let reason = patterns::not_portable(&expanded)
                 .or_else(|| self.spelled_otherwise(rule.base, &rule.pattern));

@@ -143,6 +143,8 @@ pub struct Guest {
     pre: AdapterPre<State>,
     /// What it carries.
     source: Option<Arc<str>>,
+    /// The file of a text that it carries, for messages.
+    file: Option<String>,
 }
 
 impl Guest {
@@ -195,7 +197,7 @@ impl Guest {
             link::link(&shared.engine, &shared.linker, &component, source.is_some())
         });
         match pre {
-            Ok(pre) => Ok(Guest { id: id.into(), version: version.into(), pre, source }),
+            Ok(pre) => Ok(Guest { id: id.into(), version: version.into(), pre, source, file: None }),
             Err(wrong) => Err(AdapterFault::new(id, version, "load", wrong)),
         }
     }
@@ -283,7 +285,17 @@ impl Guest {
         (store.into_data().asker, result)
     }
 
+    /// The same, where what it carries is this file.
+    pub fn from_file(self, name: &str) -> Guest {
+        Guest { file: Some(name.to_owned()), ..self }
+    }
+
     fn fault(&self, function: &str, wrong: Wrong) -> AdapterFault {
+        // Before it is described the name of the file stands for its id.
+        let wrong = match self.file.as_ref().filter(|file| **file != self.id) {
+            Some(file) => Wrong { what: format!("{file}: {}", wrong.what), ..wrong },
+            None => wrong,
+        };
         AdapterFault::new(&self.id, &self.version, function, wrong)
     }
 }

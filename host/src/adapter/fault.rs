@@ -30,6 +30,12 @@ impl AdapterFault {
         }
     }
 
+    /// That it is not used, without why: what is told before it is known whether that matters.
+    pub fn in_short(&self) -> String {
+        let AdapterFault { adapter, code, .. } = self;
+        format!("adapter {adapter} is not used [{code}]; `overhear adapter list` says why")
+    }
+
     /// Whether the same call would fail again as long as the same questions have the same answers. Time
     /// and memory of this machine say nothing of the next try, and a question that could not be answered
     /// has no answer that could be compared.

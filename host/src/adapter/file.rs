@@ -149,7 +149,8 @@ pub fn load(
         None => Guest::of_file(id, version, bytes, digest, shelf),
         Some(carrier) => {
             let fault = |wrong| AdapterFault::new(id, version, "load", wrong);
-            Guest::of_source(id, version, carrier, form.source(name, bytes).map_err(fault)?, shelf)
+            let source = form.source(name, bytes).map_err(fault)?;
+            Guest::of_source(id, version, carrier, source, shelf).map(|guest| guest.from_file(name))
         }
     }
 }

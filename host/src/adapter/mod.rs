@@ -35,6 +35,7 @@ pub use described::Described;
 pub use engine::engines_created;
 pub use fault::AdapterFault;
 pub use native::{Shelf, compile_for_parent};
+pub use patterns::may_name;
 
 use crate::config::AdapterUse;
 use crate::declaration::{Advice, Declaration, Verdict};
@@ -141,7 +142,8 @@ impl Adapters {
                 },
             }
         }
-        notices.extend(adapters.broken.iter().map(|broken| broken.fault.to_string()));
+        // The whole of it is told of each step that it costs something.
+        notices.extend(adapters.broken.iter().map(|broken| broken.fault.in_short()));
         (adapters, notices)
     }
 

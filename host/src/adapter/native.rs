@@ -268,10 +268,15 @@ fn precompile(wasm: &[u8]) -> Result<Vec<u8>, Wrong> {
 /// Why a component cannot be compiled.
 fn invalid(error: &wasmtime::Error) -> Wrong {
     let detail = format!("{error:#}");
-    let off = ["threads", "memory64", "gc", "shared memory", "memory index type"];
-    let is_off = off.iter().any(|feature| detail.contains(feature));
-    let code = if is_off { "unsupported-feature" } else { "invalid-wasm" };
-    Wrong::new(code, detail.split_whitespace().collect::<Vec<_>>().join(" "))
+    let off = ["threads", "memory64", "gc", "shared memory", "memory index type", "support is not enabled"];
+    let detail = detail.split_whitespace().collect::<Vec<_>>().join(" ");
+    match off.iter().any(|feature| detail.contains(feature)) {
+        true => {
+            let what = format!("{detail}; adapters cannot use that: its author has to build it without");
+            Wrong::new("unsupported-feature", what)
+        }
+        false => complexity::damaged(&detail),
+    }
 }
 
 /// A limit that cannot be set is one that is lower already.
@@ -326,6 +331,17 @@ mod tests {
         }
         shelf.put(digest, &native).unwrap();
         assert!(shelf.take(&engine, digest).is_some(), "what is made anew is whole again");
+    }
+
+    #[test]
+    fn what_cannot_be_compiled_says_what_to_do() {
+        let sound = wat::parse_str("(component (core module (func) (func return_call 0)))").unwrap();
+        let unsupported = precompile(&sound).unwrap_err();
+        assert_eq!(unsupported.code, "unsupported-feature", "{unsupported}");
+        assert!(unsupported.what.contains("tail calls") && unsupported.what.contains("build it without"));
+        let cut = precompile(&sound[..sound.len() - 3]).unwrap_err();
+        assert_eq!(cut.code, "invalid-wasm", "{cut}");
+        assert!(cut.what.contains("build it or install it again"), "{cut}");
     }
 
     #[test]

@@ -132,6 +132,22 @@ pub fn is_too_broad(expanded: &[String]) -> bool {
     })
 }
 
+/// What is said of such a pattern.
+pub fn too_broad(pattern: &str) -> Wrong {
+    Wrong::new("output-too-broad", format!("`{pattern}` is more than one tool's own"))
+}
+
+/// Whether a rule may name a path, relative to the root, where it is not known by which folder it goes: the
+/// root, that of its package, or that of the command; `.` is the root. What is no pattern names nothing.
+pub fn may_name(pattern: &str, path: &str, package: &str, cwd: &str) -> bool {
+    let roots = PatternRoots { package, cwd };
+    let bases = [Base::Workspace, Base::Package, Base::Cwd];
+    bases
+        .into_iter()
+        .filter_map(|base| Pattern::new(base, pattern, roots).ok())
+        .any(|pattern| pattern.matches(path))
+}
+
 /// Why a name works on some systems only, if it does.
 pub fn not_portable(expanded: &[String]) -> Option<String> {
     const DEVICES: &[&str] = &["aux", "con", "nul", "prn", "com1", "com2", "com3", "lpt1", "lpt2", "lpt3"];
@@ -219,6 +235,17 @@ mod tests {
             let pattern = Pattern::new(base, text, ROOTS).expect("sound");
             assert_eq!(pattern.matches(path), expected, "{text} on {path}");
         }
+    }
+
+    #[test]
+    fn a_rule_may_go_by_each_of_its_folders() {
+        for (path, expected) in
+            [("kept/x", true), ("pkg/kept/x", true), ("pkg/in/kept", true), ("in/kept", false)]
+        {
+            assert_eq!(may_name("kept", path, "pkg", "pkg/in"), expected, "{path}");
+        }
+        assert!(may_name("kept", "kept/x", ".", "."));
+        assert!(!may_name("../kept", "kept/x", ".", "."));
     }
 
     #[test]

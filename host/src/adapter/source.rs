@@ -1,6 +1,7 @@
 //! Where an adapter lies: a file of the workspace, or one that an installed npm package names in its
 //! manifest. Nothing is used because it merely lies there; no network is asked.
 
+use super::carried::Form;
 use super::fault::Wrong;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,12 @@ pub struct Located {
     pub name: String,
     /// Where it lies; absolute, no links on the way.
     pub path: PathBuf,
+}
+
+/// Whether what a person typed can only be meant as a file: an adapter's ending, or a folder before the name
+/// that is no scope of npm.
+pub fn is_meant_as_file(named: &str) -> bool {
+    Form::of_name(named).is_some() || (named.contains('/') && !named.starts_with('@'))
 }
 
 /// Whether a name in the config or on the command line is the path of a file.
@@ -44,7 +51,13 @@ impl Located {
         })?;
         match real.starts_with(root) {
             true => Ok(Located { source: format!("path:{path}"), name, path: real }),
-            false => Err(Wrong::new("outside-workspace", format!("`{name}` leads to {}", real.display()))),
+            false => Err(Wrong::new(
+                "outside-workspace",
+                format!(
+                    "`{name}` leads to {}; copy it into the workspace, or pack it as an npm package and install that",
+                    real.display()
+                ),
+            )),
         }
     }
 
@@ -115,5 +128,14 @@ mod tests {
         assert_eq!(code("npm:../mine"), "bad-package");
         assert_eq!(code("./missing.toml"), "unreadable");
         assert_eq!(code("./../x"), "unreadable");
+        for (named, is_file) in [
+            ("bad/none.toml", true),
+            ("none.js", true),
+            ("a/b", true),
+            ("@acme/mine", false),
+            ("mine", false),
+        ] {
+            assert_eq!(is_meant_as_file(named), is_file, "{named}");
+        }
     }
 }

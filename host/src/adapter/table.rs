@@ -65,16 +65,17 @@ macro_rules! row {
 
         impl $name {
             fn lists(&self) -> [(&'static str, &[Rule]); 8] {
-                [
-                    ("inputs", &self.inputs),
-                    ("ignored-reads", &self.ignored_reads),
-                    ("ignored-writes", &self.ignored_writes),
-                    ("outputs", &self.outputs),
-                    ("caches", &self.caches),
-                    ("exclusive-caches", &self.exclusive_caches),
-                    ("generated", &self.generated),
-                    ("state", &self.state),
-                ]
+                let rules: [&[Rule]; 8] = [
+                    &self.inputs,
+                    &self.ignored_reads,
+                    &self.ignored_writes,
+                    &self.outputs,
+                    &self.caches,
+                    &self.exclusive_caches,
+                    &self.generated,
+                    &self.state,
+                ];
+                std::array::from_fn(|at| (LISTS[at], rules[at]))
             }
         }
     };
@@ -185,8 +186,8 @@ impl Table {
         serde_json::to_string(self).expect("a table holds only strings, lists and truth values")
     }
 
-    /// Every pattern, with the words that name its place.
-    pub fn patterns(&self) -> Vec<(String, &str)> {
+    /// Every pattern, with where it stands.
+    pub fn patterns(&self) -> Vec<Named<'_>> {
         let mut patterns = Vec::new();
         for tool in &self.tool {
             let of_commands = tool
@@ -195,13 +196,63 @@ impl Table {
                 .map(|command| (format!("{} {}", tool.program, command.name), command.lists()));
             for (of, lists) in std::iter::once((tool.program.clone(), tool.lists())).chain(of_commands) {
                 for (list, rules) in lists {
-                    let named = |(at, rule): (usize, &Rule)| format!("{of}: {list}[{at}] `{}`", rule.path);
-                    patterns.extend(rules.iter().enumerate().map(|rule| (named(rule), rule.1.path.as_str())));
+                    patterns.extend(rules.iter().enumerate().map(|(at, rule)| Named {
+                        place: format!("{of}: {list}[{at}] `{}`", rule.path),
+                        list,
+                        pattern: &rule.path,
+                    }));
                 }
             }
         }
         patterns
     }
+}
+
+/// The lists of patterns that a row can have.
+const LISTS: [&str; 8] = [
+    "inputs",
+    "ignored-reads",
+    "ignored-writes",
+    "outputs",
+    "caches",
+    "exclusive-caches",
+    "generated",
+    "state",
+];
+
+/// A pattern of a table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Named<'a> {
+    /// Words that name its place.
+    pub place: String,
+    /// The list that it is in, e.g. `outputs`.
+    pub list: &'static str,
+    /// The pattern itself.
+    pub pattern: &'a str,
+}
+
+impl Named<'_> {
+    /// Where a list of this name has this pattern, in bytes of the text. A pattern that stands in several is as
+    /// wrong in the first of them. `None` where it is written with escapes.
+    pub fn find(&self, text: &str) -> Option<usize> {
+        let is_in_list = |at: &usize| {
+            let before = &text[..*at];
+            let key = before.rmatch_indices('=').find_map(|(equals, _)| {
+                let key = text[..equals].trim_end().rsplit(|letter| !is_of_key(letter)).next()?;
+                LISTS.contains(&key).then_some(key)
+            });
+            key == Some(self.list)
+        };
+        let found = ['"', '\''].into_iter().filter_map(|quote| {
+            let written = format!("{quote}{}{quote}", self.pattern);
+            text.match_indices(&written).map(|(at, _)| at).find(is_in_list)
+        });
+        found.min()
+    }
+}
+
+fn is_of_key(letter: char) -> bool {
+    letter.is_ascii_lowercase() || letter == '-'
 }
 
 fn is_no(truth: &bool) -> bool {
@@ -288,7 +339,10 @@ mod tests {
         assert_eq!(json["tool"][0]["outputs"][0]["base"], "package");
         assert_eq!(json["tool"][0]["outputs"][1]["flags"][0], "-o");
         assert_eq!(json["tool"][0].get("inputs"), None, "what is empty is left out");
-        assert_eq!(table.patterns()[1], ("mine: outputs[1] `out`".into(), "out"));
+        let named = &table.patterns()[1];
+        assert_eq!((named.place.as_str(), named.pattern), ("mine: outputs[1] `out`", "out"));
+        let line = |at: usize| text[..at].lines().count();
+        assert_eq!(named.find(&text).map(line), Some(5));
     }
 
     #[test]

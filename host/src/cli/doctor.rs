@@ -3,6 +3,7 @@
 use crate::problem::Problems;
 use crate::report;
 use crate::trace::{self, Availability, Level};
+use crate::workspace::Workspace;
 
 /// What is done inside programs, and why not more.
 fn level(found: &Availability) -> String {
@@ -18,6 +19,13 @@ fn level(found: &Availability) -> String {
             "level 2: programs note what they ask, also by system calls of their libraries".to_owned()
         }
     }
+}
+
+/// Those that the workspace uses besides; outside of one there are none.
+fn own_adapters() -> String {
+    let here = std::env::current_dir().ok();
+    let own = here.and_then(|here| Some(super::adapter::own(&Workspace::load(&here).ok()?, &here)));
+    own.into_iter().flatten().map(|line| format!("             {line}\n")).collect()
 }
 
 /// `overhear doctor`. The exit code is 1 where something that caching needs does not work.
@@ -55,6 +63,7 @@ pub fn doctor() -> Result<i32, Problems> {
     }
     let names = crate::adapter::Adapters::names();
     text.push_str(&format!("adapters     {}\n", names.collect::<Vec<_>>().join(", ")));
+    text.push_str(&own_adapters());
     report::print(&text);
     Ok(code)
 }

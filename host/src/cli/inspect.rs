@@ -9,6 +9,7 @@ use crate::step::{self, Mode};
 use crate::workspace::Workspace;
 use clap::Args;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 #[derive(Args)]
@@ -134,6 +135,9 @@ fn text(step: &Value, whose: Option<&Whose>, search: Option<&str>) -> String {
     for peer in list(&step["network"]) {
         facts.push(format!("network {}  (by {})", string(&peer["to"]), string(&peer["by"])));
     }
+    // A file that was read and written is a fact each; a person reads the same line once.
+    let mut told = BTreeSet::new();
+    facts.retain(|fact| told.insert(fact.clone()));
     lines.extend(facts.into_iter().filter(|fact| search.is_none_or(|search| fact.contains(search))));
     lines.join("\n") + "\n"
 }

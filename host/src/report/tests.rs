@@ -52,7 +52,7 @@ fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
         }
         MissReason::CacheDisabled(DisabledBy::Flag) => ("not cached: --no-cache", ""),
         MissReason::CacheDisabled(DisabledBy::Default) => (
-            "not cached: unknown; set \"cache\": {\"scripts\": true} in overhear.json",
+            "not cached: no adapter knows it; set \"cache\": {\"scripts\": true} in overhear.json",
             r#""scripts": {"build": {"cache": true}}"#,
         ),
         MissReason::CacheDisabled(DisabledBy::Adapter(..)) => {
@@ -198,5 +198,22 @@ fn a_remedy_names_the_file_that_it_belongs_in() {
 fn durations_read_well() {
     for (millis, text) in [(0, "0 ms"), (812, "812 ms"), (2_310, "2.3 s"), (250_000, "4 min 10 s")] {
         assert_eq!(words::duration(Duration::from_millis(millis)), text);
+    }
+}
+
+#[test]
+fn who_meets_a_fault_of_an_adapter_is_told_how_to_go_on_without_it() {
+    let advice = |why: &str| {
+        let why = MissReason::CacheDisabled(DisabledBy::Fault(why.to_owned()));
+        words::advice_for_miss(&why, "app#build")
+    };
+    for (why, words) in [
+        ("adapter acme/b@1.0.0: declare: ./b.js: TypeError: x [threw]", "`overhear adapter remove acme/b`"),
+        ("adapter ./b.js@?: load: ./b.js: no [bad-source]", "`overhear adapter remove ./b.js`"),
+        ("adapter vite@1.0.0: declare: no [adapter-bug]", "\"adapters\": {\"vite\": false}"),
+        ("adapter a/x and a/y@*: detect: both [ambiguous-adapter]", "says where each comes from"),
+        ("the disk is full", "`overhear doctor`"),
+    ] {
+        assert!(advice(why).contains(words), "{why}: {}", advice(why));
     }
 }

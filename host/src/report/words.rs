@@ -73,7 +73,7 @@ pub fn exit_code(code: i32) -> String {
 pub fn started(reason: &MissReason) -> String {
     match reason {
         MissReason::CacheDisabled(DisabledBy::Default) => {
-            "not cached: unknown; set \"cache\": {\"scripts\": true} in overhear.json".to_owned()
+            "not cached: no adapter knows it; set \"cache\": {\"scripts\": true} in overhear.json".to_owned()
         }
         _ => stands(reason),
     }
@@ -267,10 +267,26 @@ pub fn advice_for_miss(reason: &MissReason, task: &str) -> String {
                 return format!("if that is wrong, in overhear.json: \"adapters\": {{\"{adapter}\": false}}");
             }
             DisabledBy::Persistent => "`persistent` or `interactive` in the config",
+            DisabledBy::Fault(why) if why.starts_with("adapter ") => return advice_for_fault(why),
             DisabledBy::Fault(_) => "`overhear doctor` says what works here, what does not and why",
         },
     };
     text.to_owned()
+}
+
+/// Of a fault of an adapter, as it is told: `adapter acme/mine@1.0.0: …`.
+fn advice_for_fault(why: &str) -> String {
+    let head = why.strip_prefix("adapter ").and_then(|rest| rest.split_once(": "));
+    let name = head.and_then(|(head, _)| head.rsplit_once('@')).map(|(name, _)| name);
+    // Two that quarrel are told which to switch off by the fault itself.
+    let Some(name) = name.filter(|name| !name.contains(' ')) else {
+        return "`overhear adapter list` says where each comes from".to_owned();
+    };
+    let off = match name.contains('/') {
+        true => format!("`overhear adapter remove {name}`"),
+        false => format!("\"adapters\": {{\"{name}\": false}} in overhear.json"),
+    };
+    format!("tell its author (`overhear adapter list` says where it comes from); {off} goes on without it")
 }
 
 /// What to do so that a run is stored, in words.

@@ -181,7 +181,8 @@ fn a_script_that_cannot_be_read_is_told_with_its_line_and_column() {
 fn an_exception_reaches_its_author_with_its_text_and_line() {
     let thrown = fault("const config = undefined;\n  return { outputs: [config.out] };");
     assert_eq!((thrown.code.as_str(), thrown.function.as_str()), ("threw", "declare"));
-    assert!(thrown.what.starts_with("TypeError: "), "{thrown}");
+    assert!(thrown.what.starts_with("adapter.js: TypeError: "), "{thrown}");
+    assert!(!thrown.what.contains("script:"), "its place is told once: {thrown}");
     assert!(thrown.what.contains("(line 9, column ") && thrown.what.contains("in declare)"), "{thrown}");
     let own = fault("class Odd extends Error {}; throw new Odd('the words\\nof its author');");
     assert!(own.what.contains("the words of its author") && own.what.contains("line 8"), "{own}");
@@ -189,7 +190,10 @@ fn an_exception_reaches_its_author_with_its_text_and_line() {
     assert_eq!(within.function, "detect");
     assert!(within.what.contains("line 5"), "{within}");
     let wrong_ask = fault("host.readText(3)");
-    assert!(wrong_ask.what.contains("what is asked for is a text"), "{wrong_ask}");
+    assert!(
+        wrong_ask.what.contains("host.readText: what is asked for is a text, and not number"),
+        "{wrong_ask}"
+    );
 }
 
 #[test]

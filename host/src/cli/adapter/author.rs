@@ -149,6 +149,7 @@ pub fn conform(args: &ConformArgs, from_dir: &Path) -> Result<i32, Problems> {
     let described = &subject.described;
     report::print(&match broken {
         0 => format!("{} {} conforms to adapter API 0.1\n", described.id, described.version),
+        1 => format!("{} {} breaks 1 rule\n", described.id, described.version),
         _ => format!("{} {} breaks {broken} rules\n", described.id, described.version),
     });
     Ok(i32::from(broken > 0))

@@ -83,6 +83,17 @@ pub fn list(args: &ListArgs, from_dir: &Path) -> Result<i32, Problems> {
     Ok(0)
 }
 
+/// The adapters of this workspace that are no part of overhear, a line each, and those that cannot be used.
+pub fn own(workspace: &Workspace, from_dir: &Path) -> Vec<String> {
+    let setup = Setup::to_look(workspace, from_dir);
+    let shared = setup.shared(Mode::Normal, true);
+    let used = shared
+        .adapters
+        .all()
+        .filter_map(|(described, file)| Some(format!("{} {} ({})", described.id, described.version, file?)));
+    used.chain(shared.adapters.faults().map(|fault| format!("not used: {fault}"))).collect()
+}
+
 /// `overhear adapter inspect`.
 pub fn inspect(args: &InspectArgs, from_dir: &Path) -> Result<i32, Problems> {
     let file = from_dir.join(&args.adapter);
@@ -124,6 +135,7 @@ pub fn about(subject: &Subject) -> String {
 
 /// `overhear adapter run`. The exit code is 1 where no adapter knows the command, or one fails.
 pub fn run(args: &RunArgs, from_dir: &Path) -> Result<i32, Problems> {
+    super::require_program(&args.words)?;
     let workspace = Workspace::load(from_dir).map_err(|problems| problems.seen_from(from_dir))?;
     let setup = Setup::to_look(&workspace, from_dir);
     let shared = setup.shared(Mode::Off, true);
@@ -251,6 +263,7 @@ fn said(declaration: &Declaration, examined: &Examined) -> String {
 
 /// `overhear adapter why-not`. The exit code is 1 where no adapter knows the command.
 pub fn why_not(args: &WhyNotArgs, from_dir: &Path) -> Result<i32, Problems> {
+    super::require_program(&args.words)?;
     let workspace = Workspace::load(from_dir).map_err(|problems| problems.seen_from(from_dir))?;
     let setup = Setup::to_look(&workspace, from_dir);
     let shared = setup.shared(Mode::Off, true);

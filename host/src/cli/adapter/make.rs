@@ -49,7 +49,7 @@ fn build_rust(home: &Home) -> Result<(), Problems> {
     let mut cargo = Command::new(cargo());
     cargo.current_dir(&home.folder).args(["build", "--release", "--target", TARGET]);
     cargo.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped()).stderr(Stdio::inherit());
-    let done = cargo.output().map_err(|error| no_cargo(&error))?;
+    let done = cargo.output().map_err(|error| no_rust("cargo", &error))?;
     if !done.status.success() {
         return Err(not_built(&home.folder).into());
     }
@@ -177,8 +177,10 @@ fn cargo() -> std::ffi::OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-fn no_cargo(error: &std::io::Error) -> Problem {
-    Problem::new(format!("cannot start cargo: {error}")).help("install Rust with rustup")
+fn no_rust(program: &str, error: &std::io::Error) -> Problem {
+    let help = "an adapter in Rust is built with cargo and rustc: `rustup toolchain install stable` brings both \
+                (rustup itself: https://rustup.rs); with rustup in place, is its folder in PATH?";
+    Problem::new(format!("cannot start {program}: {error}")).help(help)
 }
 
 /// Asks the compiler of that folder, which may name its own toolchain.
@@ -186,7 +188,7 @@ fn require_target(folder: &Path) -> Result<(), Problems> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let mut rustc = Command::new(rustc);
     let output = rustc.current_dir(folder).args(["--print", "target-libdir", "--target", TARGET]).output();
-    let output = output.map_err(|error| no_cargo(&error))?;
+    let output = output.map_err(|error| no_rust("rustc", &error))?;
     let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if output.status.success() && Path::new(&folder).is_dir() {
         return Ok(());

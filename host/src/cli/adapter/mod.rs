@@ -2,12 +2,16 @@
 //! file per concern; here the command line and what they share.
 
 mod author;
+mod laboratory;
 mod look;
 mod make;
 mod prove;
+mod suggest;
 mod template;
 mod trust;
 mod watch;
+
+pub use look::own;
 
 use super::WhereArgs;
 use crate::adapter::examine::Subject;
@@ -47,11 +51,11 @@ enum What {
     /// Lock the adapters as they are now, after a look at what they want
     Update(trust::UpdateArgs),
     /// Run a command in copies of the workspace to see whether what its adapter ignores does not matter
-    Verify(prove::CommandArgs),
+    Verify(laboratory::CommandArgs),
     /// Say at which step each adapter turned a command away
     WhyNot(look::WhyNotArgs),
     /// Trace a command in a copy of the workspace, and print the rules that its adapter lacks
-    Suggest(prove::CommandArgs),
+    Suggest(laboratory::CommandArgs),
     /// Hold an adapter to what each should bear
     Conform(author::ConformArgs),
 }
@@ -71,7 +75,7 @@ pub fn adapter(args: &AdapterArgs) -> Result<i32, Problems> {
         What::Update(args) => trust::update(args, &from_dir),
         What::Verify(args) => prove::verify(args, &from_dir),
         What::WhyNot(args) => look::why_not(args, &from_dir),
-        What::Suggest(args) => prove::suggest(args, &from_dir),
+        What::Suggest(args) => suggest::suggest(args, &from_dir),
         What::Conform(args) => author::conform(args, &from_dir),
     }
 }
@@ -119,6 +123,18 @@ impl Home {
             return Err(Problem::new(message).help("`overhear adapter build` makes it").into());
         }
         Subject::of_file(&self.path(), &self.file, shelf(&self.folder).as_ref()).map_err(faulty)
+    }
+}
+
+/// A command begins with a program: a flag there is one of overhear that comes too late.
+fn require_program(words: &[String]) -> Result<(), Problems> {
+    match words.first().filter(|first| first.starts_with('-')) {
+        None => Ok(()),
+        Some(flag) => {
+            let help =
+                "options of overhear go before the command: `overhear adapter -C FOLDER run -- PROGRAM …`";
+            Err(Problem::new(format!("`{flag}` is no program")).help(help).into())
+        }
     }
 }
 

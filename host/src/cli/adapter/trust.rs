@@ -1,13 +1,15 @@
 //! `overhear adapter add`, `remove` and `update`: which adapters a workspace uses, and what a person allowed
 //! them. Writes `overhear.json` and `overhear.lock`, and nothing before it was allowed.
 
+use super::super::setup::Setup;
 use super::look::about;
 use super::{faulty, shelf};
 use crate::adapter::examine::Subject;
 use crate::adapter::lock::{self, Lock, Locked};
-use crate::adapter::source::Located;
+use crate::adapter::source::{Located, is_meant_as_file};
 use crate::problem::{Problem, Problems};
 use crate::report;
+use crate::step::Mode;
 use crate::workspace::{Workspace, edit};
 use clap::Args;
 use std::io::{BufRead, IsTerminal};
@@ -58,7 +60,7 @@ pub fn locate(named: &str, root: &Path) -> Result<Located, Problems> {
             named.to_owned()
         }
         // A file that is meant, without the dot.
-        None if root.join(named).is_file() => format!("path:{named}"),
+        None if root.join(named).is_file() || is_meant_as_file(named) => format!("path:{named}"),
         None => format!("npm:{named}"),
     };
     Located::find(&source, root).map_err(plain)
@@ -166,6 +168,9 @@ pub fn remove(args: &RemoveArgs, from_dir: &Path) -> Result<i32, Problems> {
     let locked =
         lock.of_id(&named).or_else(|| sources.iter().find_map(|source| lock.of_source(source))).cloned();
     let mut names = vec![named.clone(), format!("./{path}")];
+    if locked.is_none() {
+        names.extend(file_of(&named, &workspace, from_dir));
+    }
     if let Some(locked) = &locked {
         names.push(locked.id.clone());
         names.extend(locked.source.strip_prefix("path:").map(|path| format!("./{path}")));
@@ -186,6 +191,14 @@ pub fn remove(args: &RemoveArgs, from_dir: &Path) -> Result<i32, Problems> {
     }
     report::print(&format!("{} is used here no longer\n", locked.map_or(named, |locked| locked.id)));
     Ok(0)
+}
+
+/// As the config names the file of an adapter with this id, which is used without being locked.
+fn file_of(id: &str, workspace: &Workspace, from_dir: &Path) -> Option<String> {
+    let setup = Setup::to_look(workspace, from_dir);
+    let shared = setup.shared(Mode::Normal, true);
+    let found = shared.adapters.all().find(|(described, _)| described.id == id);
+    found.and_then(|(_, file)| file.map(str::to_owned))
 }
 
 /// `overhear adapter update`. Works also where the adapter in use is broken.
@@ -226,9 +239,11 @@ pub fn update(args: &UpdateArgs, from_dir: &Path) -> Result<i32, Problems> {
             write_config(root, &before.id, None)?;
             write_config(root, &now.id, Some(true))?;
         }
+        let locked = format!("{} {} is locked\n", now.id, now.version);
         lock.remove(&before.id);
         lock.put(now);
         lock.save(root).map_err(plain)?;
+        report::print(&locked);
     }
     Ok(0)
 }
