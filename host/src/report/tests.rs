@@ -52,7 +52,7 @@ fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
         }
         MissReason::CacheDisabled(DisabledBy::Flag) => ("not cached: --no-cache", ""),
         MissReason::CacheDisabled(DisabledBy::Default) => (
-            "not cached: no adapter knows it; set \"cache\": {\"scripts\": true} in overhear.json",
+            "not cached: unknown; set \"cache\": {\"scripts\": true} in overhear.json",
             r#""scripts": {"build": {"cache": true}}"#,
         ),
         MissReason::CacheDisabled(DisabledBy::Adapter(..)) => {

@@ -73,7 +73,7 @@ pub fn exit_code(code: i32) -> String {
 pub fn started(reason: &MissReason) -> String {
     match reason {
         MissReason::CacheDisabled(DisabledBy::Default) => {
-            "not cached: no adapter knows it; set \"cache\": {\"scripts\": true} in overhear.json".to_owned()
+            "not cached: unknown; set \"cache\": {\"scripts\": true} in overhear.json".to_owned()
         }
         _ => stands(reason),
     }
