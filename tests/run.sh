@@ -41,6 +41,8 @@ say "The program, its adapters, and the scenarios"
 # Two calls: together, the features of one crate's dependencies would be those of all, and cargo would
 # build wasmtime a second time.
 cargo test --release --locked --package overhear
+# More random sequences, with the tool played in the process of the test.
+OVERHEAR_MACHINE_PLAYED=1 OVERHEAR_MACHINE_COUNT=300 cargo test --release --locked --package overhear --test machine
 # The interpreter of scripts is tested where it runs, in the program: natively it would be built for nothing.
 cargo test --release --locked --workspace --exclude overhear --exclude overhear-adapter-script
 
