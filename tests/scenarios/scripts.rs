@@ -67,7 +67,11 @@ fn a_mistake_in_a_script_is_told_with_its_line_and_stops_no_task() {
     let sound = world.read("mine/adapter.js");
     for (from, to, words) in [
         ("title: \"mine\",", "title: \"mine\" oops,", &["line 7, col", "[bad-source]"][..]),
-        ("if (call.has(", "if (call.hasFlag(", &["declare: TypeError", "(line 21, column", "[threw]"]),
+        (
+            "if (call.has(",
+            "if (call.hasFlag(",
+            &["declare: ./mine/adapter.js: TypeError", "(line 21, column", "[threw]"],
+        ),
         ("outputs: [{", "outputs: [3, {", &["`outputs[0]` is a number", "[wrong-form]"]),
         ("return {\n", "for (;;) {}\n    return {\n", &["200 M units of fuel", "[fuel]"]),
     ] {

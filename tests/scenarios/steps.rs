@@ -227,13 +227,26 @@ fn without_a_tracer_tasks_run_uncached_and_one_line_says_so() {
 }
 
 #[test]
-fn a_container_without_seccomp_listeners_runs_the_task_uncached() {
+fn a_container_without_seccomp_listeners_is_traced_as_a_debugger_does_it() {
     // A filter that refuses new listeners, as sandboxes have it.
+    let world = World::of_cached_scripts(&[("build", "sh shout.sh")]);
+    world.write("shout.sh", SHOUT);
+    for (word, status) in [("one", "ran"), ("one", "fresh"), ("two", "ran")] {
+        world.write("word.txt", word);
+        let mut invocation = world.task(&["build"]);
+        refuse(&mut invocation.command, &[libc::SYS_seccomp]);
+        invocation.done().is(status);
+        assert_eq!(world.read("dist/word.txt"), word.to_uppercase());
+    }
+}
+
+#[test]
+fn a_container_that_forbids_tracing_runs_the_task_uncached() {
     let world = World::of_cached_scripts(&[("build", "sh shout.sh")]);
     world.write("shout.sh", SHOUT);
     world.write("word.txt", "word\n");
     let mut invocation = world.task(&["build"]);
-    refuse_seccomp(&mut invocation.command);
+    refuse(&mut invocation.command, &[libc::SYS_seccomp, libc::SYS_ptrace]);
     let done = invocation.done();
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(done.statuses(), ["ran"], "{done:?}");
@@ -242,17 +255,20 @@ fn a_container_without_seccomp_listeners_runs_the_task_uncached() {
     assert_eq!(world.sound_entries(), 0);
 }
 
-/// Lets the program start with a filter that answers `seccomp` with an error.
+/// Lets the program start with a filter that answers these calls with an error.
 #[allow(unsafe_code, reason = "only what is run between fork and exec")]
-fn refuse_seccomp(command: &mut std::process::Command) {
+fn refuse(command: &mut std::process::Command, calls: &[i64]) {
     use std::os::unix::process::CommandExt;
     let instruction = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    let filter = [
-        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_seccomp as u32),
-        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32),
-        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
+    let refuse_one = |call: &i64| {
+        [
+            instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, *call as u32),
+            instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32),
+        ]
+    };
+    let mut filter = vec![instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
+    filter.extend(calls.iter().flat_map(refuse_one));
+    filter.push(instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW));
     let install = move || {
         let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
         // SAFETY: plain system calls with a filter that outlives them.
