@@ -185,10 +185,14 @@ fn trial() -> Result<(), String> {
     }
     // SAFETY: the child makes one call again and again until it is killed.
     let pid = match unsafe { libc::fork() } {
-        0 => loop {
-            // SAFETY: asks for a number.
-            unsafe { libc::syscall(libc::SYS_getppid) };
-        },
+        0 => {
+            // SAFETY: numbers only. Without overhear nobody would end it.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            loop {
+                // SAFETY: asks for a number.
+                unsafe { libc::syscall(libc::SYS_getppid) };
+            }
+        }
         pid => u32::try_from(pid).map_err(|_| io::Error::last_os_error().to_string())?,
     };
     let found = try_with(pid);

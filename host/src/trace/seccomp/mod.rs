@@ -173,6 +173,8 @@ fn trial() -> Result<(), String> {
     // SAFETY: the child only makes system calls and ends.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
+        // SAFETY: numbers only. Without overhear nobody would answer, and it would wait for ever.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
         child.enter();
         // SAFETY: asks a question, and ends this process without running anything of ours.
         unsafe {
