@@ -206,8 +206,8 @@ fn trial() -> Result<(), String> {
 
 fn try_with(pid: u32) -> Result<(), String> {
     requests::seize(pid).and_then(|()| requests::interrupt(pid)).map_err(|error| trouble(&error))?;
-    // The stop that was asked for, then the begin or end of a call, then the other of the two.
-    for _ in 0..4 {
+    // The stop that was asked for, then begins and ends of what the child calls before it comes to its loop.
+    for _ in 0..16 {
         match requests::next() {
             Told::Stopped { tid, status } if tid == pid => {
                 if stops::Stop::of(status) == stops::Stop::Call {
