@@ -45,6 +45,15 @@ struct Supposed {
     later: Later,
 }
 
+/// What was changed for a supposition.
+#[derive(Default)]
+struct Taken {
+    /// What is to come back afterwards.
+    gone: Own,
+    /// What was put in place.
+    put: Own,
+}
+
 /// What becomes of what the steps after it left, of its task or of those that depend on it, while the
 /// step runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +198,7 @@ impl<'a> World<'a> {
     fn run(&mut self, task: usize, force: bool) -> Result<(), String> {
         self.counts.runs += 1;
         let chain = self.chain(task);
+        self.sweep();
         let before = read_tree(&self.ws());
         let (got, reported) = self.run_overhear(task, force)?;
         let after = read_tree(&self.ws());
@@ -377,6 +387,7 @@ impl<'a> World<'a> {
         leaves: &Tree,
     ) -> Direct {
         let (ws, held) = (self.ws(), self.base.join("held"));
+        self.sweep();
         fs::rename(&ws, &held).expect("the workspace can be moved");
         write_tree(&ws, before);
         let mut direct = Direct { tree: before.clone(), ..Direct::default() };
@@ -389,18 +400,34 @@ impl<'a> World<'a> {
             if supposed.is_some() {
                 direct.tree = read_tree(&ws);
             }
-            let own = self.own(step, Later::Goes);
+            let own = self.own(step, Later::AllGoes);
             let own = own.filter_map(|(path, _)| Some((path.clone(), direct.tree.get(path)?.clone())));
-            direct.own.push((step, own.collect()));
+            let mut own: Own = own.collect();
             self.run_command(step, &mut direct.ended);
             let now = read_tree(&ws);
-            direct.changes.extend(changes(step, &direct.tree, &now));
+            let changes = changes(step, &direct.tree, &now);
+            let over = changes.iter().filter(|(_, path, _)| self.is_written_over(step, path, &ws));
+            own.extend(over.filter_map(|(_, path, _)| {
+                let found = direct.tree.get(path).filter(|node| matches!(node, Node::File { .. }))?;
+                Some((path.clone(), found.clone()))
+            }));
+            direct.own.push((step, own));
+            direct.changes.extend(changes);
             direct.tree = now;
-            // What it did not make itself.
-            for (path, node) in taken {
-                if read_node(&ws.join(&path)).is_none() && put(&ws.join(&path), &node).is_ok() {
-                    direct.tree = read_tree(&ws);
+            // What was only supposed goes, and what it did not make itself comes back.
+            for (path, node) in taken.put.iter().rev() {
+                let is_later = self.left.get(path).is_some_and(|(by, ..)| *by > step);
+                if is_later && read_node(&ws.join(path)).as_ref() == Some(node) {
+                    let _ = fs::remove_file(ws.join(path)).or_else(|_| fs::remove_dir(ws.join(path)));
                 }
+            }
+            for (path, node) in &taken.gone {
+                if read_node(&ws.join(path)).is_none() {
+                    let _ = put(&ws.join(path), node);
+                }
+            }
+            if supposed.is_some() {
+                direct.tree = read_tree(&ws);
             }
             if direct.ended.code != 0 {
                 break;
@@ -409,6 +436,34 @@ impl<'a> World<'a> {
         fs::remove_dir_all(&ws).expect("the copy can be removed");
         fs::rename(&held, &ws).expect("the workspace can be moved back");
         direct
+    }
+
+    /// Removes what a link that leads out of the workspace had a command write beside it: each run finds the
+    /// same there.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.base).expect("the folder is there").flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Whether a step writes over a file without reading it, perhaps after a look at its size: what it found
+    /// there is no input of it (a named limit).
+    fn is_written_over(&self, (task, step): StepName, path: &Path, ws: &Path) -> bool {
+        let command = &self.case.tasks[task].steps[step];
+        let Some(script) = command.strip_prefix("TOOL ") else { return false };
+        let Ok(text) = fs::read_to_string(ws.join("tools").join(script)) else { return false };
+        let real = |path: &Path| ws.join(path).canonicalize().ok();
+        !text.lines().any(|line| {
+            let mut words = line.split_whitespace();
+            let reads = matches!(
+                words.next(),
+                Some("read" | "cat" | "patch" | "append" | "generate" | "copy" | "chmod" | "rename" | "walk")
+            );
+            let (Some(of), true) = (words.next().map(Path::new), reads) else { return false };
+            real(of).is_some_and(|of| real(path).is_none_or(|path| path.starts_with(of)))
+        })
     }
 
     fn run_command(&self, step: StepName, ended: &mut Ended) {
@@ -440,9 +495,8 @@ impl<'a> World<'a> {
         own.map(|(path, (_, node, _))| (path, node))
     }
 
-    /// Gives what is to be put back afterwards.
-    fn suppose(&self, ws: &Path, step: StepName, supposed: &Supposed, leaves: &Tree) -> Own {
-        let mut taken = Own::new();
+    fn suppose(&self, ws: &Path, step: StepName, supposed: &Supposed, leaves: &Tree) -> Taken {
+        let mut taken = Taken::default();
         for (path, node) in self.own(step, supposed.later).rev() {
             let absolute = ws.join(path);
             if !supposed.own.contains_key(path) && read_node(&absolute).as_ref() == Some(node) {
@@ -454,7 +508,7 @@ impl<'a> World<'a> {
                     false => leaves.get(path) == Some(node),
                 };
                 if done.is_ok() && comes_back {
-                    taken.insert(path.clone(), node.clone());
+                    taken.gone.insert(path.clone(), node.clone());
                 }
             }
         }
@@ -462,11 +516,16 @@ impl<'a> World<'a> {
             let there = read_node(&ws.join(path));
             let is_own = there.is_some() && there.as_ref() == self.left.get(path).map(|(_, left, _)| left);
             if is_own && there.as_ref() != Some(node) && *node != Node::Folder {
-                let _ = fs::remove_file(ws.join(path));
+                let is_later = self.left.get(path).is_some_and(|(by, ..)| *by > step);
+                if fs::remove_file(ws.join(path)).is_ok() && is_later {
+                    taken.gone.extend(there.map(|there| (path.clone(), there)));
+                }
             }
             if read_node(&ws.join(path)).is_none() {
                 // A file may lie where its folder was: then the step finds that.
-                let _ = put(&ws.join(path), node);
+                if put(&ws.join(path), node).is_ok() {
+                    taken.put.insert(path.clone(), node.clone());
+                }
             }
         }
         taken

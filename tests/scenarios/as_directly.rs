@@ -4,7 +4,7 @@
 use crate::tree::{self, Tree};
 use crate::world::{Done, World};
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -196,4 +196,30 @@ fn a_run_that_failed_teaches_nothing_of_what_it_would_have_left_alone() {
     world.remove("stop");
     run(&world, command);
     assert!(!world.path("dist/of-a-person").exists());
+}
+
+/// Two commands write over one file, and what they write over keeps its permissions.
+#[test]
+fn permissions_that_a_person_gave_stay_where_commands_write_over_a_file() {
+    let command = "touch made && sh -c 'cat a.txt > made'";
+    let world = world(command);
+    assert_eq!(run(&world, command).statuses(), ["ran", "ran"]);
+    fs::set_permissions(world.path("made"), fs::Permissions::from_mode(0o755)).unwrap();
+    for _ in 0..3 {
+        run(&world, command);
+    }
+}
+
+#[test]
+fn a_file_that_a_later_command_makes_executable_is_a_hit() {
+    let command = "cp a.txt made && chmod +x made";
+    let world = world(command);
+    // What a command changes in what it found is known to be its own from the second time on.
+    for expected in [["ran", "ran"], ["ran", "ran"], ["fresh", "fresh"]] {
+        assert_eq!(run(&world, command).statuses(), expected);
+    }
+    world.remove("made");
+    assert_eq!(run(&world, command).statuses(), ["restored", "ran"]);
+    world.remove("made");
+    assert_eq!(run(&world, command).statuses(), ["fresh", "restored"]);
 }

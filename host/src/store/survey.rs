@@ -439,7 +439,13 @@ fn may_replace(entry: &Entry, place: &Place, output: &Output, lies: &Lies) -> bo
     };
     let is_executable = match lies {
         Lies::Disk(Found::File(stamp)) => stamp.is_executable(),
-        Lies::Planned(OutputKind::File { executable, .. }, _) => *executable,
+        // An earlier step that writes over what lies there leaves it its permissions.
+        Lies::Planned(OutputKind::File { executable, .. }, _) => {
+            match Found::at(&place.places().absolute(&output.path)) {
+                Ok(Found::File(stamp)) => stamp.is_executable(),
+                _ => *executable,
+            }
+        }
         Lies::Disk(Found::Link(_)) | Lies::Planned(OutputKind::Link(_), _) => return is_emptied(),
         _ => return false,
     };
