@@ -20,6 +20,8 @@ pub enum Outcome {
         took: Duration,
         /// Facts on what was stored, for reports.
         kept: Option<Kept>,
+        /// The adapter that knew the command, as `id@version`.
+        adapter: Option<String>,
     },
     /// The command ran and failed, or could not be started.
     Failed {
@@ -31,6 +33,8 @@ pub enum Outcome {
         error: Option<String>,
         /// How long it took.
         took: Duration,
+        /// The adapter that knew the command, as `id@version`.
+        adapter: Option<String>,
     },
     /// Not started: something that it waits for failed, or the run was interrupted.
     Skipped {

@@ -367,7 +367,8 @@ fn settle_path(
         }
         return Ok(());
     }
-    if is_left_whole(evidence, path) {
+    // A tool that leaves its state as it is went by it: without it the tool might do something else.
+    if is_left_whole(evidence, path) && !(rules.is_state_file(path) && fate.change.is_none()) {
         return Ok(());
     }
     let reads_count = match zone {

@@ -380,7 +380,7 @@ fn a_flag_that_went_to_a_task_that_failed_is_told() {
         Fixture::new(&[("package.json", r#"{"name": "app", "scripts": {"fail": "sh -c 'exit 4' x"}}"#)]);
     let (code, text) = fixture.failure(&["run", "fail", "--log", "labeled"]);
     assert_eq!(code, Some(4));
-    let told = "--log came after the task name, so it went to fail; if it was meant for overhear: overhear run --log fail\n";
+    let told = "--log came after the task name, so it goes to fail; if it was meant for overhear: overhear run --log … fail\n";
     assert!(text.ends_with(told), "{text}");
     assert!(!fixture.failure(&["run", "fail", "--watch-mode"]).1.contains("came after"));
 }

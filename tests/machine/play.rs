@@ -59,6 +59,7 @@ pub fn run(root: &Path, env: &BTreeMap<String, String>, task: &str, force: bool)
         commands: &Tool { env },
         running: &Running::new(),
         is_alone: false,
+        shows_colors: false,
         told: Mutex::default(),
     };
     let (mut summary, mut printed) = (Summary::default(), Printed::default());

@@ -223,3 +223,18 @@ fn a_file_that_a_later_command_makes_executable_is_a_hit() {
     world.remove("made");
     assert_eq!(run(&world, command).statuses(), ["fresh", "restored"]);
 }
+
+/// As a compiler that goes by what it wrote down, and does not notice that something else changed.
+#[test]
+fn what_a_command_did_by_its_state_is_not_what_it_does_without() {
+    let command = "sh -c 'cat a.txt; if cat s.tsbuildinfo > /dev/null 2>&1; then exit; fi; cp -r src dist; cat a.txt > dist/a; echo done > s.tsbuildinfo'";
+    let world = world(command);
+    run(&world, command).is("ran");
+    run(&world, command);
+    world.write("a.txt", "another\n");
+    run(&world, command).is("ran");
+    world.remove("dist");
+    world.remove("s.tsbuildinfo");
+    run(&world, command).is("ran");
+    assert_eq!(world.read("dist/a"), "another\n");
+}

@@ -79,6 +79,29 @@ fn a_failed_step_runs_again_when_something_in_its_package_changes() {
     ends(started);
 }
 
+/// A compiler that writes although it found mistakes: who reads that waits until it has none.
+#[test]
+fn a_step_that_failed_after_it_wrote_what_others_read_runs_again_when_it_is_mended() {
+    let world = monorepo();
+    let mut started = watch(&world, &["-r", "build"]);
+    started.wait_for("web of web 1, ui 1");
+    started.wait_for("2 steps: 2 ran");
+    wait_for_the_next_tick(&world);
+    world.write("packages/ui/build.sh", "mkdir -p dist\ncp src.txt dist/ui.txt\nexit 3\n");
+    started.wait_for("failed: exit code 3");
+    started.wait_for("2 steps: 1 failed, 1 skipped");
+    wait_for_the_next_tick(&world);
+    world.write("packages/ui/dist/ui.txt", "by hand");
+    world.write("packages/web/src.txt", "web 2");
+    wait_for_the_next_tick(&world);
+    world.write("packages/ui/src.txt", "ui 2");
+    started.wait_for("failed: exit code 3");
+    wait_for_the_next_tick(&world);
+    world.write("packages/ui/build.sh", "mkdir -p dist\ncp src.txt dist/ui.txt\n");
+    started.wait_for("web of web 2, ui 2");
+    ends(started);
+}
+
 #[test]
 fn a_server_starts_again_when_what_it_waits_for_ran_again() {
     let world = monorepo();

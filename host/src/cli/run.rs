@@ -3,14 +3,14 @@
 use super::setup::Setup;
 use super::{WhereArgs, graph, list, took, watch};
 use crate::event::Stream;
-use crate::plan::{self, Plan, Request, TaskSpec};
+use crate::plan::{self, Inside, Plan, Request, TaskSpec};
 use crate::problem::{Problem, Problems};
 use crate::process::Running;
 use crate::report::picker;
 use crate::report::{self, All, Detail, Lines, Profile, Reporter, Style, Summary, Told};
 use crate::session::watch::Watch;
 use crate::session::{self, End, Options};
-use crate::step::{self, Mode};
+use crate::step::{self, Mode, Shared};
 use crate::workspace::{self, Since, Workspace};
 use clap::Args;
 use serde_json::{Value, json};
@@ -265,9 +265,11 @@ pub fn run(args: &RunArgs) -> Result<i32, Problems> {
     if args.watch {
         return watch::watch((workspace, plan), &from_dir, &args.how, &make);
     }
+    // Whoever meant overhear by one of these would not have had it run.
+    let tells = tell_of_misplaced_flags(tasks, rest, |flag| FLAGS_OF_INTENT.contains(&flag));
     let code = start(&workspace, &plan, &from_dir, &args.how)?;
-    if code != 0 {
-        tell_of_misplaced_flags(tasks, rest);
+    if code != 0 && !tells {
+        tell_of_misplaced_flags(tasks, rest, |_| true);
     }
     Ok(code)
 }
@@ -302,8 +304,15 @@ impl RunArgs {
             }),
             changed: BTreeMap::new(),
             from_dir: from_dir.to_path_buf(),
+            inside: inside(),
         }
     }
+}
+
+/// The script that this was started from, by what package managers and overhear tell it.
+fn inside() -> Option<Inside> {
+    let manifest = PathBuf::from(std::env::var_os("npm_package_json")?).canonicalize().ok()?;
+    Some(Inside { manifest, script: std::env::var("npm_lifecycle_event").ok()? })
 }
 
 /// The request with what git says of the commits that it names.
@@ -335,17 +344,23 @@ fn unknown_flag(flag: &str) -> Problems {
     Problem::new(format!("unknown flag {flag}")).help(help).into()
 }
 
-/// A flag after the task name is the task's. A task that then failed may have failed on it.
-fn tell_of_misplaced_flags(task: &str, rest: &[String]) {
+/// Flags that say what is run at all, and that hardly a tool has.
+const FLAGS_OF_INTENT: &[&str] =
+    &["--dry-run", "--filter", "--recursive", "--affected", "--graph", "--summarize"];
+
+/// A flag after the task name is the task's: tells of the first that overhear has as well, and whether there
+/// is one.
+fn tell_of_misplaced_flags(task: &str, rest: &[String], counts: impl Fn(&str) -> bool) -> bool {
     let known = super::Cli::flags_of("run");
-    let is_ours = |word: &&String| known.iter().any(|flag| word.split('=').next() == Some(flag));
-    let ours: Vec<&str> = rest.iter().filter(is_ours).map(String::as_str).collect();
-    if let Some(first) = ours.first() {
-        let flags = ours.join(" ");
-        report::tell(&format!(
-            "{first} came after the task name, so it went to {task}; if it was meant for overhear: overhear run {flags} {task}"
-        ));
-    }
+    let flags = rest.iter().take_while(|word| *word != "--").filter_map(|word| word.split('=').next());
+    let Some(first) = flags.into_iter().find(|flag| known.iter().any(|known| known == flag) && counts(flag))
+    else {
+        return false;
+    };
+    report::tell(&format!(
+        "{first} came after the task name, so it goes to {task}; if it was meant for overhear: overhear run {first} … {task}"
+    ));
+    true
 }
 
 /// Runs the plan, or says what it would come to.
@@ -395,7 +410,8 @@ pub(super) fn go(
             reporters.push(&mut profile);
         }
         let is_alone = plan.steps.len() == 1 && !how.json && watch.is_none();
-        let shared = setup.shared(how.mode(), is_alone);
+        let shows_colors = report::shows_colors(how.color());
+        let shared = Shared { shows_colors, ..setup.shared(how.mode(), is_alone) };
         session::run(plan, &shared, options, &weights, watch, &mut All(reporters))
     };
     if let Some(error) = setup.keep_below() {

@@ -120,6 +120,7 @@ impl<'a> Setup<'a> {
             commands: &Processes,
             running: &self.running,
             is_alone,
+            shows_colors: false,
             told: Mutex::default(),
         }
     }

@@ -58,6 +58,17 @@ pub struct Request {
     pub changed: BTreeMap<Since, BTreeSet<usize>>,
     /// Where the user is, absolute and resolved.
     pub from_dir: PathBuf,
+    /// The script that this request comes from, as package managers tell the commands that they start.
+    pub inside: Option<Inside>,
+}
+
+/// A script that is running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inside {
+    /// The manifest of its package (`npm_package_json`).
+    pub manifest: PathBuf,
+    /// Its name (`npm_lifecycle_event`).
+    pub script: String,
 }
 
 /// What must be known of changes before a request can be planned.

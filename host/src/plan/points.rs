@@ -258,8 +258,8 @@ fn config_of(node: &Node, item: usize) -> Arc<TaskConfig> {
     Arc::new(config)
 }
 
-/// The nodes in an order in which those that a node calls come before it, so that what a call
-/// brings with it is known when the next one is looked at. Circles are cut anywhere: `sort` tells.
+/// The nodes in an order in which those that a node calls or waits for come before it, so that what a
+/// call brings with it is known when the next one is looked at. Circles are cut anywhere: `sort` tells.
 fn inner_calls_first(nodes: &[Node]) -> Vec<usize> {
     let mut seen = vec![false; nodes.len()];
     let mut order = Vec::with_capacity(nodes.len());
@@ -270,14 +270,8 @@ fn inner_calls_first(nodes: &[Node]) -> Vec<usize> {
                 order.push(at);
             } else if !std::mem::replace(&mut seen[at], true) {
                 open.push((at, true));
-                open.extend(
-                    nodes[at]
-                        .items
-                        .iter()
-                        .flat_map(|item| &item.calls)
-                        .flatten()
-                        .map(|called| (*called, false)),
-                );
+                let called = nodes[at].items.iter().flat_map(|item| &item.calls).flatten();
+                open.extend(called.chain(&nodes[at].waits_for).map(|before| (*before, false)));
             }
         }
     }

@@ -162,29 +162,45 @@ fn select_task(
         return;
     }
     for at in having {
-        if request.recursive && at == 0 && packages.len() > 1 && runs_many(workspace, &spec.task) {
-            let label = workspace.task_label(0, &spec.task);
-            selected
-                .warnings
-                .push(format!("{label} runs tasks in many packages itself and is left out of --recursive"));
+        let label = workspace.task_label(at, &spec.task);
+        if is_inside(workspace, request, at, &spec.task) {
+            match packages.len() > 1 {
+                true => selected.warnings.push(format!("{label} runs this, and is left out of it")),
+                false => problems.0.push(
+                    Problem::new(format!("{label} runs itself, without end"))
+                        .help("give what it is to run another name"),
+                ),
+            }
+            continue;
+        }
+        let is_wide = request.recursive || !request.filters.is_empty();
+        if is_wide && at == 0 && packages.len() > 1 && runs_many(workspace, request, &spec.task) {
+            selected.warnings.push(format!("{label} runs tasks in many packages itself and is left out"));
             continue;
         }
         selected.tasks.push((at, spec.task.clone()));
     }
 }
 
-/// Whether the task at the root is itself a run in many packages.
-fn runs_many(workspace: &Workspace, task: &str) -> bool {
+/// Whether this request comes from a run of that very task.
+fn is_inside(workspace: &Workspace, request: &Request, at: usize, task: &str) -> bool {
+    let manifest = || workspace.packages[at].dir.join("package.json");
+    request.inside.as_ref().is_some_and(|inside| inside.script == task && inside.manifest == manifest())
+}
+
+/// Whether the task at the root is itself a run in many packages, with what it is handed.
+fn runs_many(workspace: &Workspace, request: &Request, task: &str) -> bool {
     let root = &workspace.packages[0];
     let commands: &[String] = match root.definition(task) {
         Some(Definition::Script(script)) => std::slice::from_ref(&script.command),
         Some(Definition::Task(task)) => task.command.as_deref().unwrap_or_default(),
         None => &[],
     };
-    commands
-        .iter()
-        .flat_map(|text| command::split(text, &root.dir))
-        .any(|part| nested::runs_many_packages(&part.invocation))
+    let mut parts: Vec<_> = commands.iter().flat_map(|text| command::split(text, &root.dir)).collect();
+    if let Some(last) = parts.last_mut() {
+        command::append(last, &request.args);
+    }
+    parts.iter().any(|part| nested::runs_many_packages(&part.invocation))
 }
 
 fn no_task(workspace: &Workspace, request: &Request, spec: &TaskSpec, packages: &[usize]) -> Problem {

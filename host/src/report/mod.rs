@@ -26,6 +26,7 @@ pub use output::Style;
 pub use profile::Profile;
 pub use reasons::{miss, not_stored, read_miss, read_refusal};
 pub use summary::{Summary, details};
+pub use terminal::shows_colors;
 pub use words::{Whose, miss as miss_in_words};
 
 use crate::event::{Event, StepId};

@@ -108,7 +108,7 @@ fn task(step: &StepId, outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Fresh(hit) => add_hit(&mut task, "fresh", hit),
         Outcome::Restored(hit) => add_hit(&mut task, "restored", hit),
-        Outcome::Ran { why, refusal, took, kept } => {
+        Outcome::Ran { why, refusal, took, kept, adapter } => {
             task.insert("status".into(), json!("ran"));
             task.insert("cacheable".into(), json!(!matches!(why, MissReason::CacheDisabled(_))));
             task.insert("reason".into(), miss(why));
@@ -117,11 +117,12 @@ fn task(step: &StepId, outcome: &Outcome) -> Value {
             }
             task.insert("exit_code".into(), json!(0));
             task.insert("duration_ms".into(), json!(took.as_millis() as u64));
-            if let Some(kept) = kept {
-                add_kept(&mut task, kept);
+            match kept {
+                Some(kept) => add_kept(&mut task, kept),
+                None => add_adapter(&mut task, adapter),
             }
         }
-        Outcome::Failed { why, exit_code, error, took } => {
+        Outcome::Failed { why, exit_code, error, took, adapter } => {
             task.insert("status".into(), json!("failed"));
             task.insert("cacheable".into(), json!(!matches!(why, MissReason::CacheDisabled(_))));
             task.insert("reason".into(), miss(why));
@@ -130,6 +131,7 @@ fn task(step: &StepId, outcome: &Outcome) -> Value {
             if let Some(error) = error {
                 task.insert("error".into(), json!(error));
             }
+            add_adapter(&mut task, adapter);
         }
         Outcome::Skipped { because } => {
             task.insert("status".into(), json!("skipped"));
@@ -160,13 +162,17 @@ pub(super) fn add_hit(task: &mut Map<String, Value>, status: &str, hit: &Hit) {
 
 fn add_kept(task: &mut Map<String, Value>, kept: &Kept) {
     task.insert("key".into(), json!(kept.key));
-    if let Some(adapter) = &kept.adapter {
-        task.insert("adapter".into(), json!(adapter));
-    }
+    add_adapter(task, &kept.adapter);
     task.insert("inputs".into(), json!(kept.inputs));
     task.insert("outputs".into(), json!(kept.outputs));
     if let Some(archive) = &kept.archive {
         task.insert("archive".into(), json!(format!("archives/{}/{archive}.tar.zst", &archive[..2])));
+    }
+}
+
+fn add_adapter(task: &mut Map<String, Value>, adapter: &Option<String>) {
+    if let Some(adapter) = adapter {
+        task.insert("adapter".into(), json!(adapter));
     }
 }
 

@@ -160,6 +160,12 @@ pub(super) fn is_capable() -> bool {
     term.is_some_and(|term| !term.is_empty() && term != "dumb") && std::env::var_os("CI").is_none()
 }
 
+/// Whether what commands print is shown with its colours: by the command line, by the environment, or as it
+/// goes to a terminal.
+pub fn shows_colors(color: Option<bool>) -> bool {
+    color.or_else(wanted_by_environment).unwrap_or_else(|| io::stdout().is_terminal())
+}
+
 fn wanted_by_environment() -> Option<bool> {
     let is_set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     if is_set("NO_COLOR").is_some() {

@@ -287,7 +287,12 @@ impl Session<'_, '_> {
             finish(self, reporter);
         }
         if !again.is_empty() {
-            reporter.event(&Event::Begun { steps: self.progress.again(&again) });
+            let steps = self.progress.again(&again);
+            match &mut self.touch {
+                // They wait for what failed.
+                Some(touch) if steps == 0 => drop(touch.round_ends()),
+                _ => reporter.event(&Event::Begun { steps }),
+            }
         }
         None
     }

@@ -140,13 +140,29 @@ impl<'a> Progress<'a> {
         self.open
     }
 
-    /// Lets these run again, with all that wait for them, as far as they have ended; gives how many.
+    /// Lets these run again, with all that wait for them, as far as they have ended; gives how many. What
+    /// waits for a step that is lost and does not run again stays lost.
     pub fn again(&mut self, steps: &[usize]) -> usize {
         let mut again: Vec<usize> = steps.to_vec();
         again.extend(steps.iter().flat_map(|index| self.downstream(*index)));
         again.sort_unstable();
         again.dedup();
         again.retain(|index| matches!(self.states[*index], State::Succeeded | State::Lost(_)));
+        loop {
+            let is_lost = |need: &usize| {
+                matches!(self.states[*need], State::Lost(_)) && again.binary_search(need).is_err()
+            };
+            let waits_in_vain = |index: &usize| self.plan.steps[*index].waits_for.iter().any(is_lost);
+            let (vain, rest): (Vec<usize>, Vec<usize>) = again.iter().partition(|index| waits_in_vain(index));
+            again = rest;
+            let Some(first) = vain.first() else { break };
+            let because = self.plan.steps[*first].id.task.to_string();
+            for index in vain {
+                if self.states[index] == State::Succeeded {
+                    self.states[index] = State::Lost(because.clone());
+                }
+            }
+        }
         again.iter().for_each(|index| self.states[*index] = State::Waiting);
         self.failures.retain(|(index, _)| again.binary_search(index).is_err());
         for index in &again {

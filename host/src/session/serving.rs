@@ -59,7 +59,8 @@ impl Session<'_, '_> {
         if let Some(port) = readiness.port().filter(|port| listens(*port)) {
             let error = format!("port {port}, by which it would be ready, is in use by another program");
             let why = MissReason::CacheDisabled(DisabledBy::Persistent);
-            let outcome = Outcome::Failed { why, exit_code: 1, error: Some(error), took: Duration::ZERO };
+            let (error, took) = (Some(error), Duration::ZERO);
+            let outcome = Outcome::Failed { why, exit_code: 1, error, took, adapter: None };
             self.progress.ended(index, &outcome);
             reporter.event(&Event::Ended { step: step.id.clone(), outcome });
             return;
@@ -144,11 +145,11 @@ impl Session<'_, '_> {
         let waits_for_exit = self.plan.steps[index].config.ready_when.as_ref().is_none_or(|when| when.exit);
         let outcome = match outcome {
             Outcome::Failed { why, took, .. } if served.asked_to_end.is_some() => {
-                Outcome::Ran { why, refusal: None, took, kept: None }
+                Outcome::Ran { why, refusal: None, took, kept: None, adapter: None }
             }
             Outcome::Ran { why, took, .. } if served.readiness.is_some() && !waits_for_exit => {
                 let error = Some("it ended before it was ready".to_owned());
-                Outcome::Failed { why, exit_code: 1, error, took }
+                Outcome::Failed { why, exit_code: 1, error, took, adapter: None }
             }
             outcome => outcome,
         };

@@ -35,7 +35,7 @@ fn fresh() -> Outcome {
 
 fn failed() -> Outcome {
     let why = crate::outcome::MissReason::Forced;
-    Outcome::Failed { why, exit_code: 7, error: None, took: Duration::ZERO }
+    Outcome::Failed { why, exit_code: 7, error: None, took: Duration::ZERO, adapter: None }
 }
 
 #[test]

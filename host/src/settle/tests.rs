@@ -369,6 +369,18 @@ fn a_state_file_that_goes_with_unchanged_outputs_is_no_input_and_they_are_output
     scene.made_before("dist").check(&["+ a.tsbuildinfo", "+ dist", "+ dist/a.js", "+ dist/b.js"]);
 }
 
+/// `tsc -b` does not notice that a package in `node_modules` changed: what it would do from nothing is
+/// another thing than what it does with its state.
+#[test]
+fn a_state_file_that_the_tool_left_as_it_was_is_an_input_and_what_goes_with_it_is_output() {
+    let scene = Scene::new()
+        .left_whole(&["dist/a.js", "a.tsbuildinfo"])
+        .saw(AccessKind::Read, "a.tsbuildinfo", file(1))
+        .saw(AccessKind::Stat, "dist/a.js", file(2));
+    assert_eq!(scene.settle().unwrap().state_files, <[PathBuf; 0]>::default());
+    scene.check(&["content a.tsbuildinfo", "+ a.tsbuildinfo", "+ dist/a.js"]);
+}
+
 #[test]
 fn a_state_file_that_was_absent_is_an_output() {
     let scene = Scene::new()

@@ -182,7 +182,7 @@ pub(super) fn reason(difference: Difference) -> MissReason {
         Difference::Program(name) => MissReason::ProgramChanged(name),
         Difference::Env(name, then, now) => env_reason(&name, then, now),
         Difference::Place => {
-            MissReason::InputModified("the place of the checkout, which an output names".to_owned())
+            MissReason::InputModified("the path of the checkout or of HOME (an output names it)".to_owned())
         }
     }
 }

@@ -68,6 +68,8 @@ pub struct Shared<'a> {
     pub running: &'a Running,
     /// Whether the plan has one step only, which may then have the terminal.
     pub is_alone: bool,
+    /// Whether what commands print is shown with its colours.
+    pub shows_colors: bool,
     /// Faults of the cache that were told, each once.
     pub told: Mutex<Vec<String>>,
 }
@@ -152,13 +154,14 @@ pub fn run(shared: &Shared, chains: &Chains, index: usize, emit: Emit) -> Outcom
     let _exclusive = cached.lock_exclusive_dirs(&shared.zones.places.root);
     let Miss { why, others } = miss;
     emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others });
+    let adapter = cached.adapter();
     match spawn::overheard(shared, &cached, emit) {
-        Ended::Failed { exit_code, error, took } => Outcome::Failed { why, exit_code, error, took },
+        Ended::Failed { exit_code, error, took } => Outcome::Failed { why, exit_code, error, took, adapter },
         Ended::Succeeded(run) => {
             let took = run.took;
             match keep::keep(shared, &cached, *run) {
-                Ok(kept) => Outcome::Ran { why, refusal: None, took, kept: Some(kept) },
-                Err(refusal) => Outcome::Ran { why, refusal: Some(refusal), took, kept: None },
+                Ok(kept) => Outcome::Ran { why, refusal: None, took, kept: Some(kept), adapter },
+                Err(refusal) => Outcome::Ran { why, refusal: Some(refusal), took, kept: None, adapter },
             }
         }
     }
@@ -296,14 +299,19 @@ impl<'a> Cached<'a> {
 
     /// The facts on an entry of it.
     fn kept(&self, inputs: usize, outputs: usize, archive: Option<Digest>) -> Kept {
-        let adapter = self.declaration.as_ref().map(|declaration| &declaration.adapter);
         Kept {
             key: self.key_digest.to_string(),
-            adapter: adapter.map(|adapter| format!("{}@{}", adapter.id, adapter.version)),
+            adapter: self.adapter(),
             inputs,
             outputs,
             archive: archive.map(|digest| digest.to_string()),
         }
+    }
+
+    /// The adapter that knows the command, as `id@version`.
+    fn adapter(&self) -> Option<String> {
+        let adapter = self.declaration.as_ref().map(|declaration| &declaration.adapter);
+        adapter.map(|adapter| format!("{}@{}", adapter.id, adapter.version))
     }
 
     /// Whose state its tool keeps, the same for each step that this adapter knows.

@@ -173,22 +173,29 @@ fn cwd_links(shared: &Shared, cached: &Cached) -> Vec<(PathBuf, Value)> {
 /// and the terminal if it runs alone.
 pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> Outcome {
     emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others: Vec::new() });
-    let failed =
-        |exit_code, error: Option<String>, took| Outcome::Failed { why: why.clone(), exit_code, error, took };
+    let failed = |exit_code, error: Option<String>, took| {
+        let why = why.clone();
+        Outcome::Failed { why, exit_code, error, took, adapter: None }
+    };
     let (command, mut env) = super::environment::whole(shared, step);
     // Inside a task that another overhear overhears, tools speak to that one.
     env.extend(crate::ipc::outer(shared.env));
+    let mode = if shared.is_alone || step.config.interactive { Mode::Attached } else { Mode::Captured };
+    let says_colors = |(name, _): &(OsString, OsString)| name == "FORCE_COLOR" || name == "NO_COLOR";
+    if shared.shows_colors && matches!(mode, Mode::Captured) && !env.iter().any(says_colors) {
+        // It writes into a pipe, and what it writes is shown on a terminal.
+        env.push(("FORCE_COLOR".into(), "1".into()));
+    }
     let launch = match command.launch(&env) {
         Ok(launch) => launch,
         Err((exit_code, error)) => return failed(exit_code, Some(error), Duration::ZERO),
     };
-    let mode = if shared.is_alone || step.config.interactive { Mode::Attached } else { Mode::Captured };
     let mut output = |stream: Stream, bytes: &[u8]| {
         emit(Event::Printed { step: Arc::clone(&step.id), stream, bytes: bytes.to_vec(), replayed: false });
     };
     match shared.commands.run(&launch, mode, shared.running, &mut output) {
         Ok(ended) if ended.exit_code == 0 => {
-            Outcome::Ran { why, refusal: None, took: ended.took, kept: None }
+            Outcome::Ran { why, refusal: None, took: ended.took, kept: None, adapter: None }
         }
         Ok(ended) => failed(ended.exit_code, None, ended.took),
         Err(error) => failed(spawn_exit_code(&error), Some(error.to_string()), Duration::ZERO),

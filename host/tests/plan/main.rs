@@ -6,7 +6,7 @@ mod order;
 mod selection;
 mod shell;
 
-use overhear::plan::{self, Plan, Request, TaskSpec};
+use overhear::plan::{self, Inside, Plan, Request, TaskSpec};
 use overhear::problem::Problems;
 use overhear::workspace::Workspace;
 use std::path::PathBuf;

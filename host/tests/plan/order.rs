@@ -16,6 +16,27 @@ fn lone(scripts: &str) -> Fixture {
     Fixture::new(&[("package.json", &format!("{{\"scripts\": {{{scripts}}}}}"))])
 }
 
+/// As who comes from turbo has it: scripts of the root that run everything, and an order of tasks.
+#[test]
+fn scripts_of_the_root_that_run_everything_may_wait_for_each_other() {
+    let fixture = monorepo();
+    let root = r#"{"name": "root", "workspaces": ["packages/*"],
+        "scripts": {"build": "overhear run -r build", "test": "overhear run -r test"}}"#;
+    fixture.write("package.json", root);
+    let config = r#"{"scripts": {"build": {"dependsOn": ["^build"]}, "test": {"dependsOn": ["build"]}}}"#;
+    fixture.write("overhear.json", config);
+    for request in [
+        fixture.request("test", ""),
+        Request { recursive: true, ..fixture.request("test", "") },
+        Request { recursive: true, ..fixture.request("build,test", "") },
+    ] {
+        let plan = fixture.plan(&request);
+        let test = plan.steps.iter().position(|step| &*step.id.task == "app#test").unwrap();
+        let build = plan.steps.iter().position(|step| &*step.id.task == "app#build").unwrap();
+        assert!(plan.steps[test].waits_for.contains(&build), "{:?}", lines(&plan));
+    }
+}
+
 #[test]
 fn the_steps_of_a_task_come_one_after_the_other() {
     let fixture = lone("\"build\": \"cd src && a && B=1 c | d\"");

@@ -112,10 +112,35 @@ fn a_root_task_that_runs_all_packages_does_its_own_part_and_does_not_run_itself_
     fixture.write("package.json", &root("pnpm -r build"));
     let plan = fixture.plan(&Request { recursive: true, ..fixture.request("build", "") });
     assert!(!tasks(&plan).contains(&"root#build".to_string()));
-    assert_eq!(
-        plan.warnings,
-        ["root#build runs tasks in many packages itself and is left out of --recursive"]
-    );
+    assert_eq!(plan.warnings, ["root#build runs tasks in many packages itself and is left out"]);
+}
+
+/// Without end otherwise: each would start the next.
+#[test]
+fn a_script_that_runs_its_own_name_everywhere_is_left_out_also_with_arguments() {
+    let fixture = monorepo();
+    let script = r#"{"name": "root", "workspaces": ["apps/*", "libs/*"], "scripts": {"build": "overhear run -r build"}}"#;
+    fixture.write("package.json", script);
+    let args = vec!["--force".to_owned()];
+    let plan = fixture.plan(&Request { recursive: true, args, ..fixture.request("build", "") });
+    assert!(!tasks(&plan).contains(&"root#build".to_string()), "{:?}", tasks(&plan));
+}
+
+#[test]
+fn what_a_script_starts_does_not_run_that_script_again() {
+    let fixture = monorepo();
+    let script =
+        r#"{"name": "root", "workspaces": ["apps/*", "libs/*"], "scripts": {"build": "sh build.sh"}}"#;
+    fixture.write("package.json", script);
+    let request = fixture.request("build", "");
+    let manifest = fixture.root().join("package.json");
+    let inside = Some(Inside { manifest, script: "build".to_owned() });
+    let many = Request { recursive: true, inside: inside.clone(), ..request.clone() };
+    let plan = fixture.plan(&many);
+    assert!(!tasks(&plan).contains(&"root#build".to_string()), "{:?}", tasks(&plan));
+    assert_eq!(plan.warnings, ["root#build runs this, and is left out of it"]);
+    let problems = fixture.refused(&Request { inside, ..request });
+    assert!(problems.contains("root#build runs itself, without end"), "{problems}");
 }
 
 #[test]

@@ -109,7 +109,10 @@ pub fn without_own_starter(mut env: Vec<(OsString, OsString)>, root: &Path) -> V
 pub fn whole(around: Surroundings<'_>, step: &Step) -> Vec<(OsString, OsString)> {
     let dropped = |name: &OsStr| name.to_str().is_some_and(|name| !is_kept(name) && LISTS.dropped.hold(name));
     let mut passed: Vec<_> = around.runner.iter().filter(|(name, _)| !dropped(name)).cloned().collect();
-    for (name, value) in own(around, step, around.from_dir) {
+    // What is shown as it comes has colours where it would have them directly.
+    for (name, value) in
+        own(around, step, around.from_dir).into_iter().filter(|(name, _)| *name != "FORCE_COLOR")
+    {
         set(&mut passed, OsStr::new(name), value);
     }
     for (name, value) in &step.invocation.env {
