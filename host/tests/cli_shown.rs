@@ -523,6 +523,26 @@ fn init_carries_over_the_run_block_of_a_vite_config_without_running_it() {
 }
 
 #[test]
+fn init_says_which_scripts_still_call_the_other_runner_and_alone_writes_nothing_beside_it() {
+    let fixture = Fixture::new(&[
+        (
+            "package.json",
+            r#"{"name": "root", "scripts": {"build": "npx turbo run build", "x": "node x.js"}}"#,
+        ),
+        ("turbo.json", r#"{"tasks": {"build": {}}}"#),
+    ]);
+    let said = fixture.out(&["init"]);
+    assert!(said.contains("turbo.json is here: overhear init --from turbo carries it over."), "{said}");
+    assert!(!said.contains("wrote"), "{said}");
+    let said = fixture.out(&["init", "--from", "turbo"]);
+    assert!(
+        said.contains("package.json: script `build` still calls turbo (`npx turbo run build`)"),
+        "{said}"
+    );
+    assert!(!said.contains("`x`"), "{said}");
+}
+
+#[test]
 fn init_never_overwrites_a_config() {
     let fixture = Fixture::web_on_ui();
     let before = fixture.read("overhear.json");
@@ -558,4 +578,13 @@ fn bash_completes_names_of_tasks_with_colons_in_them() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+#[test]
+fn a_summary_that_cannot_be_written_is_told_before_anything_runs() {
+    let fixture = Fixture::new(&[("package.json", r#"{"scripts": {"build": "touch made"}}"#)]);
+    let (code, text) = fixture.failure(&["run", "--summarize", "none/summary.json", "build"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("cannot write the summary to `none/summary.json`"), "{text}");
+    assert!(!fixture.dir.path().join("made").exists());
 }

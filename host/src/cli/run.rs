@@ -384,6 +384,14 @@ fn start(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> 
     }
 }
 
+/// What cannot be written at the end is said before anything runs.
+fn can_be_written(file: &Path, what: &str) -> Result<(), Problem> {
+    let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
+    opened
+        .map(drop)
+        .map_err(|error| Problem::new(format!("cannot write {what} to `{}`: {error}", file.display())))
+}
+
 /// Runs the plan, and goes on with it where files are watched.
 pub(super) fn go(
     workspace: &Workspace,
@@ -393,6 +401,9 @@ pub(super) fn go(
     running: &Running,
     watch: Option<&mut Watch>,
 ) -> Result<End, Problems> {
+    for (file, what) in [(&how.summarize, "the summary"), (&how.trace_profile, "the profile")] {
+        file.as_ref().map_or(Ok(()), |file| can_be_written(file, what))?;
+    }
     let style = how.style(plan.steps.len());
     let mut lines = Lines::new(how.detail(), how.color(), style, how.only(style));
     plan.warnings.iter().for_each(|warning| lines.notice(warning));

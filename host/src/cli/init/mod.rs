@@ -13,7 +13,7 @@ mod wireit;
 use super::WhereArgs;
 use super::setup::Setup;
 use crate::outcome::{DisabledBy, MissReason};
-use crate::plan::{self, Request, TaskSpec};
+use crate::plan::{self, Request, Run, TaskSpec, command, nested};
 use crate::problem::{Problem, Problems};
 use crate::report;
 use crate::step::{self, Mode};
@@ -74,8 +74,15 @@ pub fn init(args: &InitArgs) -> Result<i32, Problems> {
         Some(From::ViteTask) => vite_task::carry(&workspace, &mut carried)?,
         None => {
             report::print(&what_is_cached(&workspace, &from_dir));
+            // What another runner was told says the order, and more.
+            if peers(&workspace).next().is_some() {
+                return Ok(0);
+            }
             order_of_builds(&workspace, &mut carried);
         }
+    }
+    if args.from.is_some() {
+        scripts_of_peers(&workspace, &mut carried);
     }
     hand_over(&workspace, &carried, args)?;
     Ok(0)
@@ -97,7 +104,11 @@ fn hand_over(workspace: &Workspace, carried: &Carried, args: &InitArgs) -> Resul
         }
         if file.exists() {
             let problem = Problem::new(format!("{shown} is there already, and was not changed"));
-            return Err(problem.help("`overhear init --print` shows what would be written").into());
+            return Err(problem
+                .help(
+                    "with --print what would be written is only shown; move the file away to have it written",
+                )
+                .into());
         }
     }
     if !args.print {
@@ -167,13 +178,40 @@ fn what_is_cached(workspace: &Workspace, from_dir: &Path) -> String {
         text.push_str("\nTo cache a script that no adapter knows, say so for it in overhear.json:\n");
         text.push_str("  \"scripts\": {\"NAME\": {\"cache\": true}}\n");
     }
-    for (file, runner) in PEERS {
-        if workspace.root.join(file).exists() {
-            text.push_str(&format!("\n{file} is here: overhear init --from {runner} carries it over.\n"));
-        }
+    for (file, runner) in peers(workspace) {
+        text.push_str(&format!("\n{file} is here: overhear init --from {runner} carries it over.\n"));
     }
     text + "\n"
 }
+
+/// Other runners that are used here, by file and name.
+fn peers(workspace: &Workspace) -> impl Iterator<Item = (&'static str, &'static str)> {
+    PEERS.into_iter().filter(|(file, _)| workspace.root.join(file).exists())
+}
+
+/// Scripts that call another runner go on calling it: a person must change them.
+fn scripts_of_peers(workspace: &Workspace, carried: &mut Carried) {
+    for package in &workspace.packages {
+        for script in &package.scripts {
+            let parts = command::split(&script.command, &package.dir);
+            let calls = parts.iter().find_map(|part| match nested::look_through(&part.invocation).run {
+                Run::Program { program, .. } if RUNNERS.contains(&&*program) => Some(program),
+                _ => None,
+            });
+            let Some(runner) = calls else { continue };
+            let file = package.relative_dir.join("package.json");
+            carried.to_do.push(format!(
+                "{}: script `{}` still calls {runner} (`{}`): have it call `overhear run`",
+                file.display(),
+                script.name,
+                script.command
+            ));
+        }
+    }
+}
+
+/// Programs of other runners.
+const RUNNERS: [&str; 4] = ["turbo", "nx", "moon", "lage"];
 
 /// Where packages that build depend on packages that build, a build alone must bring the others first.
 fn order_of_builds(workspace: &Workspace, carried: &mut Carried) {
