@@ -137,7 +137,8 @@ fn never_stale(app: &App) {
     shows(&[(variable, "farewell")], "farewell");
     world.write(page, &original);
     shows(&[], text);
-    app.remove_all(&world);
+    // Not the types as well: `nuxt build` itself fails where only those are gone.
+    app.outputs.iter().filter(|path| world.path(path).exists()).for_each(|path| world.remove(path));
     shows(&[], text);
 }
 
