@@ -583,8 +583,43 @@ fn bash_completes_names_of_tasks_with_colons_in_them() {
 #[test]
 fn a_summary_that_cannot_be_written_is_told_before_anything_runs() {
     let fixture = Fixture::new(&[("package.json", r#"{"scripts": {"build": "touch made"}}"#)]);
-    let (code, text) = fixture.failure(&["run", "--summarize", "none/summary.json", "build"]);
-    assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("cannot write the summary to `none/summary.json`"), "{text}");
-    assert!(!fixture.dir.path().join("made").exists());
+    for (file, why) in [("package.json/summary.json", "`package.json` is no folder"), (".", "it is a folder")]
+    {
+        let (code, text) = fixture.failure(&["run", "--summarize", file, "build"]);
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.contains(&format!("cannot write the summary to `{file}`: {why}")), "{text}");
+        assert!(!fixture.dir.path().join("made").exists());
+    }
+    fixture.out(&["run", "--quiet", "--summarize", "not/yet/summary.json", "build"]);
+    assert!(fixture.read("not/yet/summary.json").contains("\"exit_code\": 0"));
+}
+
+/// As directly: a program that writes into a file is asked for no colours.
+#[test]
+fn a_command_that_is_not_cached_is_asked_for_colours_only_where_they_are_shown() {
+    let fixture = Fixture::new(&[(
+        "package.json",
+        r#"{"scripts": {"say": "echo forced=$FORCE_COLOR", "twice": "npm run say && echo end=$FORCE_COLOR"}}"#,
+    )]);
+    for (args, expected) in [
+        (&["run", "--quiet", "say"][..], "forced=\n"),
+        (&["run", "--quiet", "twice"], "forced=\nend=\n"),
+        (&["run", "--quiet", "--color", "always", "twice"], "forced=1\nend=1\n"),
+    ] {
+        assert_eq!(fixture.out(args), expected, "{args:?}");
+    }
+}
+
+#[test]
+fn flags_of_overhear_after_a_task_that_decide_what_runs_are_told_of_beforehand() {
+    let fixture = Fixture::new(&[("package.json", r#"{"scripts": {"deploy": "echo deployed"}}"#)]);
+    let said = |args: &[&str]| String::from_utf8(fixture.output(args).stderr).unwrap();
+    assert!(said(&["run", "deploy", "--dry-run"]).contains("--dry-run came after the task name"));
+    for args in [
+        &["run", "deploy", "--", "--dry-run"][..],
+        &["run", "--quiet", "deploy", "--dry-run"],
+        &["run", "deploy", "--force"],
+    ] {
+        assert!(!said(args).contains("came after"), "{args:?}");
+    }
 }

@@ -262,11 +262,12 @@ pub fn run(args: &RunArgs) -> Result<i32, Problems> {
         report::print(&graph::print(&plan, format, &last));
         return Ok(0);
     }
+    // Whoever meant overhear by one of these would not have had it run.
+    let tells =
+        !args.how.quiet && tell_of_misplaced_flags(tasks, rest, |flag| FLAGS_OF_INTENT.contains(&flag));
     if args.watch {
         return watch::watch((workspace, plan), &from_dir, &args.how, &make);
     }
-    // Whoever meant overhear by one of these would not have had it run.
-    let tells = tell_of_misplaced_flags(tasks, rest, |flag| FLAGS_OF_INTENT.contains(&flag));
     let code = start(&workspace, &plan, &from_dir, &args.how)?;
     if code != 0 && !tells {
         tell_of_misplaced_flags(tasks, rest, |_| true);
@@ -384,12 +385,24 @@ fn start(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> 
     }
 }
 
-/// What cannot be written at the end is said before anything runs.
+/// What cannot be written at the end is said before anything runs. Nothing is made yet: a command may make
+/// the folder, or empty it.
 fn can_be_written(file: &Path, what: &str) -> Result<(), Problem> {
-    let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
-    opened
-        .map(drop)
-        .map_err(|error| Problem::new(format!("cannot write {what} to `{}`: {error}", file.display())))
+    let failed = |why: &dyn std::fmt::Display| {
+        Problem::new(format!("cannot write {what} to `{}`: {why}", file.display()))
+    };
+    if file.is_dir() {
+        return Err(failed(&"it is a folder"));
+    }
+    // Without any in front it lies in the folder where overhear was started.
+    let here = Path::new(".");
+    let above = file.ancestors().map(|path| if path.as_os_str().is_empty() { here } else { path });
+    let Some(nearest) = above.into_iter().find(|path| path.symlink_metadata().is_ok()) else { return Ok(()) };
+    if nearest != file && !nearest.is_dir() {
+        return Err(failed(&format_args!("`{}` is no folder", nearest.display())));
+    }
+    rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK)
+        .map_err(|error| failed(&std::io::Error::from(error)))
 }
 
 /// Runs the plan, and goes on with it where files are watched.
@@ -468,7 +481,10 @@ fn hand_out(how: &HowArgs, document: &Value) -> Result<(), Problems> {
 }
 
 fn write_document(file: &Path, what: &str, document: &Value) -> Result<(), Problems> {
-    std::fs::write(file, format!("{document:#}\n"))
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| std::fs::write(file, format!("{document:#}\n")))
         .map_err(|error| Problem::new(format!("cannot write {what} to `{}`: {error}", file.display())).into())
 }
 

@@ -173,8 +173,7 @@ fn select_task(
             }
             continue;
         }
-        let is_wide = request.recursive || !request.filters.is_empty();
-        if is_wide && at == 0 && packages.len() > 1 && runs_many(workspace, request, &spec.task) {
+        if request.recursive && at == 0 && packages.len() > 1 && runs_many(workspace, request, &spec.task) {
             selected.warnings.push(format!("{label} runs tasks in many packages itself and is left out"));
             continue;
         }

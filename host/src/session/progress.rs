@@ -153,15 +153,11 @@ impl<'a> Progress<'a> {
                 matches!(self.states[*need], State::Lost(_)) && again.binary_search(need).is_err()
             };
             let waits_in_vain = |index: &usize| self.plan.steps[*index].waits_for.iter().any(is_lost);
-            let (vain, rest): (Vec<usize>, Vec<usize>) = again.iter().partition(|index| waits_in_vain(index));
-            again = rest;
-            let Some(first) = vain.first() else { break };
-            let because = self.plan.steps[*first].id.task.to_string();
-            for index in vain {
-                if self.states[index] == State::Succeeded {
-                    self.states[index] = State::Lost(because.clone());
-                }
+            let rest: Vec<usize> = again.iter().copied().filter(|index| !waits_in_vain(index)).collect();
+            if rest.len() == again.len() {
+                break;
             }
+            again = rest;
         }
         again.iter().for_each(|index| self.states[*index] = State::Waiting);
         self.failures.retain(|(index, _)| again.binary_search(index).is_err());
@@ -217,6 +213,10 @@ impl<'a> Progress<'a> {
     fn release(&mut self, index: usize) {
         for at in 0..self.dependents[index].len() {
             let other = self.dependents[index][at];
+            // What stays lost is counted anew when it runs again.
+            if self.states[other] != State::Waiting {
+                continue;
+            }
             self.missing[other] -= 1;
             if self.missing[other] == 0 {
                 self.startable.push(other);

@@ -132,6 +132,29 @@ fn what_runs_again_takes_along_what_waits_for_it_and_nothing_else() {
 }
 
 #[test]
+fn what_waits_for_a_step_that_is_lost_does_not_run_again_before_that_does() {
+    let plan = plan(&[&[], &[], &[0, 1], &[2]]);
+    let mut progress = Progress::new(&plan, true);
+    progress.take_startable();
+    progress.ended(0, &failed());
+    progress.ended(1, &failed());
+    assert_eq!(progress.again(&[2]), 0);
+    assert!(progress.is_done());
+    // However often one of the two is mended.
+    for _ in 0..3 {
+        assert_eq!(progress.again(&[0]), 1);
+        assert_eq!(progress.take_startable(), [0]);
+        progress.ended(0, &fresh());
+        assert!(progress.take_startable().is_empty());
+        assert!(progress.is_done());
+    }
+    assert_eq!(progress.again(&[1]), 3);
+    assert_eq!(progress.take_startable(), [1]);
+    progress.ended(1, &fresh());
+    assert_eq!(progress.take_startable(), [2]);
+}
+
+#[test]
 fn the_longest_way_to_an_end_comes_first() {
     let plan = plan(&[&[], &[], &[1], &[2], &[0]]);
     assert_eq!(critical(&plan, &[]), [2, 3, 2, 1, 1]);

@@ -195,8 +195,11 @@ fn scripts_of_peers(workspace: &Workspace, carried: &mut Carried) {
         for script in &package.scripts {
             let parts = command::split(&script.command, &package.dir);
             let calls = parts.iter().find_map(|part| match nested::look_through(&part.invocation).run {
-                Run::Program { program, .. } if RUNNERS.contains(&&*program) => Some(program),
-                _ => None,
+                // `pnpm turbo` is `pnpm exec turbo` where no script has that name.
+                Run::Program { program, args } => std::iter::once(program)
+                    .chain(args.into_iter().take(1))
+                    .find(|word| RUNNERS.contains(&&**word)),
+                Run::Shell(_) => None,
             });
             let Some(runner) = calls else { continue };
             let file = package.relative_dir.join("package.json");
