@@ -224,6 +224,21 @@ fn a_file_that_a_later_command_makes_executable_is_a_hit() {
     assert_eq!(run(&world, command).statuses(), ["fresh", "restored"]);
 }
 
+/// The folder is the later command's since the first run, and still none that others made.
+#[test]
+fn a_folder_that_two_commands_of_a_task_make_is_a_hit() {
+    let command =
+        "mkdir -p dist/sub && sh -c 'rm -rf dist/*' && sh -c 'mkdir -p dist/sub; cp a.txt dist/sub'";
+    let world = world(command);
+    assert_eq!(run(&world, command).statuses(), ["ran"; 3]);
+    assert_eq!(run(&world, command).statuses(), ["fresh"; 3]);
+    world.remove("dist");
+    assert_eq!(run(&world, command).statuses(), ["restored", "fresh", "restored"]);
+    world.remove("dist");
+    world.write("dist/sub/of-a-person", "");
+    run(&world, command);
+}
+
 /// As a compiler that goes by what it wrote down, and does not notice that something else changed.
 #[test]
 fn what_a_command_did_by_its_state_is_not_what_it_does_without() {

@@ -83,8 +83,9 @@ impl Store {
                 return Ok(Surveyed::Blocked(folder.clone()));
             }
             // Where the run found no folder, one that others made may lead it elsewhere (`cp -r a b`).
+            // What the step itself left, or a later one of its chain, counts as absent.
             let is_news = lies.is_folder() && entry.manifest.was_bare(folder);
-            if is_news && !self.was_made_by(place.step, folder) {
+            if is_news && !self.was_made_by_chain(place, folder)? {
                 return Ok(Surveyed::Blocked(folder.clone()));
             }
         }
@@ -292,6 +293,12 @@ impl Store {
         }
         let is_theirs = self.left(path)?.is_some_and(|left| place.later.contains(&left.step));
         Ok(is_theirs && self.is_left(path, lies, place)?)
+    }
+
+    /// Whether a run of the step, or of a later one of its chain, left what lies, or lay, at a path.
+    fn was_made_by_chain(&self, place: &Place, path: &PortablePath) -> Result<bool, StoreError> {
+        let is_of_chain = |step: Digest| step == place.step || place.later.contains(&step);
+        Ok(self.left(path)?.is_some_and(|left| is_of_chain(left.step)))
     }
 
     /// Whether a run of this step is known to have left what lies, or lay, at a path.
