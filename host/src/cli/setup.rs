@@ -122,6 +122,7 @@ impl<'a> Setup<'a> {
             is_alone,
             shows_colors: false,
             told: Mutex::default(),
+            unused: Mutex::default(),
         }
     }
 }

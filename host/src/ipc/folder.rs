@@ -12,7 +12,7 @@
 //! ```
 
 use crate::shipped::{self, Shipped};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -24,6 +24,8 @@ use tempfile::TempDir;
 /// What node tools load: plain JavaScript without a native part, the same file as the npm package.
 const NODE_CLIENT: &str = include_str!("../../client/node-client.cjs");
 const PREFIX: &str = "overhear-";
+/// At least so many pairs of FIFOs wait for a client: most steps have one or two.
+pub(super) const MIN_POOL: usize = 2;
 /// What an address of a local socket has room for, on the meanest system.
 const MAX_SOCKET_PATH: usize = 103;
 
@@ -76,6 +78,27 @@ impl Folder {
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         self.temp.path()
+    }
+
+    /// Whether all is as it is when a server starts: no client has taken a pair, asked for more, or left
+    /// anything.
+    pub(super) fn is_unused(&self) -> bool {
+        let holds = |folder: &str, expected: &[&str]| -> io::Result<bool> {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(self.path().join(folder))? {
+                names.push(entry?.file_name());
+            }
+            names.sort();
+            Ok(names.iter().map(|name| name.as_os_str()).eq(expected.iter().map(OsStr::new)))
+        };
+        let first: Vec<String> = (1..=MIN_POOL).map(|number| number.to_string()).collect();
+        let first: Vec<&str> = first.iter().map(String::as_str).collect();
+        let is_unused = || -> io::Result<bool> {
+            Ok(holds("", &["alive", "door", "free", "sound", "used"])?
+                && holds("free", &first)?
+                && holds("used", &[])?)
+        };
+        is_unused().unwrap_or(false)
     }
 
     /// Whether each client delivered what it had accepted.

@@ -68,12 +68,22 @@ pub enum IpcError {
     },
 }
 
-/// Listens to the tools of one step, and so also to those of any overhear that one of them starts. Dropped without [`Server::finish`], it forgets what it heard and
-/// leaves nothing behind.
+/// Listens to the tools of one step, and so also to those of any overhear that one of them starts. Dropped
+/// without [`Server::finish`], it forgets what it heard and leaves nothing behind.
 pub struct Server {
+    // Before the folder: what still made channels would keep that from being removed.
+    hall: Running,
     folder: Folder,
     node_client: PathBuf,
     facts: Arc<Mutex<Facts>>,
+}
+
+/// What was opened for a step whose tools had nothing to say, for the next step: most folders are never
+/// looked into, and making and removing one costs more than all else that is done for such a step.
+pub struct Unused(Folder);
+
+/// The hall that serves in the background. It ends when this is dropped.
+struct Running {
     stop: watch::Sender<bool>,
     stopped: Option<oneshot::Receiver<()>>,
 }
@@ -81,8 +91,16 @@ pub struct Server {
 impl Server {
     /// Starts to listen. When this returns, clients can connect.
     pub fn start(spec: ServerSpec) -> Result<Server, IpcError> {
+        Server::start_in(None, spec)
+    }
+
+    /// The same, in what [`Server::finish_unused`] gave, if there is any.
+    pub fn start_in(unused: Option<Unused>, spec: ServerSpec) -> Result<Server, IpcError> {
         let runtime = serve::runtime().map_err(IpcError::Thread)?;
-        let folder = Folder::create().map_err(IpcError::Folder)?;
+        let folder = match unused {
+            Some(Unused(folder)) => folder,
+            None => Folder::create().map_err(IpcError::Folder)?,
+        };
         let node_client = folder::materialise(folder.path()).map_err(IpcError::Client)?;
         let facts = Arc::new(Mutex::new(Facts::new(spec)));
         let (stop, stop_seen) = watch::channel(false);
@@ -95,7 +113,8 @@ impl Server {
             // The other end is gone if the server was dropped, and then nobody waits.
             let _ = end.send(());
         });
-        Ok(Server { folder, node_client, facts, stop, stopped: Some(stopped) })
+        let hall = Running { stop, stopped: Some(stopped) };
+        Ok(Server { hall, folder, node_client, facts })
     }
 
     /// What the child must find in its environment; whatever else was there under these names must go.
@@ -117,23 +136,37 @@ impl Server {
     /// may be missing. Never waits for a client. Not to be called on the thread of the servers.
     /// `is_changed`: whether the step made, changed or removed what lies at a path; what was named over a
     /// link that it changed is left out, as it is not known where that led when it was named.
-    pub fn finish(mut self, is_changed: &dyn Fn(&Path) -> bool) -> Result<Vec<Hint>, String> {
-        let ended = self.end();
-        let facts = std::mem::replace(&mut *serve::lock(&self.facts), Facts::new(ServerSpec::default()));
-        let hints = facts.into_hints(is_changed)?;
-        if !ended {
-            return Err("the server had an internal fault".to_owned());
-        }
-        if !self.folder.is_sound() {
-            return Err("a client could not deliver what it was told".to_owned());
-        }
-        if !self.node_client.exists() {
-            // Tools that find no client there go on without a word.
-            return Err(format!("`{}` was removed, which node tools load", self.node_client.display()));
-        }
-        Ok(hints)
+    pub fn finish(self, is_changed: &dyn Fn(&Path) -> bool) -> Result<Vec<Hint>, String> {
+        self.finish_unused(is_changed).0
     }
 
+    /// The same; and what can serve another step, if nobody took a channel. Only for who knows that no
+    /// process of the step is left: one that is would be heard as of the other step.
+    pub fn finish_unused(
+        mut self,
+        is_changed: &dyn Fn(&Path) -> bool,
+    ) -> (Result<Vec<Hint>, String>, Option<Unused>) {
+        let ended = self.hall.end();
+        let facts = std::mem::replace(&mut *serve::lock(&self.facts), Facts::new(ServerSpec::default()));
+        let hints = facts.into_hints(is_changed).and_then(|hints| {
+            if !ended {
+                return Err("the server had an internal fault".to_owned());
+            }
+            if !self.folder.is_sound() {
+                return Err("a client could not deliver what it was told".to_owned());
+            }
+            if !self.node_client.exists() {
+                // Tools that find no client there go on without a word.
+                return Err(format!("`{}` was removed, which node tools load", self.node_client.display()));
+            }
+            Ok(hints)
+        });
+        let unused = (hints.is_ok() && self.folder.is_unused()).then(|| Unused(self.folder));
+        (hints, unused)
+    }
+}
+
+impl Running {
     /// Ends all that listens, once. False if it had ended by itself.
     fn end(&mut self) -> bool {
         // An error means that nobody is left to be told, which the next line finds as well.
@@ -142,8 +175,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    /// What still made channels would keep the folder from being removed.
+impl Drop for Running {
     fn drop(&mut self) {
         self.end();
     }
@@ -155,13 +187,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_no_client_used_serves_the_next_step() {
+        let server = Server::start(ServerSpec::default()).unwrap();
+        let folder = server.own_paths().remove(0);
+        let (hints, unused) = server.finish_unused(&|_| false);
+        assert_eq!(hints, Ok(Vec::new()));
+        let server = Server::start_in(unused, ServerSpec::default()).unwrap();
+        assert_eq!(server.own_paths().remove(0), folder);
+        let taken = folder.join("used/2");
+        std::fs::rename(folder.join("free/2"), &taken).unwrap();
+        let mut up = std::fs::OpenOptions::new().write(true).open(taken.join("up")).unwrap();
+        std::io::Write::write_all(&mut up, b"not a message").unwrap();
+        drop(up);
+        let (hints, unused) = server.finish_unused(&|_| false);
+        assert!(hints.is_err() && unused.is_none() && !folder.exists());
+    }
+
+    #[test]
+    fn what_a_client_left_anything_in_is_not_used_again() {
+        for leave in ["note", "used/note", "free/note", "free/1"] {
+            let server = Server::start(ServerSpec::default()).unwrap();
+            let path = server.own_paths().remove(0).join(leave);
+            std::fs::create_dir(&path).or_else(|_| std::fs::remove_dir_all(&path)).unwrap();
+            let (hints, unused) = server.finish_unused(&|_| false);
+            assert!(hints == Ok(Vec::new()) && unused.is_none(), "{leave}");
+        }
+    }
+
+    #[test]
     fn a_server_that_ended_by_itself_fails_the_run() {
         let mut server = Server::start(ServerSpec::default()).unwrap();
         let folder = server.own_paths().remove(0);
         // As it is when what serves has panicked: nobody is left to say that all was heard.
         let (gone, stopped) = oneshot::channel();
         drop(gone);
-        server.stopped = Some(stopped);
+        server.hall.stopped = Some(stopped);
         assert_eq!(server.finish(&|_| false), Err("the server had an internal fault".to_owned()));
         assert!(!folder.exists());
     }

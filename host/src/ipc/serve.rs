@@ -2,7 +2,7 @@
 //! the program share one thread, started with the first. What a message means is none of its business.
 
 use super::facts::Facts;
-use super::folder::make_fifo;
+use super::folder::{MIN_POOL, make_fifo};
 use interprocess::local_socket::tokio::{Listener, Stream, prelude::*};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions};
 use overhear_client::protocol::{Frames, MAX_MESSAGE};
@@ -18,9 +18,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
-/// At least so many pairs of FIFOs wait for a client: most steps have one or two.
-const MIN_POOL: usize = 2;
-/// And at most so many, however many there were before: each costs two descriptors.
+/// At most so many pairs of FIFOs wait for a client, however many there were before: each costs two descriptors.
 const MAX_POOL: usize = 16;
 /// Read at once.
 const CHUNK: usize = 16 << 10;
@@ -94,6 +92,12 @@ impl Hall {
             tasks,
             pairs_made: 0,
         };
+        // Those that the server before this one made here, and nobody took.
+        for _ in 0..fs::read_dir(folder.join("free"))?.count() {
+            hall.pairs_made += 1;
+            let name = hall.pairs_made.to_string();
+            hall.listen_to_pair(&folder.join("free").join(&name), &name)?;
+        }
         hall.fill_pool()?;
         Ok(hall)
     }
@@ -175,14 +179,20 @@ impl Hall {
             fs::create_dir(&new)?;
             make_fifo(&new.join("up"))?;
             make_fifo(&new.join("down"))?;
-            // Open at both ends: a client that opens one never waits for the other end.
-            let mut both = pipe::OpenOptions::new();
-            both.read_write(true);
-            let (up, down) = (both.open_receiver(new.join("up"))?, both.open_sender(new.join("down"))?);
+            self.listen_to_pair(&new, &name)?;
             fs::rename(new, self.folder.join("free").join(&name))?;
-            let used = self.folder.join("used").join(name);
-            self.tasks.spawn(serve_pair(up, down, used, self.shared.clone()));
         }
+        Ok(())
+    }
+
+    /// Opens a pair, and waits for whoever takes it by that name.
+    fn listen_to_pair(&mut self, at: &Path, name: &str) -> io::Result<()> {
+        // Open at both ends: a client that opens one never waits for the other end.
+        let mut both = pipe::OpenOptions::new();
+        both.read_write(true);
+        let (up, down) = (both.open_receiver(at.join("up"))?, both.open_sender(at.join("down"))?);
+        let used = self.folder.join("used").join(name);
+        self.tasks.spawn(serve_pair(up, down, used, self.shared.clone()));
         Ok(())
     }
 

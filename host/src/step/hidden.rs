@@ -46,32 +46,33 @@ pub fn search(
         }
         let Ok(content) = std::fs::read(&input.path) else { continue };
         let copies = copies_environment(&input.path, &content);
-        // That another program asked says nothing of one that reads a copy, or that takes the variable away
-        // before it starts the other.
-        let may_miss = |(before, word): &([&[u8]; 2], &[u8])| {
-            names.get(word).is_some_and(|heard| match copies {
-                true => !(heard.told && asks(*before)),
-                false => !heard.told && !heard.overheard,
-            })
-        };
-        // What was asked for, found or not, is tracked already.
         let is_told = |name: &str| hints.iter().any(|hint| is_told(hint, name));
-        let is_read = |(before, word): &([&[u8]; 2], &[u8])| {
-            let Ok(name) = std::str::from_utf8(word) else { return false };
-            match copies {
-                true => !(asks(*before) && is_told(name)),
-                false => reads_by_name(before[1]) && !observed.env.contains_key(name) && !is_told(name),
+        for (before, word) in words_in_place(&content) {
+            if let Some(heard) = names.get(word) {
+                // That another program asked says nothing of one that reads a copy, or that takes the
+                // variable away before it starts the other.
+                let may_miss = match copies {
+                    true => !(heard.told && asks(before)),
+                    false => !heard.told && !heard.overheard,
+                };
+                if may_miss {
+                    let name = String::from_utf8_lossy(word).into_owned();
+                    // Without the note the next run is refused like this one.
+                    let _ = cached.store.learn_env(cached.scope, std::slice::from_ref(&name));
+                    let file = shared.zones.places.portable(&input.path).to_string();
+                    refusal.get_or_insert(Refusal::HiddenEnv { name, file });
+                }
+                continue;
             }
-        };
-        let reads = words_in_place(&content)
-            .filter(|place| is_variable(place.1) && !names.contains_key(place.1) && is_read(place));
-        unset.extend(reads.map(|(_, word)| String::from_utf8_lossy(word).into_owned()));
-        for (_, word) in words_in_place(&content).filter(may_miss) {
-            let name = String::from_utf8_lossy(word).into_owned();
-            // Without the note the next run is refused like this one.
-            let _ = cached.store.learn_env(cached.scope, std::slice::from_ref(&name));
-            let file = shared.zones.places.portable(&input.path).to_string();
-            refusal.get_or_insert(Refusal::HiddenEnv { name, file });
+            let Some(name) = std::str::from_utf8(word).ok().filter(|_| is_variable(word)) else { continue };
+            // What was asked for, found or not, is tracked already.
+            let is_read = match copies {
+                true => !(asks(before) && is_told(name)),
+                false => reads_by_name(before[1]) && !observed.env.contains_key(name) && !is_told(name),
+            };
+            if is_read && !unset.contains(name) {
+                unset.insert(name.to_owned());
+            }
         }
     }
     note_unset(cached, unset);
@@ -153,5 +154,15 @@ fn words_in_place(text: &[u8]) -> impl Iterator<Item = ([&[u8]; 2], &[u8])> {
 }
 
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_').filter(|word| word.len() > 1)
+    // All the text that a step reads goes through here.
+    const PARTS: [bool; 256] = {
+        let mut parts = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            parts[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
+            byte += 1;
+        }
+        parts
+    };
+    text.split(|byte| !PARTS[usize::from(*byte)]).filter(|word| word.len() > 1)
 }

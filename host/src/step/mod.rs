@@ -23,6 +23,7 @@ use crate::declaration::{Base, Declaration, PathRule, Verdict};
 use crate::digest::{Digest, Fields};
 use crate::event::Event;
 use crate::fingerprint::{Digests, Disk};
+use crate::ipc::Unused;
 use crate::outcome::{DisabledBy, Kept, Miss, MissReason, Outcome};
 use crate::plan::{Origin, Step};
 use crate::process::{Commands, Running};
@@ -72,6 +73,18 @@ pub struct Shared<'a> {
     pub shows_colors: bool,
     /// Faults of the cache that were told, each once.
     pub told: Mutex<Vec<String>>,
+    /// Where the tools of steps that ended had nothing to say.
+    pub unused: Mutex<Vec<Unused>>,
+}
+
+impl Shared<'_> {
+    fn take_unused(&self) -> Option<Unused> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn keep_unused(&self, unused: Option<Unused>) {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner).extend(unused);
+    }
 }
 
 /// What the command line said about caching.

@@ -50,7 +50,8 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
     let matched = matched_before(shared, cached);
     let cwd_links = cwd_links(shared, cached);
     let env = Arc::new(cached.env.served.vars().clone());
-    let server = Server::start(ServerSpec { env, all: passed_where_all_is_asked(cached) });
+    let spec = ServerSpec { env, all: passed_where_all_is_asked(cached) };
+    let server = Server::start_in(shared.take_unused(), spec);
     let mut launch = launch;
     let mut own = Vec::new();
     if let Ok(server) = &server {
@@ -75,9 +76,16 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
             return Ended::Failed { exit_code, error: Some(error.to_string()), took: Duration::ZERO };
         }
     };
+    let is_over = !ended.interrupted
+        && ended.observed.as_ref().is_some_and(|seen| seen.incomplete.is_none() && seen.detached.is_none());
     let mut observed = ended.observed.unwrap_or_default();
     let is_changed = |path: &Path| observed.seen(path).is_some_and(|seen| seen.change.is_some());
-    let hints = server.map_err(|error| error.to_string()).and_then(|server| server.finish(&is_changed));
+    let hints = server.map_err(|error| error.to_string()).and_then(|server| {
+        let (hints, unused) = server.finish_unused(&is_changed);
+        // Whoever is left of this step would be heard as of the next one.
+        shared.keep_unused(unused.filter(|_| is_over));
+        hints
+    });
     // A client that may not even say so in its server's folder can be seen.
     let hints = match observed.paths.remove(Path::new(overhear_client::PROBE_LOST)) {
         Some(_) => hints.and(Err("a client could not deliver what it was told".to_owned())),
