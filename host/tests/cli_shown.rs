@@ -623,3 +623,58 @@ fn flags_of_overhear_after_a_task_that_decide_what_runs_are_told_of_beforehand()
         assert!(!said(args).contains("came after"), "{args:?}");
     }
 }
+
+#[test]
+fn the_name_of_a_task_as_the_first_word_is_told_how_to_be_run() {
+    let fixture = Fixture::web_on_ui();
+    let (code, text) = fixture.failure(&["build", "--watch"]);
+    assert_eq!(code, Some(2));
+    assert!(text.ends_with("\nTo run a task: overhear run build --watch\n"), "{text}");
+    // What is no command of `cache` is no task.
+    assert!(!fixture.failure(&["cache", "build"]).1.contains("To run a task"));
+}
+
+#[test]
+fn entries_of_one_task_are_forgotten_by_either_of_its_names() {
+    let fixture = Fixture::web_on_ui();
+    let kept = || fixture.json(&["cache", "list", "--json"])["entries"].as_array().unwrap().len();
+    for (args, left) in [
+        (&["--task", "web#build"][..], 1),
+        (&["--task", "build"], 0),
+        (&["--task", "build", "--package", "ui"], 1),
+        (&["--package", "web"], 1),
+    ] {
+        fixture.out(&["run", "--quiet", "-r", "build"]);
+        assert_eq!(kept(), 2);
+        let said = fixture.out(&[&["cache", "clean"], args].concat());
+        assert!(said.starts_with("removed "), "{said}");
+        assert_eq!(kept(), left, "{args:?}");
+    }
+    for (args, hint) in [
+        (["--task", "biuld"], "nothing is kept of `biuld`; did you mean `build`?\n"),
+        (["--package", "uii"], "nothing is kept of `uii`; did you mean `ui`?\n"),
+        (["--package", "nowhere"], "nothing is kept of `nowhere`\n"),
+    ] {
+        fixture.out(&["run", "--quiet", "-r", "build"]);
+        assert_eq!(fixture.out(&[&["cache", "clean"], &args[..]].concat()), hint);
+        assert_eq!(kept(), 2);
+    }
+}
+
+#[test]
+fn doctor_looks_at_the_cache_and_writes_nothing() {
+    let fixture = Fixture::web_on_ui();
+    let cache = |fixture: &Fixture| fixture.json(&["doctor", "--json"])["cache"].clone();
+    let before = fixture.tree();
+    assert!(fixture.out(&["doctor"]).contains("cache        nothing is kept yet"));
+    assert_eq!((&cache(&fixture)["works"], &cache(&fixture)["kept"]), (&true.into(), &Value::Null));
+    assert_eq!(fixture.tree(), before);
+    fixture.out(&["run", "--quiet", "-r", "build"]);
+    assert_eq!(cache(&fixture)["kept"]["entries"], 2);
+    assert!(fixture.out(&["doctor"]).contains("cache        works: 2 entries, "));
+    std::fs::remove_dir_all(fixture.dir.path().join(".overhear")).unwrap();
+    fixture.write(".overhear", "no folder");
+    let output = fixture.output(&["doctor"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("cache        does not work: cannot "));
+}

@@ -239,6 +239,20 @@ fn a_folder_that_two_commands_of_a_task_make_is_a_hit() {
     run(&world, command);
 }
 
+/// What one command of `exec` left is another's to the next.
+#[test]
+fn what_another_command_line_made_counts_for_one_that_goes_by_it() {
+    let world = world("true");
+    let exec = |words: &[&str]| world.overhear(&[&["exec", "-v", "--"], words].concat()).done();
+    assert!(exec(&["cp", "-r", "src", "copy"]).err.contains("first run"));
+    world.remove("copy");
+    assert!(exec(&["mkdir", "copy"]).err.contains("first run"));
+    let done = exec(&["cp", "-r", "src", "copy"]);
+    assert_eq!(world.read("copy/src/b.txt"), "b\n", "{done:?}");
+    world.remove("copy");
+    assert!(exec(&["cp", "-r", "src", "copy"]).err.contains("restored"));
+}
+
 /// As a compiler that goes by what it wrote down, and does not notice that something else changed.
 #[test]
 fn what_a_command_did_by_its_state_is_not_what_it_does_without() {

@@ -1,5 +1,6 @@
 //! What an adapter did wrong, in words for its author and its user.
 
+use crate::problem::closest;
 use serde::{Deserialize, Serialize};
 
 /// A fault of an adapter. It costs only the step that it was asked about.
@@ -73,9 +74,11 @@ impl Wrong {
 /// The config names an adapter that is not there.
 pub fn unknown(name: &str) -> AdapterFault {
     let built_in: Vec<&str> = super::Adapters::names().collect();
+    let hint = closest(name, built_in.iter().copied()).map(|close| format!(" (did you mean `{close}`?)"));
     let what = format!(
-        "there is no adapter of this name; part of overhear are {}, and a component of your own is named by \
+        "there is no adapter of this name{}; part of overhear are {}, and a component of your own is named by \
          its path from the root, as \"./adapters/mine.wasm\"",
+        hint.unwrap_or_default(),
         built_in.join(", ")
     );
     AdapterFault::new(name, "?", "load", Wrong::new("unknown-adapter", what))

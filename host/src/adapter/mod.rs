@@ -40,6 +40,7 @@ pub use patterns::may_name;
 use crate::config::AdapterUse;
 use crate::declaration::{Advice, Declaration, Verdict};
 use crate::digest::{Digest, Fields};
+use crate::problem::closest;
 use ask::Asker;
 use built_in::{BUILT_IN, BuiltIn};
 use engine::{Guest, Invocation, Used};
@@ -134,7 +135,9 @@ impl Adapters {
                 Some(at) => adapters.set_up(at, one),
                 None if !one.enabled && one.name.contains('/') => {}
                 None if !one.enabled => {
-                    notices.push(format!("there is no adapter `{}` to switch off", one.name))
+                    let close = closest(&one.name, Adapters::names());
+                    let hint = close.map(|close| format!("; did you mean `{close}`?")).unwrap_or_default();
+                    notices.push(format!("there is no adapter `{}` to switch off{hint}", one.name))
                 }
                 None => match &locking {
                     Some(locking) if one.name.contains('/') => adapters.add_file(one, root, locking),

@@ -1,11 +1,12 @@
 //! `overhear cache`: looking at what is kept, and removing it.
 
 use super::{WhereArgs, setup};
-use crate::problem::{Problem, Problems};
+use crate::problem::{Problem, Problems, closest};
 use crate::report;
-use crate::store::{Stat, Store, StoreError};
+use crate::store::{Listed, Stat, Store, StoreError};
 use crate::workspace::Workspace;
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 #[derive(Args)]
@@ -24,12 +25,20 @@ pub struct CacheArgs {
 #[derive(Subcommand)]
 enum What {
     /// How much is kept
-    Stat,
+    Stat {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// The entries, newest first
-    List,
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Forget entries: all, or those of a task or package
     Clean {
-        /// Only this task, as `package#task`
+        /// Only this task, as `package#task`; without a package that of each
         #[arg(long)]
         task: Option<String>,
         /// Only tasks of this package
@@ -69,39 +78,18 @@ pub fn cache(args: &CacheArgs) -> Result<i32, Problems> {
 
 fn carry_out(store: &Store, what: &What, size_max: u64) -> Result<i32, Problems> {
     match what {
-        What::Stat => {
+        What::Stat { json } => {
             let stat = store.stat().map_err(problem)?;
-            report::print(&format!(
-                "{} entries, {} archives, {}\n",
-                stat.entries,
-                stat.archives,
-                size(stat.archive_bytes)
-            ));
+            report::print(&match json {
+                true => format!("{:#}\n", json!({ "version": 1, "kept": document(&stat) })),
+                false => format!("{}\n", in_words(&stat)),
+            });
         }
-        What::List => {
-            for entry in store.list().map_err(problem)? {
-                let id = &entry.fingerprint[..12];
-                report::print(&format!(
-                    "{id}  {:>9}  {:>8} ms  {}\n",
-                    size(entry.bytes),
-                    entry.took_ms,
-                    entry.task
-                ));
-            }
+        What::List { json } => list(&store.list().map_err(problem)?, *json),
+        What::Clean { task: None, package: None } => {
+            tell_removed(&store.clean_all().map_err(problem)?);
         }
-        What::Clean { task, package } => {
-            let is_meant = |name: &str| {
-                task.as_ref().is_none_or(|task| task == name)
-                    && package
-                        .as_ref()
-                        .is_none_or(|package| name.rsplit_once('#').is_some_and(|(of, _)| of == package))
-            };
-            let removed = match (task, package) {
-                (None, None) => store.clean_all(),
-                _ => store.clean(&is_meant),
-            };
-            tell_removed(&removed.map_err(problem)?);
-        }
+        What::Clean { task, package } => clean(store, task.as_deref(), package.as_deref())?,
         What::Gc { max_size, max_age } => {
             let size_max = match max_size {
                 Some(text) => crate::workspace::size_in_bytes(text).ok_or_else(|| {
@@ -134,9 +122,57 @@ fn carry_out(store: &Store, what: &What, size_max: u64) -> Result<i32, Problems>
     Ok(0)
 }
 
+fn list(entries: &[Listed], as_json: bool) {
+    if as_json {
+        let entry = |entry: &Listed| {
+            let Listed { task, created_s, bytes, took_ms, fingerprint } = entry;
+            json!({ "fingerprint": fingerprint, "task": task, "created_s": created_s, "archive_bytes": bytes,
+                "took_ms": took_ms })
+        };
+        let entries: Vec<_> = entries.iter().map(entry).collect();
+        return report::print(&format!("{:#}\n", json!({ "version": 1, "entries": entries })));
+    }
+    for entry in entries {
+        let id = &entry.fingerprint[..12];
+        report::print(&format!("{id}  {:>9}  {:>8} ms  {}\n", size(entry.bytes), entry.took_ms, entry.task));
+    }
+}
+
+/// Forgets the entries of a task, of a package, or of that task of that package.
+fn clean(store: &Store, task: Option<&str>, package: Option<&str>) -> Result<(), Problems> {
+    let is_meant = |name: &str| {
+        let (of, own) = name.rsplit_once('#').unwrap_or(("", name));
+        task.is_none_or(|task| task == name || task == own) && package.is_none_or(|package| package == of)
+    };
+    let kept = store.list().map_err(problem)?;
+    if !kept.iter().any(|entry| is_meant(&entry.task)) {
+        let written = task.or(package).unwrap_or_default();
+        let names = kept.iter().flat_map(|entry| {
+            let (of, own) = entry.task.rsplit_once('#').unwrap_or(("", &entry.task));
+            if task.is_some() { [entry.task.as_str(), own] } else { [of, of] }
+        });
+        let close = closest(written, names).map(|close| format!("; did you mean `{close}`?"));
+        report::print(&format!("nothing is kept of `{written}`{}\n", close.unwrap_or_default()));
+        return Ok(());
+    }
+    tell_removed(&store.clean(&is_meant).map_err(problem)?);
+    Ok(())
+}
+
 fn tell_removed(removed: &Stat) {
-    let Stat { entries, archives, archive_bytes } = removed;
-    report::print(&format!("removed {entries} entries, {archives} archives, {}\n", size(*archive_bytes)));
+    report::print(&format!("removed {}\n", in_words(removed)));
+}
+
+/// `3 entries, 2 archives, 1.2 MB`.
+pub(super) fn in_words(stat: &Stat) -> String {
+    let Stat { entries, archives, archive_bytes } = stat;
+    format!("{entries} entries, {archives} archives, {}", size(*archive_bytes))
+}
+
+/// The same for programs.
+pub(super) fn document(stat: &Stat) -> Value {
+    let Stat { entries, archives, archive_bytes } = stat;
+    json!({ "entries": entries, "archives": archives, "archive_bytes": archive_bytes })
 }
 
 /// `90s`, `15m`, `12h`, `30d`, `4w`.

@@ -46,7 +46,7 @@ pub fn inspect(args: &InspectArgs) -> Result<i32, Problems> {
     let store = setup::look(&workspace).map_err(|error| Problem::new(error.to_string()))?;
     let mut steps = Vec::new();
     for planned in &plan.steps {
-        let last = store.last_run(step::scope(&planned.id.task, planned.id.position));
+        let last = store.last_run(step::scope(planned));
         let last = last.map_err(|error| Problem::new(error.to_string()))?;
         let facts = last.and_then(|last| step::read_facts(&last.report));
         steps.extend(facts.map(|facts| (why::whose(&workspace, planned), facts)));

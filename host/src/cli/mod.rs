@@ -67,7 +67,7 @@ enum Command {
     /// Say what would be cached here, and write an overhear.json where one is needed
     Init(init::InitArgs),
     /// Say what works on this machine, what does not and why
-    Doctor,
+    Doctor(doctor::DoctorArgs),
     /// Print the JSON schema of overhear.json
     Schema,
     /// Print a script that completes commands, flags and names of tasks
@@ -141,6 +141,19 @@ impl WhereArgs {
     }
 }
 
+/// Other runners take the name of a task as their first word.
+fn task_hint(error: &clap::Error) -> Option<String> {
+    if error.kind() != clap::error::ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    let words = std::env::args_os().skip(1);
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let word = words.first()?;
+    let is_meant = matches!(error.get(clap::error::ContextKind::InvalidSubcommand),
+        Some(clap::error::ContextValue::String(wrong)) if wrong == word);
+    is_meant.then(|| format!("To run a task: overhear run {}", words.join(" ")))
+}
+
 /// Reads the command line, does what it says, and gives the exit code.
 pub fn main() -> ExitCode {
     let mut command = Cli::command();
@@ -150,11 +163,11 @@ pub fn main() -> ExitCode {
     }
     let matches = match command.try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => return report::usage(&error),
+        Err(error) => return report::usage(&error, task_hint(&error).as_deref()),
     };
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
-        Err(error) => return report::usage(&error),
+        Err(error) => return report::usage(&error, None),
     };
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
@@ -167,7 +180,7 @@ pub fn main() -> ExitCode {
         Command::Cache(args) => cache::cache(&args),
         Command::Tell(args) => tell::tell(&args),
         Command::Init(args) => init::init(&args),
-        Command::Doctor => doctor::doctor(),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Man(args) => man::man(&args),
         Command::Schema => schema::schema(),
         Command::Completions(args) => complete::completions(&args),

@@ -122,7 +122,7 @@ fn what_must_run_first(plan: &Plan, foreseen: &[Foreseen], told: &[Told]) -> Str
 
 pub(super) fn last_refusal(store: &Store, step: &Step) -> Option<Refusal> {
     // What cannot be read is not known, and that is no reason to say nothing else.
-    let last = store.last_run(step::scope(&step.id.task, step.id.position)).ok()??;
+    let last = store.last_run(step::scope(step)).ok()??;
     let facts = step::read_facts(&last.report)?;
     // Of one that failed it is said that it failed.
     if facts["failed"] == true { None } else { report::read_refusal(&facts["not_stored"]) }

@@ -109,8 +109,11 @@ pub fn problems(problems: &Problems) {
 }
 
 /// Prints what the command line library has to say: help and version to standard output with code 0,
-/// mistakes to standard error with code 2.
-pub fn usage(error: &clap::Error) -> ExitCode {
+/// mistakes to standard error with code 2, and after them what may have been meant.
+pub fn usage(error: &clap::Error, hint: Option<&str>) -> ExitCode {
     let _ = error.print();
+    if let Some(hint) = hint {
+        let _ = writeln!(std::io::stderr(), "\n{hint}");
+    }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

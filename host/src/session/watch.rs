@@ -387,8 +387,7 @@ impl<'a> Touch<'a> {
     /// Reads what the last run of a step was found to depend on.
     fn learn(&mut self, index: usize) {
         let Ok(store) = &self.shared.store else { return };
-        let id = &self.plan.steps[index].id;
-        let last = store.last_run(step::scope(&id.task, id.position)).ok().flatten();
+        let last = store.last_run(step::scope(&self.plan.steps[index])).ok().flatten();
         let facts = last.and_then(|last| step::read_facts(&last.report)).unwrap_or_default();
         let places = &self.shared.zones.places;
         let path = |fact: &Value| {

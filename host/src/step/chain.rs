@@ -39,7 +39,7 @@ impl<'a> Chains<'a> {
         let mut of_task: BTreeMap<&str, Vec<(usize, Digest)>> = BTreeMap::new();
         for (index, step) in plan.steps.iter().enumerate() {
             step.waits_for.iter().for_each(|on| waiting[*on].push(index));
-            let scope = super::scope(&step.id.task, step.id.position);
+            let scope = super::scope(step);
             of_task.entry(&step.id.task).or_default().push((step.id.position, scope));
         }
         let next = |(index, waiting): (usize, &Vec<usize>)| match waiting.as_slice() {
@@ -218,10 +218,7 @@ impl<'a> Looking<'a, '_> {
     /// The longest row of these steps that hit, each looked up against what those before it leave.
     fn prefix(&self, members: &[usize], tree: &VirtualTree) -> Chain<'a> {
         let mut chain = Chain { hits: Vec::with_capacity(members.len()), end: End::Done, tree: tree.clone() };
-        let scope = |index: &usize| {
-            let id = &self.chains.plan.steps[*index].id;
-            super::scope(&id.task, id.position)
-        };
+        let scope = |index: &usize| super::scope(&self.chains.plan.steps[*index]);
         for (nth, index) in members.iter().enumerate() {
             let began = Instant::now();
             let cached = match self.chains.decide(self.shared, *index, self.emit) {

@@ -126,7 +126,7 @@ pub fn of_step(
     let named = env::named_files(step).into_iter().filter_map(|file| shared.named.words(&file));
     let mut words: Vec<Arc<Words>> = named.collect();
     // What earlier runs were found to have missed is passed as if the command named it.
-    let learned = store.learned_env(super::scope(&step.id.task, step.id.position)).unwrap_or_default();
+    let learned = store.learned_env(super::scope(step)).unwrap_or_default();
     words.push(Arc::new(learned.into_iter().collect()));
     let StepEnv { passed, tracked, left_out, .. } = env::of_step(surroundings(shared), step, rules, &words);
     let path = lookup(&passed, "PATH");

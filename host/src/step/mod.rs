@@ -21,7 +21,7 @@ use crate::adapter::Adapters;
 use crate::config::{CacheDefaults, ScriptCaching};
 use crate::declaration::{Base, Declaration, PathRule, Verdict};
 use crate::digest::{Digest, Fields};
-use crate::event::Event;
+use crate::event::{Event, StepId};
 use crate::fingerprint::{Digests, Disk};
 use crate::ipc::Unused;
 use crate::outcome::{DisabledBy, Kept, Miss, MissReason, Outcome};
@@ -180,9 +180,16 @@ pub fn run(shared: &Shared, chains: &Chains, index: usize, emit: Emit) -> Outcom
     }
 }
 
-/// Identity of a step in its workspace.
-pub fn scope(task: &str, position: usize) -> Digest {
-    Fields::new("step").bytes(task.as_bytes()).number(position as u64).digest()
+/// Identity of a step in its workspace: what one left is another's to a different one. A task stays the same
+/// when its command changes; of `overhear exec` each command in each folder is one.
+pub fn scope(step: &Step) -> Digest {
+    let StepId { task, position, command, cwd, .. } = &*step.id;
+    let mut fields = Fields::new("step");
+    fields.bytes(task.as_bytes()).number(*position as u64);
+    if step.origin == Origin::Exec {
+        fields.bytes(command.as_bytes()).bytes(cwd.as_bytes());
+    }
+    fields.digest()
 }
 
 /// What is known of a run, from what the store kept of it: one step of `inspect --json`.
@@ -237,7 +244,7 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
     let env = environment::of_step(shared, step, whole, declaration.as_ref(), store);
     let key = environment::key(shared, step, declaration.as_ref(), &env);
     let key_digest = key.digest();
-    let scope = scope(&step.id.task, step.id.position);
+    let scope = scope(step);
     let tool = declaration
         .as_ref()
         .map(|declaration| ToolState::of(declaration, bases(shared, step)))

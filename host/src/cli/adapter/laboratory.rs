@@ -4,6 +4,7 @@
 
 use crate::adapter::may_name;
 use crate::digest::Digest;
+use crate::plan;
 use crate::problem::{Problem, Problems};
 use crate::report;
 use crate::step;
@@ -139,12 +140,15 @@ impl<'a> Laboratory<'a> {
             let message = format!("`{}` ends with code {code}", self.words.join(" "));
             return Err(Problem::new(format!("{message}\n{said}")).into());
         }
-        let workspace = Workspace::load(&self.tree().join(&self.inside))?;
+        let cwd = self.tree().join(&self.inside);
+        let cwd = cwd.canonicalize().unwrap_or(cwd);
+        let workspace = Workspace::load(&cwd)?;
         let store = Store::look(&workspace.root, Some(&self.cache()))
             .map_err(|error| Problem::new(error.to_string()))?;
         let nothing = || Problem::new(format!("nothing was traced of it\n{said}"));
-        let last = Store::last_run(&store, step::scope("exec", 0))
-            .map_err(|error| Problem::new(error.to_string()))?;
+        let step = plan::exec_step(&workspace, self.words, cwd)?;
+        let last =
+            Store::last_run(&store, step::scope(&step)).map_err(|error| Problem::new(error.to_string()))?;
         last.and_then(|last| step::read_facts(&last.report)).ok_or_else(|| nothing().into())
     }
 
