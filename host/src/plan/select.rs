@@ -387,7 +387,9 @@ fn apply(workspace: &Workspace, request: &Request, filter: &Filter) -> BTreeSet<
         reached.extend(dependencies(workspace, matched.clone()));
     }
     if filter.dependents {
-        reached.extend(dependents(workspace, matched.clone()));
+        let users = dependents(workspace, matched.clone());
+        // As with pnpm: to build what uses it, what else that uses is needed.
+        reached.extend(if filter.dependencies { dependencies(workspace, users) } else { users });
     }
     if filter.exclude_self {
         reached.retain(|at| !matched.contains(at));
@@ -430,7 +432,13 @@ fn by_dir(workspace: &Workspace, from_dir: &Path, dir: &str) -> BTreeSet<usize> 
         let glob = globset::GlobBuilder::new(&relative.to_string_lossy()).literal_separator(true).build();
         let Ok(glob) = glob else { return BTreeSet::new() };
         let matcher = glob.compile_matcher();
-        return all.filter(|at| matcher.is_match(&workspace.packages[*at].relative_dir)).collect();
+        // As with pnpm, `dir/**` is the folder and all below it.
+        let folder = relative.ends_with("**").then(|| relative.parent()).flatten();
+        let is_meant = |at: &usize| {
+            let own = &workspace.packages[*at].relative_dir;
+            matcher.is_match(own) || folder == Some(own.as_path())
+        };
+        return all.filter(is_meant).collect();
     }
     let path = join_lexically(from_dir, Path::new(dir));
     match workspace.package_at(&path) {

@@ -55,6 +55,20 @@ fn filters_select_as_pnpm_does() {
 }
 
 #[test]
+fn what_uses_a_package_is_selected_with_all_that_it_needs() {
+    let fixture = monorepo();
+    fixture.write("apps/both/package.json", &manifest("both", &["build"], &["lib-a", "@s/core"]));
+    let of = |filter: &str, dir: &str| {
+        selected(&fixture, &Request { filters: vec![filter.into()], ..fixture.request("build", dir) })
+    };
+    assert_eq!(of("...lib-a", ""), ["both", "lib-a"]);
+    assert_eq!(of("...lib-a...", ""), ["@s/core", "both", "lib-a"]);
+    assert_eq!(of("./**", "apps/both"), ["both"]);
+    assert_eq!(of("{./libs/**}", ""), ["@s/core", "@s/ui", "lib-a"]);
+    assert_eq!(of("./**", "apps"), ["both", "site", "web"]);
+}
+
+#[test]
 fn a_filter_that_matches_nothing_is_a_warning_or_an_error() {
     let fixture = monorepo();
     let request = Request { filters: vec!["wbe".into(), "lib-a".into()], ..fixture.request("build", "") };
