@@ -46,6 +46,15 @@ OVERHEAR_MACHINE_PLAYED=1 OVERHEAR_MACHINE_COUNT=300 cargo test --release --lock
 # The interpreter of scripts is tested where it runs, in the program: natively it would be built for nothing.
 cargo test --release --locked --workspace --exclude overhear --exclude overhear-adapter-script
 
+say "What is for every system, on others"
+for target in aarch64-apple-darwin x86_64-pc-windows-msvc; do
+    if rustup target add "$target" >/dev/null 2>&1; then
+        cargo check --locked --package overhear-trace --package overhear-trace-abi --package overhear-client --target "$target"
+    else
+        echo "cargo check for $target: rustup cannot add it" >>"$OVERHEAR_TESTS_SKIPPED"
+    fi
+done
+
 say "The client for node"
 (cd sdk-js && node --test)
 

@@ -28,7 +28,6 @@ pub mod tree;
 pub mod workspace;
 
 // Ground floor: plain types.
-pub mod access;
 pub mod beneath;
 pub mod config;
 pub mod declaration;
@@ -41,6 +40,7 @@ pub mod outcome;
 pub mod path;
 pub mod problem;
 pub mod shipped;
-pub mod stamp;
 pub mod wildcard;
 pub mod zone;
+// Plain types too, of the crate that knows no system.
+pub use overhear_trace::{access, stamp};

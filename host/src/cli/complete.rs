@@ -157,7 +157,7 @@ fn possible(before: &[String], current: &str) -> Vec<(String, String)> {
         return shown.map(|inner| (inner.get_name().to_owned(), help(inner.get_about()))).collect();
     }
     match command.get_name() {
-        "run" | "why" | "inspect" | "diff" => tasks(&dir, current),
+        "run" | "why" | "inspect" | "diff" => tasks(&dir, current, before.iter().any(|word| is_wide(word))),
         _ => command.get_positionals().flat_map(values).collect(),
     }
 }
@@ -184,19 +184,30 @@ fn help(text: Option<&clap::builder::StyledStr>) -> String {
     text.map(ToString::to_string).unwrap_or_default().replace(['\n', '\t'], " ")
 }
 
-/// Names of tasks; of several with commas between, the last. Nothing is told of a workspace that
-/// cannot be read: this is no place for it.
-fn tasks(dir: &std::path::Path, current: &str) -> Vec<(String, String)> {
+/// Whether a flag takes the tasks of other packages than this one.
+fn is_wide(word: &str) -> bool {
+    const FLAGS: [&str; 7] = ["-r", "--recursive", "-t", "--transitive", "-F", "--filter", "--affected"];
+    FLAGS.contains(&word.split_once('=').map_or(word, |(name, _)| name))
+}
+
+/// Names of tasks; of several with commas between, the last. `is_wide`: of whatever package has them.
+/// Nothing is told of a workspace that cannot be read: this is no place for it.
+fn tasks(dir: &std::path::Path, current: &str, is_wide: bool) -> Vec<(String, String)> {
     let Some(workspace) = load(dir) else { return Vec::new() };
     let here = dir.canonicalize().map_or(0, |dir| workspace.package_around(&dir));
     let first = current.rfind(',').map_or("", |at| &current[..=at]);
     let mut found = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
     for listed in plan::list(&workspace) {
         let help = listed.description.unwrap_or(&listed.command).replace(['\n', '\t'], " ");
-        if listed.package == here {
-            found.push((format!("{first}{}", listed.definition.name()), help.clone()));
+        let name = listed.definition.name();
+        if (is_wide || listed.package == here) && seen.insert(name) {
+            found.push((format!("{first}{name}"), help.clone()));
         }
-        found.push((format!("{first}{}", listed.label), help));
+        // A package and a selection of packages contradict each other.
+        if !is_wide {
+            found.push((format!("{first}{}", listed.label), help));
+        }
     }
     found
 }
@@ -246,5 +257,7 @@ mod tests {
         assert_eq!(words(&["run", "-C", at], ""), ["test:unit", "app#test:unit"]);
         assert_eq!(words(&["run", "-C", at], "a,te"), ["a,test:unit"]);
         assert_eq!(words(&["run", "-C", at, "-F"], ""), ["app"]);
+        assert_eq!(words(&["run", "-C", at, "-F", "app"], "te"), ["test:unit"]);
+        assert_eq!(words(&["run", "-C", at, "--filter=app"], ""), ["test:unit"]);
     }
 }

@@ -8,7 +8,7 @@ use super::{Ended, GRACE, Launch, SpawnError, spawn};
 use crate::event::Stream;
 use crate::trace::guard::Ward;
 use crate::trace::preload::Ear;
-use crate::trace::{ParentSide, Rest, Spec};
+use crate::trace::{self, ParentSide, Rest, Spec};
 use std::borrow::Cow;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -45,7 +45,7 @@ pub(super) fn captured(
     };
     let launch = &*launch;
     let notes = ear.as_ref().ok().and_then(|ear| Some(ear.as_ref()?.notes()));
-    match spec.map(|spec| spec.way.backend().begin(spec.noting(notes))) {
+    match spec.map(|spec| trace::backend(spec.way).begin(spec.noting(notes))) {
         Some(Ok(begun)) => {
             parent_side = Some(begun.parent);
             child_side = Some(begun.child);

@@ -1,5 +1,5 @@
 //! Sees what the whole process tree of a step asks of the file system, and turns it into an
-//! [`Observed`]. Backends lie behind [`Backend`]; another system or mechanism is a new file.
+//! [`Observed`](crate::access::Observed). Backends lie behind [`Backend`], of the crate `overhear-trace`; another system or mechanism is a new file.
 //!
 //! It observes and never decides: what an access means is `settle`'s, and whatever goes wrong here
 //! leaves the step undisturbed and the trace marked incomplete.
@@ -13,7 +13,6 @@ mod decode;
 mod event;
 mod exec;
 pub mod guard;
-mod none;
 mod notes;
 pub mod preload;
 mod ptrace;
@@ -27,161 +26,29 @@ mod tracee;
 mod tree;
 
 pub use exec::{missing_interpreter, search};
-pub use preload::{LeftOut, Level};
+pub use overhear_trace::{Backend, Begun, ChildSide, LeftOut, Level, ParentSide, Rest, SWITCH, Way};
 pub use tree::may_execute;
 
-use crate::access::Observed;
-use std::ffi::OsString;
-use std::io;
-use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use overhear_trace::None;
 use std::sync::{Arc, OnceLock};
 
-/// Chooses a [`Way`]: `off`, `seccomp` or `ptrace`; otherwise the best that works is taken. When tracing is off,
-/// steps run and their traces are incomplete.
-pub const SWITCH: &str = "OVERHEAR_TRACE";
+/// What programs note by themselves, on this system.
+type Noted = Arc<notes::Notes>;
+/// What the tracers of this system must know of a step beforehand.
+pub type Spec = overhear_trace::Spec<Noted>;
+/// A tracer of this system.
+pub type Tracer = dyn Backend<Noted>;
 
-/// What a tracer must know of a step beforehand.
-#[derive(Clone, Debug, Default)]
-pub struct Spec {
-    /// The value of PATH in the step's environment.
-    pub path: OsString,
-    /// Absolute, resolved paths of our own: accesses to and below them, and connections to sockets
-    /// there, are no facts about the step.
-    pub ignore: Vec<PathBuf>,
-    /// Variables that are left out of the step's environment block, to be overheard.
-    pub left_out: LeftOut,
-    /// How much is done inside its programs.
-    pub level: Level,
-    /// How it is traced.
-    pub way: Way,
-    /// What its programs note by themselves, where they do.
-    notes: Option<Arc<notes::Notes>>,
-    /// Whether the step runs without the means to gain rights (set by the backend).
-    no_new_privileges: bool,
-}
-
-impl Spec {
-    /// A spec for a step with this PATH that ignores these paths. Links in `ignore` are resolved.
-    pub fn new(path: impl Into<OsString>, ignore: Vec<PathBuf>) -> Spec {
-        let ignore = ignore.into_iter().map(|path| path.canonicalize().unwrap_or(path));
-        let ignore = ignore.chain(preload::library().map(PathBuf::from)).collect();
-        Spec { path: path.into(), ignore, level: Level::chosen(), way: Way::chosen(), ..Spec::default() }
+/// The backend of a way.
+pub fn backend(way: Way) -> &'static Tracer {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return &None { why: "there is no tracer for this system yet" };
     }
-
-    /// The same, with another level than the one that was chosen for all.
-    #[must_use]
-    pub fn at_level(self, level: Level) -> Spec {
-        Spec { level, ..self }
-    }
-
-    /// The same, traced in another way than the one that was chosen for all.
-    #[must_use]
-    pub fn by(self, way: Way) -> Spec {
-        Spec { way, ..self }
-    }
-
-    /// The same, with programs that note by themselves what they ask.
-    pub(crate) fn noting(self, notes: Option<Arc<notes::Notes>>) -> Spec {
-        Spec { notes, ..self }
-    }
-
-    /// The same, with variables to be overheard.
-    #[must_use]
-    pub fn overhearing(self, left_out: LeftOut) -> Spec {
-        Spec { left_out, ..self }
-    }
-}
-
-/// A way of tracing.
-pub trait Backend: Sync {
-    /// For `doctor` and messages.
-    fn name(&self) -> &'static str;
-
-    /// Why it does not work here, found out by trial; for `doctor`.
-    fn trouble(&self) -> Option<String>;
-
-    /// Gets ready for one step, before its process is made.
-    fn begin(&self, spec: Spec) -> io::Result<Begun>;
-}
-
-/// The two sides of one trace.
-pub struct Begun {
-    /// Goes into the child.
-    pub child: Box<dyn ChildSide>,
-    /// Stays here.
-    pub parent: Box<dyn ParentSide>,
-}
-
-/// What the child does between fork and exec.
-pub trait ChildSide: Send + Sync {
-    /// Only what is safe after a fork in a program with threads: no allocation, no locks. The
-    /// step runs whatever happens here, so there is nothing to return.
-    fn enter(&self);
-}
-
-/// What overhear does meanwhile.
-pub trait ParentSide: Send {
-    /// The child exists (or could not be made): what only it needs may go.
-    fn spawned(&mut self);
-
-    /// Becomes readable when no process of the step is left. `None`: not known by this backend.
-    fn all_gone(&self) -> Option<BorrowedFd<'_>>;
-
-    /// The leader has ended and was waited for.
-    fn leader_ended(&self);
-
-    /// Ends the trace. Where processes are left, `detached` names one.
-    fn finish(self: Box<Self>, rest: Rest) -> Observed;
-}
-
-/// What becomes of processes that outlive their command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
-    /// They go on, undisturbed.
-    GoesOn,
-    /// They are ended.
-    Ends,
-}
-
-/// How steps are traced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Way {
-    /// In the best way that works here.
-    #[default]
-    Best,
-    /// With a filter in the kernel, whether it works or not.
-    Seccomp,
-    /// As debuggers do, whether it works or not.
-    Ptrace,
-    /// Not at all.
-    Off,
-}
-
-impl Way {
-    /// What [`SWITCH`] says.
-    pub fn chosen() -> Way {
-        match std::env::var_os(SWITCH) {
-            Some(way) if way == "off" => Way::Off,
-            Some(way) if way == "seccomp" => Way::Seccomp,
-            Some(way) if way == "ptrace" => Way::Ptrace,
-            _ => Way::Best,
-        }
-    }
-
-    /// Its backend.
-    pub fn backend(self) -> &'static dyn Backend {
-        if self == Way::Off {
-            return &none::None { why: "tracing is turned off by OVERHEAR_TRACE" };
-        }
-        if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-            return &none::None { why: "there is no tracer for this system yet" };
-        }
-        match self {
-            Way::Seccomp => &seccomp::Seccomp,
-            Way::Ptrace => &ptrace::Ptrace,
-            Way::Best | Way::Off => best().0,
-        }
+    match way {
+        Way::Off => &None { why: "tracing is turned off by OVERHEAR_TRACE" },
+        Way::Seccomp => &seccomp::Seccomp,
+        Way::Ptrace => &ptrace::Ptrace,
+        Way::Best => best().0,
     }
 }
 
@@ -189,8 +56,8 @@ impl Way {
 ///
 /// Inside a step of another overhear, that one has the filter's listener. What the inner one starts is then
 /// not traced a second time: it would be traced by both, and is kept by the outer one.
-fn best() -> &'static (&'static dyn Backend, Option<String>) {
-    static BEST: OnceLock<(&'static dyn Backend, Option<String>)> = OnceLock::new();
+fn best() -> &'static (&'static Tracer, Option<String>) {
+    static BEST: OnceLock<(&'static Tracer, Option<String>)> = OnceLock::new();
     BEST.get_or_init(|| {
         let Some(why) = seccomp::Seccomp.trouble() else { return (&seccomp::Seccomp, None) };
         if std::env::var_os(preload::MARK).is_some() || ptrace::Ptrace.trouble().is_some() {
@@ -218,7 +85,7 @@ pub struct Availability {
 /// Finds out by trial.
 pub fn probe() -> Availability {
     let way = Way::chosen();
-    let backend = way.backend();
+    let backend = backend(way);
     let trouble = backend.trouble();
     let unheard = preload::trouble();
     let level = if unheard.is_none() { Level::chosen() } else { Level::Nothing };

@@ -8,8 +8,8 @@
 
 #![allow(unsafe_code, reason = "makes a memory file")]
 
-use super::Spec;
 use super::notes::{self, Notes};
+use super::{Level, Spec};
 use crate::access::Observed;
 use crate::shipped::{self, Shipped};
 use overhear_trace_abi::handle::{Handle, TEXT_BYTES_MAX};
@@ -19,7 +19,6 @@ use overhear_trace_abi::{
     hash,
 };
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::mem::offset_of;
@@ -31,31 +30,8 @@ use std::sync::{Arc, OnceLock};
 
 /// Set in every step: a program that finds it runs inside one.
 pub const MARK: &str = ENV_MARK;
-/// Chooses a [`Level`]: `0`, `1` or `2`.
-pub const SWITCH: &str = "OVERHEAR_ACCEL";
-
-/// How much is done inside the programs of a step. Each level sees the same accesses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Nothing: the kernel tells of every call, and the environment is not overheard.
-    Nothing,
-    /// What goes through the C library is noted by the programs themselves.
-    Functions,
-    /// So are system calls that other libraries make by themselves.
-    #[default]
-    Everything,
-}
-
-impl Level {
-    /// What [`SWITCH`] says.
-    pub fn chosen() -> Level {
-        match std::env::var_os(SWITCH) {
-            Some(level) if level == "0" => Level::Nothing,
-            Some(level) if level == "1" => Level::Functions,
-            _ => Level::Everything,
-        }
-    }
-}
+/// Chooses a [`Level`].
+pub const SWITCH: &str = overhear_trace::LEVEL_SWITCH;
 
 /// The address sanitizer of gcc refuses to start behind any other library, and knows its own by this
 /// part of the path. Behind this one it works: what is called here goes on to it.
@@ -64,23 +40,6 @@ const LIBRARY: Shipped = Shipped {
     extension: "libasan.so",
     bytes: include_bytes!(env!("OVERHEAR_PRELOAD_FILE")),
 };
-
-/// The variables that a step may ask for and does not see.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct LeftOut {
-    /// With their values.
-    pub variables: Vec<(OsString, OsString)>,
-    /// Whether they are only noted, and not served (`strictEnv`).
-    pub is_strict: bool,
-}
-
-impl fmt::Debug for LeftOut {
-    /// Names no value.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&OsStr> = self.variables.iter().map(|(name, _)| name.as_os_str()).collect();
-        f.debug_struct("LeftOut").field("variables", &names).field("is_strict", &self.is_strict).finish()
-    }
-}
 
 /// Why the environment of steps is not overheard here, if it is not.
 pub fn trouble() -> Option<&'static str> {

@@ -17,7 +17,7 @@ mod tracer;
 
 use super::guard;
 use super::shared::{Shared, signal, socket_pair};
-use super::{Backend, Begun, ChildSide, ParentSide, Rest, Spec};
+use super::{Backend, Begun, ChildSide, Noted, ParentSide, Rest, Spec};
 use crate::access::Observed;
 use requests::{At, Told};
 use std::io;
@@ -36,7 +36,7 @@ const LET_GO_WITHIN: Duration = Duration::from_secs(1);
 /// This backend.
 pub struct Ptrace;
 
-impl Backend for Ptrace {
+impl Backend<Noted> for Ptrace {
     fn name(&self) -> &'static str {
         "ptrace"
     }

@@ -14,7 +14,7 @@ use self::paths::Paths;
 use super::calls::Op;
 use super::event::{Event, Place};
 use super::resolve::{Given, Resolved, Resolver, is_deleted, look, to_path};
-use super::{Spec, tree};
+use super::{Spec, preload, tree};
 use crate::access::{Access, AccessKind, Connection, Observed, Seen};
 use crate::stamp::Found;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -85,7 +85,8 @@ pub(super) type Target = (PathBuf, Found);
 impl Recorder {
     /// Nothing seen yet.
     pub fn new(spec: Spec) -> Recorder {
-        let ignore = spec.ignore.iter().map(|path| path.as_os_str().as_bytes().into()).collect();
+        let ignored = spec.ignore.iter().map(PathBuf::as_path).chain(preload::library());
+        let ignore = ignored.map(|path| path.as_os_str().as_bytes().into()).collect();
         Recorder {
             observed: Observed::default(),
             ignore,
@@ -441,7 +442,7 @@ mod tests {
 
     #[test]
     fn a_trace_that_saw_nothing_is_incomplete() {
-        let why = Recorder::new(Spec::default()).finish().incomplete;
+        let why = Recorder::new(Spec::new("", Vec::new())).finish().incomplete;
         assert!(why.is_some_and(|why| why.contains("saw nothing")));
     }
 }

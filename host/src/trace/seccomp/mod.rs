@@ -9,7 +9,7 @@ mod supervisor;
 
 use super::guard;
 use super::shared::{Shared, signal, socket_pair};
-use super::{Backend, Begun, ChildSide, ParentSide, Rest, Spec};
+use super::{Backend, Begun, ChildSide, Noted, ParentSide, Rest, Spec};
 use crate::access::Observed;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 /// This backend.
 pub struct Seccomp;
 
-impl Backend for Seccomp {
+impl Backend<Noted> for Seccomp {
     fn name(&self) -> &'static str {
         "seccomp"
     }

@@ -1,9 +1,8 @@
 //! No tracing: the step runs as it is, and its trace says that it knows nothing.
 
-use super::{Backend, Begun, ChildSide, ParentSide, Rest, Spec};
 use crate::access::Observed;
+use crate::{Awaited, Backend, Begun, ChildSide, ParentSide, Rest, Spec};
 use std::io;
-use std::os::fd::BorrowedFd;
 
 /// The backend where none works.
 pub struct None {
@@ -15,7 +14,7 @@ struct Idle {
     why: &'static str,
 }
 
-impl Backend for None {
+impl<N> Backend<N> for None {
     fn name(&self) -> &'static str {
         "none"
     }
@@ -24,7 +23,7 @@ impl Backend for None {
         Some(self.why.to_owned())
     }
 
-    fn begin(&self, _spec: Spec) -> io::Result<Begun> {
+    fn begin(&self, _spec: Spec<N>) -> io::Result<Begun> {
         Ok(Begun { child: Box::new(Idle { why: self.why }), parent: Box::new(Idle { why: self.why }) })
     }
 }
@@ -36,7 +35,7 @@ impl ChildSide for Idle {
 impl ParentSide for Idle {
     fn spawned(&mut self) {}
 
-    fn all_gone(&self) -> Option<BorrowedFd<'_>> {
+    fn all_gone(&self) -> Option<Awaited<'_>> {
         Option::None
     }
 

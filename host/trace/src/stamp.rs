@@ -2,10 +2,13 @@
 //! recognised without reading them.
 
 use std::ffi::OsString;
+#[cfg(unix)]
 use std::fs::Metadata;
+#[cfg(unix)]
 use std::io;
-use std::os::unix::ffi::OsStringExt;
+#[cfg(unix)]
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+#[cfg(unix)]
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -35,33 +38,6 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of metadata.
-    pub fn of(meta: &Metadata) -> Stamp {
-        Stamp {
-            dev: meta.dev(),
-            ino: meta.ino(),
-            size: meta.size(),
-            mtime_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
-            ctime_ns: meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec()),
-            mode: meta.mode(),
-        }
-    }
-
-    /// The stamp of a `stat` that was made relative to a folder.
-    pub fn of_stat(stat: &rustix::fs::Stat) -> Stamp {
-        let ns = |seconds: i64, rest: u64| seconds.saturating_mul(1_000_000_000).saturating_add(rest as i64);
-        // The types of the fields differ from one architecture to the next.
-        #[allow(clippy::unnecessary_cast, trivial_numeric_casts, reason = "a cast on some architectures")]
-        Stamp {
-            dev: stat.st_dev as u64,
-            ino: stat.st_ino as u64,
-            size: stat.st_size as u64,
-            mtime_ns: ns(stat.st_mtime as i64, stat.st_mtime_nsec as u64),
-            ctime_ns: ns(stat.st_ctime as i64, stat.st_ctime_nsec as u64),
-            mode: stat.st_mode as u32,
-        }
-    }
-
     /// Whether a later change would be certain to show in the stamp, given that the file was
     /// looked at, at `now_ns`.
     pub fn is_settled(&self, now_ns: i64) -> bool {
@@ -97,6 +73,50 @@ pub enum Found {
 }
 
 impl Found {
+    /// One letter for the kind, as listings and fingerprints use it.
+    pub fn letter(&self) -> u8 {
+        match self {
+            Found::Absent => b'-',
+            Found::File(_) => b'f',
+            Found::Folder(_) => b'd',
+            Found::Link(_) => b'l',
+            Found::Other => b'o',
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Stamp {
+    /// The stamp of metadata.
+    pub fn of(meta: &Metadata) -> Stamp {
+        Stamp {
+            dev: meta.dev(),
+            ino: meta.ino(),
+            size: meta.size(),
+            mtime_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
+            ctime_ns: meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec()),
+            mode: meta.mode(),
+        }
+    }
+
+    /// The stamp of a `stat` that was made relative to a folder.
+    pub fn of_stat(stat: &rustix::fs::Stat) -> Stamp {
+        let ns = |seconds: i64, rest: u64| seconds.saturating_mul(1_000_000_000).saturating_add(rest as i64);
+        // The types of the fields differ from one architecture to the next.
+        #[allow(clippy::unnecessary_cast, trivial_numeric_casts, reason = "a cast on some architectures")]
+        Stamp {
+            dev: stat.st_dev as u64,
+            ino: stat.st_ino as u64,
+            size: stat.st_size as u64,
+            mtime_ns: ns(stat.st_mtime as i64, stat.st_mtime_nsec as u64),
+            ctime_ns: ns(stat.st_ctime as i64, stat.st_ctime_nsec as u64),
+            mode: stat.st_mode as u32,
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Found {
     /// Looks at a path. What cannot be looked at for another reason than absence is an error.
     pub fn at(path: &Path) -> io::Result<Found> {
         let meta = match path.symlink_metadata() {
@@ -111,7 +131,7 @@ impl Found {
             Found::Folder(Stamp::of(&meta))
         } else if kind.is_symlink() {
             match std::fs::read_link(path) {
-                Ok(text) => Found::Link(OsString::from_vec(text.into_os_string().into_vec())),
+                Ok(text) => Found::Link(text.into_os_string()),
                 Err(error) if is_absence(&error) => Found::Absent,
                 Err(error) => return Err(error),
             }
@@ -122,26 +142,16 @@ impl Found {
             Found::Other
         })
     }
-
-    /// One letter for the kind, as listings and fingerprints use it.
-    pub fn letter(&self) -> u8 {
-        match self {
-            Found::Absent => b'-',
-            Found::File(_) => b'f',
-            Found::Folder(_) => b'd',
-            Found::Link(_) => b'l',
-            Found::Other => b'o',
-        }
-    }
 }
 
 /// Whether an error says that nothing is there: no such entry, or a parent that is no folder.
+#[cfg(unix)]
 pub fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-        || error.raw_os_error() == Some(libc::ENAMETOOLONG)
+        || error.raw_os_error() == Some(rustix::io::Errno::NAMETOOLONG.raw_os_error())
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
