@@ -239,6 +239,69 @@ fn a_folder_that_two_commands_of_a_task_make_is_a_hit() {
     run(&world, command);
 }
 
+/// What fails where a folder is shows that there was none.
+#[test]
+fn a_folder_that_somebody_made_in_the_place_of_the_own_one_counts() {
+    for command in [
+        "if mkdir out 2>/dev/null; then echo new > out/n; else echo old > out/o; fi",
+        "cp -r src out",
+        "mkdir out 2>/dev/null || touch out/was-there",
+    ] {
+        let world = world(command);
+        let made = |file: &str| {
+            world.remove("out");
+            fs::create_dir(world.path("out")).unwrap();
+            if !file.is_empty() {
+                world.write(&format!("out/{file}"), "a person's\n");
+            }
+        };
+        run(&world, command).is("ran");
+        for file in ["p", "p2"] {
+            made(file);
+            run(&world, command);
+        }
+        world.remove("out");
+        run(&world, command);
+        made("p2");
+        run(&world, command);
+        world.remove("out");
+        run(&world, command).is_hit();
+        made("");
+        run(&world, command);
+    }
+}
+
+#[test]
+fn a_folder_that_was_copied_with_all_that_a_run_left_in_it_is_still_its_own() {
+    let command = "mkdir -p out; cp a.txt out/a";
+    let world = world(command);
+    run(&world, command).is("ran");
+    fs::rename(world.path("out"), world.path("moved")).unwrap();
+    let copied = Command::new("cp").arg("-a").args([world.path("moved"), world.path("out")]).status();
+    assert!(copied.unwrap().success());
+    world.remove("moved");
+    run(&world, command).is("fresh");
+}
+
+#[test]
+fn what_another_task_made_is_not_the_own_although_it_is_the_same() {
+    let command =
+        "if test -e conf.json; then echo existing > r; else echo '{}' > conf.json; echo created > r; fi";
+    let world = world(command);
+    run(&world, command).is("ran");
+    for by_a_task in [true, false] {
+        world.remove("conf.json");
+        world.remove("r");
+        if by_a_task {
+            world.overhear(&["exec", "--", "sh", "-c", "echo '{}' > conf.json"]).done();
+        } else {
+            world.write("conf.json", "{}\n");
+        }
+        run(&world, command);
+        assert_eq!(world.read("r"), "existing\n", "{by_a_task}");
+    }
+}
+
 /// What one command of `exec` left is another's to the next.
 #[test]
 fn what_another_command_line_made_counts_for_one_that_goes_by_it() {

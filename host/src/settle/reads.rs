@@ -19,12 +19,15 @@ pub(super) fn settle_reads(
 ) {
     let firsts = [first_content_read(seen), seen.stat.as_deref(), seen.kind.as_deref(), seen.link.as_deref()];
     let list = seen.list.as_deref().map(|(first, _)| first);
-    let Some(earliest) = firsts.into_iter().chain([list]).flatten().min_by_key(|first| first.order) else {
+    let earliest = firsts.into_iter().chain([list]).flatten().min_by_key(|first| first.order);
+    let Some(earliest) = earliest.filter(|first| fate.is_before_change(first)) else {
+        // Making a folder shows that there was none: where one is, the program is told so.
+        let is_made = fate.change.is_some_and(|change| change.found == Found::Absent);
+        if is_made && matches!(fate.end, Found::Folder(_)) && rules.input_counts(path) {
+            settled.found_bare.push(path.to_path_buf());
+        }
         return;
     };
-    if !fate.is_before_change(earliest) {
-        return;
-    }
     if let Some(rule) = rules.ignores_read(path) {
         if rule.may_hide(evidence, path, &earliest.found) {
             settled.ignored.push(rule.ignored(path, true));

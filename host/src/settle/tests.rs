@@ -466,7 +466,7 @@ fn what_was_looked_for_before_it_was_made_was_found_bare() {
         .saw(AccessKind::Read, "x", Found::Absent)
         .saw(WRITE, "x", Found::Absent)
         .ends("x", file(1));
-    assert_eq!(scene.settle().unwrap().found_bare, [at("dist"), at("x")]);
+    assert_eq!(scene.settle().unwrap().found_bare, [at("dist"), at("gen"), at("x")]);
 }
 
 #[test]

@@ -148,7 +148,8 @@ fn learn(
     };
     let places = &shared.zones.places;
     let is_own = |folder: &Path| {
-        shared.zones.of(folder) == Zone::Workspace && made_folder(cached, &places.portable(folder))
+        shared.zones.of(folder) == Zone::Workspace
+            && made_folder(cached, observed, folder, &places.portable(folder))
     };
     let mut habits = habit::learn(observed, ends, places, &is_own, &others);
     habits.folders.retain(|(_, habit)| is_whole || *habit != FolderHabit::Kept);
@@ -163,10 +164,21 @@ fn is_tool_file(cached: &Cached, path: &Path, portable: &PortablePath) -> bool {
         && cached.keeper().is_some_and(|keeper| cached.store.is_tool_file(keeper, portable))
 }
 
-/// Whether a run of this step is known to have made a folder there.
-fn made_folder(cached: &Cached, path: &PortablePath) -> bool {
-    let left = cached.store.left(path).ok().flatten();
-    left.is_some_and(|left| left.step == cached.scope && left.value == Value::FOLDER)
+/// Whether a run of this step is known to have made the folder that this one found there: not another one
+/// that somebody has made since in its place.
+fn made_folder(cached: &Cached, observed: &Observed, path: &Path, portable: &PortablePath) -> bool {
+    let left = cached.store.left(portable).ok().flatten();
+    let Some(left) = left.filter(|left| left.step == cached.scope && left.value == Value::FOLDER) else {
+        return false;
+    };
+    let Some(known) = left.stamp else { return true };
+    let seen = observed.seen(path);
+    let is_changed = seen.is_some_and(|seen| seen.change.is_some());
+    match seen.and_then(|seen| seen.first()).map(|first| &first.found) {
+        Some(Found::Folder(then)) if (then.dev, then.ino) != (known.dev, known.ino) => false,
+        Some(Found::Folder(_)) | None if !is_changed => Stamp::of_folder(path) == Some(known),
+        _ => true,
+    }
 }
 
 /// Notes what a run that is not kept left behind, so that a later hit may replace it.
@@ -186,7 +198,7 @@ fn note_left(shared: &Shared, cached: &Cached, observed: &Observed, ends: &FxHas
             }
             Found::Link(text) => left.push((places.portable(path), Value::link(text), None)),
             Found::Folder(_) if was_absent(observed, path) => {
-                left.push((places.portable(path), Value::FOLDER, None))
+                left.push((places.portable(path), Value::FOLDER, Stamp::of_folder(path)))
             }
             Found::Folder(_) | Found::Other => {}
         }
@@ -240,7 +252,7 @@ fn settle_and_store(
             });
             state.contains(path)
         },
-        folder_made_before: &|path| made_folder(cached, &places.portable(path)),
+        folder_made_before: &|path| made_folder(cached, &run.observed, path, &places.portable(path)),
         digest_before: &|path, stamp| match run.before.get(path) {
             Some((before, digest)) if before == stamp => Some(*digest),
             _ => shared.digests.known(path, stamp),
@@ -560,8 +572,9 @@ fn store(
     let left = manifest.outputs.iter().zip(&stamps);
     let left = left.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp));
     let folders = folders_made(shared, run, ends).chain(settled.outputs.iter().filter(is_folder));
-    let folders = folders.map(|path| (places.portable(path), Value::FOLDER, None));
-    let left: Vec<_> = folders.chain(left).collect();
+    let folders = folders.map(|path| (places.portable(path), Value::FOLDER, Stamp::of_folder(path)));
+    // Folders last: as outputs they have no stamp.
+    let left: Vec<_> = left.chain(folders).collect();
     cached.store.leave(cached.scope, &left, &manifest.removed)?;
     if !manifest.state_files.is_empty() {
         cached.store.note_state(cached.scope, fingerprint)?;

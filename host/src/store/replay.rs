@@ -3,7 +3,7 @@
 //! unpacked and verified.
 
 use super::archive::ArchiveError;
-use super::format::OutputKind;
+use super::format::{Output, OutputKind};
 use super::put::Hands;
 use super::scratch::Scratch;
 use super::survey::{Survey, compare};
@@ -92,7 +92,7 @@ impl Store {
         if !with_work.is_empty() {
             made = self.put(&work, hits, places)?;
         }
-        self.note(tree, hits, &made);
+        self.note(tree, hits, places, &made);
         Ok(with_work)
     }
 
@@ -167,7 +167,13 @@ impl Store {
 
     /// Remembers what the hits left, each in its turn, as running them would have left it. Without the notes
     /// a later hit is blocked, and costs a run; these hits are complete.
-    fn note(&self, tree: &VirtualTree, hits: &[ToReplay], made: &BTreeMap<usize, Vec<PortablePath>>) {
+    fn note(
+        &self,
+        tree: &VirtualTree,
+        hits: &[ToReplay],
+        places: &Places,
+        made: &BTreeMap<usize, Vec<PortablePath>>,
+    ) {
         for hit in hits {
             if hit.survey.is_in_place() && !hit.survey.is_news {
                 continue;
@@ -178,9 +184,12 @@ impl Store {
                 stamp.filter(|_| !tree.is_planned(&outputs[index].path))
             };
             let stamps: Vec<Option<Stamp>> = (0..outputs.len()).map(stamp_of).collect();
+            let is_folder = |output: &&Output| output.kind == OutputKind::Folder;
+            let among = outputs.iter().filter(is_folder).map(|output| &output.path);
+            let folders = made.get(&hit.index).into_iter().flatten().chain(among);
             let folders =
-                made.get(&hit.index).into_iter().flatten().map(|path| (path.clone(), Value::FOLDER, None));
-            let files = outputs.iter().zip(&stamps);
+                folders.map(|path| (path.clone(), Value::FOLDER, Stamp::of_folder(&places.absolute(path))));
+            let files = outputs.iter().zip(&stamps).filter(|(output, _)| !is_folder(output));
             let files = files.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp));
             let left: Vec<_> = folders.chain(files).collect();
             let _ = self.remember_placed(hit.entry.fingerprint, &stamps);

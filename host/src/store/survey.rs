@@ -85,7 +85,7 @@ impl Store {
             // Where the run found no folder, one that others made may lead it elsewhere (`cp -r a b`).
             // What the step itself left, or a later one of its chain, counts as absent.
             let is_news = lies.is_folder() && entry.manifest.was_bare(folder);
-            if is_news && !self.was_made_by_chain(place, folder)? {
+            if is_news && !self.is_folder_of_chain(place, folder)? {
                 return Ok(Surveyed::Blocked(folder.clone()));
             }
         }
@@ -138,7 +138,12 @@ impl Store {
         };
         survey.stamps.push(stamp);
         if is_right {
-            return Ok(None);
+            // The same in the place of what the run had looked for and not found: it would not have made it.
+            let is_met = matches!(lies, Lies::Disk(Found::File(_) | Found::Link(_)))
+                && entry.manifest.was_bare(&output.path)
+                && !place.tool.is_generated(&path)
+                && !self.was_made_by_chain(place, &output.path)?;
+            return Ok(is_met.then(|| output.path.clone()));
         }
         if place.zones.of(&path) != Zone::Workspace {
             return Err(names::no_output(&output.path));
@@ -299,6 +304,23 @@ impl Store {
     fn was_made_by_chain(&self, place: &Place, path: &PortablePath) -> Result<bool, StoreError> {
         let is_of_chain = |step: Digest| step == place.step || place.later.contains(&step);
         Ok(self.left(path)?.is_some_and(|left| is_of_chain(left.step)))
+    }
+
+    /// Whether the folder that lies at a path is one that the step left, or a later one of its chain, and not
+    /// another that somebody made in its place. One that was copied or moved there with all that they left
+    /// in it is taken for theirs.
+    fn is_folder_of_chain(&self, place: &Place, path: &PortablePath) -> Result<bool, StoreError> {
+        if !self.was_made_by_chain(place, path)? {
+            return Ok(false);
+        }
+        let known = self.left(path)?.and_then(|left| left.stamp);
+        let is_planned = matches!(place.at(path)?, Lies::Planned(..));
+        if is_planned || known.is_none() || Stamp::of_folder(&place.places().absolute(path)) == known {
+            return Ok(true);
+        }
+        let steps = [&[place.step], place.later].concat();
+        let is_empty = place.names(path)?.is_none_or(|names| names.is_empty());
+        Ok(!is_empty && self.is_made_by(path, &steps, place)?)
     }
 
     /// Whether a run of this step is known to have left what lies, or lay, at a path.

@@ -178,6 +178,13 @@ fn note(place: &mut Option<Box<First>>, first: First) {
 }
 
 impl Seen {
+    /// The first access of any kind.
+    pub fn first(&self) -> Option<&First> {
+        let list = self.list.as_deref().map(|(first, _)| first);
+        let others = [&self.read, &self.stat, &self.kind, &self.link, &self.exec, &self.change];
+        others.into_iter().filter_map(|first| first.as_deref()).chain(list).min_by_key(|first| first.order)
+    }
+
     /// Takes in one access to this path. Accesses come in order: of each kind the first is kept.
     pub fn add(&mut self, kind: AccessKind, first: First) {
         match kind {

@@ -116,6 +116,19 @@ impl Stamp {
 }
 
 #[cfg(unix)]
+impl Stamp {
+    /// What tells a folder from another one that was made in its place: device, inode and, as modification
+    /// time, when it was made (0 where the file system does not say). Stays the same whatever happens in it.
+    /// `None` where no folder is.
+    pub fn of_folder(path: &Path) -> Option<Stamp> {
+        let meta = path.symlink_metadata().ok().filter(Metadata::is_dir)?;
+        let made = meta.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+        let mtime_ns = made.and_then(|made| i64::try_from(made.as_nanos()).ok()).unwrap_or(0);
+        Some(Stamp { dev: meta.dev(), ino: meta.ino(), size: 0, mtime_ns, ctime_ns: 0, mode: 0 })
+    }
+}
+
+#[cfg(unix)]
 impl Found {
     /// Looks at a path. What cannot be looked at for another reason than absence is an error.
     pub fn at(path: &Path) -> io::Result<Found> {

@@ -52,6 +52,7 @@ impl Backend<Noted> for Ptrace {
         let tid = Arc::new(AtomicI32::new(0));
         let (said, observed) = channel();
         listen_to_calls();
+        let tracers = ours.as_raw_fd();
         {
             let (shared, tid) = (Arc::clone(&shared), Arc::clone(&tid));
             std::thread::Builder::new().name("overhear-trace".into()).spawn(move || {
@@ -62,7 +63,7 @@ impl Backend<Noted> for Ptrace {
             })?;
         }
         Ok(Begun {
-            child: Box::new(Child { socket: theirs.as_raw_fd() }),
+            child: Box::new(Child { socket: theirs.as_raw_fd(), tracers }),
             parent: Box::new(Parent { theirs: Some(theirs), shared, tid, observed }),
         })
     }
@@ -70,12 +71,18 @@ impl Backend<Noted> for Ptrace {
 
 struct Child {
     socket: RawFd,
+    /// The other end.
+    tracers: RawFd,
 }
 
 impl ChildSide for Child {
     fn enter(&self) {
-        // SAFETY: asks for a number.
-        let pid = unsafe { libc::getpid() };
+        // SAFETY: asks for a number; and closes a copy, with which the child would never learn that overhear
+        // is gone.
+        let pid = unsafe {
+            libc::close(self.tracers);
+            libc::getpid()
+        };
         if guard::send(self.socket, &pid.to_ne_bytes(), &[]) {
             // Whatever the answer, and if overhear is gone: the command runs.
             let _ = guard::receive(self.socket, &mut [0u8; 1]);

@@ -35,6 +35,7 @@ impl Backend<Noted> for Seccomp {
         let theirs = Arc::new(theirs);
         let shared = Arc::new(Shared::new()?);
         let gate = spec.notes.as_ref().map(|notes| notes.gate());
+        let supervisors = ours.as_raw_fd();
         let thread = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -42,7 +43,7 @@ impl Backend<Noted> for Seccomp {
                 .spawn(move || supervisor::run(&ours, &shared, spec))?
         };
         Ok(Begun {
-            child: Box::new(Child { socket: theirs.as_raw_fd(), filter: filter::program(gate) }),
+            child: Box::new(Child { socket: theirs.as_raw_fd(), supervisors, filter: filter::program(gate) }),
             parent: Box::new(Parent { theirs: Some(theirs), shared, thread }),
         })
     }
@@ -50,6 +51,8 @@ impl Backend<Noted> for Seccomp {
 
 struct Child {
     socket: RawFd,
+    /// The other end.
+    supervisors: RawFd,
     filter: Vec<libc::sock_filter>,
 }
 
@@ -68,6 +71,9 @@ impl ChildSide for Child {
         // SAFETY: plain calls into the kernel; every pointer leads to memory that was laid out
         // before the fork.
         unsafe {
+            // With a copy of that end the child would keep its own listener, and wait for it for ever, if
+            // overhear were killed before it has taken it.
+            libc::close(self.supervisors);
             let mut hello = Hello { pid: libc::getpid(), ..Hello::default() };
             let mut listener = install(&self.filter);
             if listener == -libc::EACCES {
@@ -169,7 +175,8 @@ const TRIAL_MS: i32 = 2000;
 /// Installs the filter in a short-lived child and lets one call of it go on, to see whether both can be done.
 fn trial() -> Result<(), String> {
     let (ours, theirs) = socket_pair().map_err(|error| error.to_string())?;
-    let child = Child { socket: theirs.as_raw_fd(), filter: filter::program(None) };
+    let (socket, supervisors) = (theirs.as_raw_fd(), ours.as_raw_fd());
+    let child = Child { socket, supervisors, filter: filter::program(None) };
     // SAFETY: the child only makes system calls and ends.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
