@@ -62,6 +62,7 @@ pub fn run(root: &Path, env: &BTreeMap<String, String>, task: &str, force: bool)
         shows_colors: false,
         told: Mutex::default(),
         unused: Mutex::default(),
+        together: Arc::default(),
     };
     let (mut summary, mut printed) = (Summary::default(), Printed::default());
     let options = Options { concurrency: 1, keep_going: false };

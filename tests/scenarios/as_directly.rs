@@ -302,6 +302,23 @@ fn what_another_task_made_is_not_the_own_although_it_is_the_same() {
     }
 }
 
+/// The trace of each shows that it changed a file, and not whose content lies there in the end.
+#[test]
+fn what_two_commands_change_at_the_same_time_is_kept_of_neither() {
+    // Each waits for the other at the file that it made: no clock decides.
+    let wait = |file: &str| format!("until test -e {file}; do sleep 0.01; done");
+    let first = format!("echo one > both; touch at-1; {}; echo > first", wait("at-2"));
+    let second = format!("{}; echo two > both; touch at-2", wait("at-1"));
+    let cleaner = format!("{}; rm both; touch at-2", wait("at-1"));
+    for other in [&second, &cleaner] {
+        let world = World::of_cached_scripts(&[("first", &first), ("other", other)]);
+        let both = world.task(&["--concurrency", "2", "first,other"]).done();
+        assert_eq!(both.statuses(), ["ran", "ran"], "{both:?}");
+        let kept = world.overhear(&["cache", "list"]).done();
+        assert_eq!(kept.out, "", "{both:?}");
+    }
+}
+
 /// What one command of `exec` left is another's to the next.
 #[test]
 fn what_another_command_line_made_counts_for_one_that_goes_by_it() {

@@ -123,6 +123,7 @@ impl<'a> Setup<'a> {
             shows_colors: false,
             told: Mutex::default(),
             unused: Mutex::default(),
+            together: Arc::default(),
         }
     }
 }

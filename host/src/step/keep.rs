@@ -3,8 +3,9 @@
 //!
 //! What a run did with what it found is learned here too, also from a run that failed or is refused.
 
+use super::together::Companion;
 use super::{Cached, Shared, facts, hidden, listing};
-use crate::access::Observed;
+use crate::access::{Observed, Seen};
 use crate::digest::{Digest, Fields};
 use crate::fingerprint::{Matched, Pathset, Query, Remembered, Value, Values};
 use crate::globs::{self, Globs};
@@ -25,6 +26,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that is known of a run that succeeded.
@@ -47,6 +49,8 @@ pub struct Run {
     pub matched: Matched,
     /// Links on the way to where it started, with what they said before.
     pub cwd_links: Vec<(PathBuf, Value)>,
+    /// Who ran meanwhile.
+    pub companion: Companion,
 }
 
 /// Keeps a run, or says why not. Whatever the answer, the run has taught what it did.
@@ -123,6 +127,21 @@ fn note_tool_files(shared: &Shared, cached: &Cached, observed: &Observed, ends: 
 /// Under whom the state of all tools is noted.
 fn anyone() -> Digest {
     Fields::new("tool state of anyone").digest()
+}
+
+/// The files and links that the step changed, and what it removed. That two make the same folder is no
+/// conflict.
+pub fn changed(observed: &Observed) -> FxHashSet<PathBuf> {
+    let is_changed = |path: &Path, seen: &Seen| {
+        let Some(change) = &seen.change else { return false };
+        match (Found::at(path), &change.found) {
+            (Ok(Found::Folder(_)), _) => seen.removed,
+            (Ok(Found::File(after)), Found::File(before)) => after != *before,
+            _ => true,
+        }
+    };
+    let changed = observed.paths.iter().filter(|(path, seen)| is_changed(path, seen));
+    changed.map(|(path, _)| path.clone()).collect()
 }
 
 /// What lies now at each path that the step asked to change.
@@ -282,6 +301,15 @@ fn settle_and_store(
     add_generated(shared, cached, &mut settled);
     let (mut pathset, mut values, mut remembered) = fingerprint(shared, cached, run, &settled)?;
     let outputs = outputs(shared, &settled);
+    let met =
+        |(path, _): (PathBuf, Arc<str>)| Refusal::InputChangedDuringRun(places.portable(&path).to_string());
+    // Also what is not there any more: another may have removed it.
+    let vanished = ends.iter().filter(|(_, found)| **found == Found::Absent).map(|(path, _)| path);
+    let counts: FxHashSet<PathBuf> =
+        settled.outputs.iter().chain(&settled.removed).chain(vanished).cloned().collect();
+    if let Some(of_another) = run.companion.meets(&counts) {
+        return Err(met(of_another));
+    }
     let packed = cached.store.pack(&outputs, places).map_err(|error| match error {
         ArchiveError::Unsteady(path) => Refusal::InputChangedDuringRun(path.to_string()),
         other => Refusal::StoreFailed(other.to_string()),
@@ -293,8 +321,27 @@ fn settle_and_store(
         values.place = Some(crate::fingerprint::place(places));
     }
     remembered.truncate(pathset.paths.len() + pathset.programs.len());
-    store(shared, cached, run, ends, &pathset, &values, &remembered, &settled, packed, habits, &logs.bytes)
-        .map_err(|error| Refusal::StoreFailed(error.to_string()))
+    let stored = store(
+        shared,
+        cached,
+        run,
+        ends,
+        &pathset,
+        &values,
+        &remembered,
+        &settled,
+        packed,
+        habits,
+        &logs.bytes,
+    )
+    .map_err(|error| Refusal::StoreFailed(error.to_string()))?;
+    match run.companion.kept(stored.0, counts) {
+        Some(of_another) => {
+            let _ = cached.store.remove_entry(stored.0);
+            Err(met(of_another))
+        }
+        None => Ok(stored),
+    }
 }
 
 /// What the patterns of outputs match after a run that no trace can vouch for, where config says both

@@ -16,6 +16,7 @@ mod listing;
 mod lookup;
 mod named;
 mod spawn;
+mod together;
 
 use crate::adapter::Adapters;
 use crate::config::{CacheDefaults, ScriptCaching};
@@ -42,6 +43,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+pub use together::Together;
 
 /// What all steps of a session share.
 pub struct Shared<'a> {
@@ -75,6 +77,8 @@ pub struct Shared<'a> {
     pub told: Mutex<Vec<String>>,
     /// Where the tools of steps that ended had nothing to say.
     pub unused: Mutex<Vec<Unused>>,
+    /// What commands change that run at the same time.
+    pub together: Arc<Together>,
 }
 
 impl Shared<'_> {

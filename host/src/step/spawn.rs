@@ -69,6 +69,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         });
     };
     let spec = Spec::new(cached.env.path.clone(), own).overhearing(environment::left_out(shared, cached));
+    let companion = shared.together.begin();
     let ended = match shared.commands.run(&launch, Mode::Traced(spec), shared.running, &mut output) {
         Ok(ended) => ended,
         Err(error) => {
@@ -91,6 +92,13 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         Some(_) => hints.and(Err("a client could not deliver what it was told".to_owned())),
         None => hints,
     };
+    for spoiled in companion.ended(&cached.step.id.task, keep::changed(&observed)) {
+        let _ = cached.store.remove_entry(spoiled.entry);
+        let path = shared.zones.places.portable(&spoiled.path);
+        let text =
+            format!("{} is not kept: {} changed {path} while it ran", spoiled.task, cached.step.id.task);
+        super::notice(shared, cached.step, text, emit);
+    }
     environment::keep_what_counts(cached, &mut observed);
     for name in &observed.hidden {
         let text = format!("{} asked for {name}, which is hidden; add it to \"env\"", cached.step.id.task);
@@ -111,6 +119,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         left_whole,
         matched,
         cwd_links,
+        companion,
     }))
 }
 
