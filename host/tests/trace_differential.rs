@@ -57,7 +57,7 @@ const RUNS: &[(&str, &[&str], &str)] = &[
     (
         "npm ci",
         &["npm", "tar"],
-        "(cd ci && tar -czf one.tgz one && npm ci --offline --no-audit --no-fund --loglevel=error --cache ../out/npm)",
+        "(cd ci && tar --mtime=@0 -czf one.tgz one && npm ci --offline --no-audit --no-fund --loglevel=error --cache ../out/npm)",
     ),
     ("java", &["javac"], "javac -d out src/A.java && java -cp out A"),
     ("cargo build", &["cargo"], "(cd crate && cargo build -q --offline)"),
