@@ -2,8 +2,8 @@
 //! left alone when it will not be stored anyway.
 
 use super::environment::{self, Command};
-use super::keep::{self, Run};
-use super::{Cached, Emit, Shared};
+use super::keep::Run;
+use super::{Cached, Emit, Shared, learn};
 use crate::digest::Digest;
 use crate::event::{Event, Stream};
 use crate::fingerprint::{Matched, Value, digest_file};
@@ -92,7 +92,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         Some(_) => hints.and(Err("a client could not deliver what it was told".to_owned())),
         None => hints,
     };
-    for spoiled in companion.ended(&cached.step.id.task, keep::changed(&observed)) {
+    for spoiled in companion.ended(&cached.step.id.task, learn::changed(&observed)) {
         let _ = cached.store.remove_entry(spoiled.entry);
         let path = shared.zones.places.portable(&spoiled.path);
         let text =
@@ -105,7 +105,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         super::notice(shared, cached.step, text, emit);
     }
     if ended.exit_code != 0 {
-        keep::learn_from_failure(shared, cached, &observed);
+        learn::learn_from_failure(shared, cached, &observed);
         return Ended::Failed { exit_code: ended.exit_code, error: None, took: ended.took };
     }
     let logs = recorder.finish();

@@ -87,19 +87,27 @@ impl Companion {
 
     /// What another command has changed, of these that the entry of this one is to have; and whose it is.
     pub fn meets(&self, counts: &FxHashSet<PathBuf>) -> Option<(PathBuf, Arc<str>)> {
-        let state = self.all.state();
-        let own = state.past.iter().find(|past| past.began == self.began)?;
-        let others = state.past.iter().filter(|other| other.began != self.began && own.ran_beside(other));
-        others.filter_map(|other| Some((common(counts, &other.changed)?, Arc::clone(&other.task)))).next()
+        self.all.state().met(self.began, counts)
     }
 
-    /// An entry was made of the command, that has these. Gives what another has changed since, of them.
+    /// An entry was made of the command, that has these. Gives what another has changed since, of them: seen
+    /// and noted in one, so that whichever of two ends later sees what the other did.
     pub fn kept(&self, entry: Digest, counts: FxHashSet<PathBuf>) -> Option<(PathBuf, Arc<str>)> {
-        let met = self.meets(&counts);
-        if let Some(past) = self.all.state().past.iter_mut().find(|past| past.began == self.began) {
+        let mut state = self.all.state();
+        let met = state.met(self.began, &counts);
+        if let Some(past) = state.past.iter_mut().find(|past| past.began == self.began) {
             past.kept = Some(Kept { entry, counts });
         }
         met
+    }
+}
+
+impl State {
+    /// What another command has changed of these, and whose it is, for the command that began then.
+    fn met(&self, began: u64, counts: &FxHashSet<PathBuf>) -> Option<(PathBuf, Arc<str>)> {
+        let own = self.past.iter().find(|past| past.began == began)?;
+        let mut others = self.past.iter().filter(|other| other.began != began && own.ran_beside(other));
+        others.find_map(|other| Some((common(counts, &other.changed)?, Arc::clone(&other.task))))
     }
 }
 

@@ -6,7 +6,7 @@
 //! `flock` of the log (`checkpoint`), and a snapshot holds a shared one. The first write opens the
 //! database in full.
 
-use super::private::{make_private, make_private_folder};
+use super::private::{lock_briefly, make_private, make_private_folder};
 use super::{StoreError, VERSION};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -295,6 +295,7 @@ fn open_to_look(path: &Path, schema: &str) -> Result<Held, StoreError> {
 fn open_to_use(path: &Path, schema: &str, notices: &mut Vec<String>) -> Result<Held, StoreError> {
     let failed = |source| StoreError::Database { path: path.to_path_buf(), source };
     let held = |connection| Held { connection, snapshot: None, is_read_only: false, writes: 0 };
+    let _turn = turn(path)?;
     match try_open(path, schema) {
         Ok(connection) => Ok(held(connection)),
         Err(Trouble::SetAside(why)) => {
@@ -311,6 +312,15 @@ fn open_to_use(path: &Path, schema: &str, notices: &mut Vec<String>) -> Result<H
         }
         Err(Trouble::Failed(source)) => Err(failed(source)),
     }
+}
+
+/// Waits until no other session makes a database in the folder, or sets one aside: SQLite does not wait
+/// for a change of the journal, and two could set aside what the other has begun. Where folders cannot be
+/// locked there is no wait.
+fn turn(path: &Path) -> Result<Option<File>, StoreError> {
+    let Some(folder) = path.parent() else { return Ok(None) };
+    make_private_folder(folder)?;
+    Ok(File::open(folder).ok().filter(|folder| lock_briefly(folder, false).is_ok()))
 }
 
 enum Trouble {
@@ -346,14 +356,10 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn try_open(path: &Path, schema: &str) -> Result<Connection, Trouble> {
-    if let Some(folder) = path.parent() {
-        make_private_folder(folder)
-            .map_err(|_| Trouble::Failed(rusqlite::Error::InvalidPath(path.into())))?;
-    }
     // SQLite gives its other files the mode of this one.
     make_private(path).map_err(|_| Trouble::Failed(rusqlite::Error::InvalidPath(path.into())))?;
     let connection = connect(path)?;
-    // Both of one state: another session may be making the tables just now.
+    // Both of one state: where folders cannot be locked, another session may be making the tables just now.
     connection.execute_batch("BEGIN")?;
     let version: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;

@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const FILE: u32 = 0o600;
@@ -70,10 +71,12 @@ pub(super) fn new_private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Replaces a file of the cache as one: a reader sees the old or the new.
+/// Replaces a file of the cache as one: a reader sees the old or the new, and of several that write at the
+/// same time one is the last.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    static NTH: AtomicU32 = AtomicU32::new(0);
     let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
+    beside.push(format!(".{}-{}", std::process::id(), NTH.fetch_add(1, Ordering::Relaxed)));
     let beside = Path::new(&beside);
     let _ = fs::remove_file(beside);
     let written = new_private(beside).and_then(|mut file| file.write_all(bytes));

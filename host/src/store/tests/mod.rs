@@ -152,3 +152,27 @@ impl Room {
 fn inputs(names: &[&str]) -> Pathset {
     Pathset { paths: names.iter().map(|name| (path(name), Query::Content)).collect(), ..Pathset::default() }
 }
+
+#[test]
+fn sessions_that_start_at_once_make_one_store() {
+    for _ in 0..20 {
+        let dir = tempfile::tempdir().expect("a folder");
+        let all = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let (root, all) = (dir.path(), &all);
+                scope.spawn(move || {
+                    all.wait();
+                    let (store, notices) = Store::open(root, None).expect("opens");
+                    assert!(notices.is_empty(), "{notices:?}");
+                    let left = [(path(&format!("{number}.txt")), Value::FOLDER, None)];
+                    store.leave(Digest([number; 32]), &left, &[]).expect("is written");
+                });
+            }
+        });
+        let (store, _) = Store::open(dir.path(), None).expect("opens");
+        for number in 0..8 {
+            assert!(store.was_made_by(Digest([number; 32]), &path(&format!("{number}.txt"))), "{number}");
+        }
+    }
+}
