@@ -101,6 +101,14 @@ impl Value {
         Value(fields.digest().0)
     }
 
+    /// The value of a program by its content and, of one that finds the rest of itself by where it lies, that.
+    pub fn program(content: Value, place: Option<&[u8]>) -> Value {
+        match place {
+            Some(place) => Value(Fields::new("program").bytes(&content.0).bytes(place).digest().0),
+            None => content,
+        }
+    }
+
     /// The value of what lies there where only its kind counts.
     pub fn kind(found: &Found) -> Value {
         match found {

@@ -26,7 +26,7 @@ use crate::tree::Bases;
 use crate::zone::{Zone, Zones};
 use changes::{settle_change, settle_folders_around};
 use listings::settle_listings;
-use reads::settle_reads;
+use reads::{searched_programs, settle_reads};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -207,7 +207,7 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     settled.inputs.sort_by(|a, b| (&a.path, &a.query).cmp(&(&b.path, &b.query)));
     settled.inputs.dedup_by(|a, b| a.path == b.path && a.query == b.query);
     drop_implied(&mut settled.inputs, &evidence.zones.places.root);
-    settled.programs = evidence.observed.searched.keys().cloned().collect();
+    settled.programs = searched_programs(evidence);
     settle_globs(evidence, &mut settled);
     settled.envs = envs(evidence);
     settled.ignored.sort();

@@ -54,6 +54,23 @@ const HOME_CACHES: [&str; 12] = [
 
 /// What git keeps that says which version is checked out.
 const GIT_STAMPS: [&str; 7] = ["HEAD", "refs", "packed-refs", "reftable", "shallow", "config", "index"];
+/// What git keeps that says what is being done with it, or what it is to leave out.
+const GIT_STATES: [&str; 12] = [
+    "MERGE_HEAD",
+    "CHERRY_PICK_HEAD",
+    "REVERT_HEAD",
+    "REBASE_HEAD",
+    "ORIG_HEAD",
+    "FETCH_HEAD",
+    "AUTO_MERGE",
+    "BISECT_LOG",
+    "rebase-merge",
+    "rebase-apply",
+    "sequencer",
+    "info",
+];
+/// What else a folder of git's holds: objects, logs of what was done, programs that it starts.
+const GIT_REST: [&str; 5] = ["objects", "logs", "hooks", "lfs", "branches"];
 
 impl Zones {
     /// What a resolved, absolute path counts for.
@@ -93,13 +110,19 @@ impl Zones {
     pub fn is_git_stamp(path: &Path) -> bool {
         let mut parts =
             path.components().map(|part| part.as_os_str()).skip_while(|part| *part != ".git").skip(1);
+        let counts = |part: &OsStr| GIT_STAMPS.iter().chain(&GIT_STATES).any(|stamp| part == *stamp);
         match parts.next() {
             // `.git` itself is a file in worktrees and submodules, and says where the rest is.
             None => true,
-            Some(first) if first == "worktrees" || first == "modules" => {
-                parts.nth(1).is_none_or(|part| GIT_STAMPS.iter().any(|stamp| part == *stamp))
+            Some(first) if first == "worktrees" => parts.nth(1).is_none_or(counts),
+            // A submodule has the name of its folder, which may have several parts.
+            Some(first) if first == "modules" => {
+                let rest = |part: &OsStr| GIT_REST.iter().any(|rest| part == *rest);
+                parts
+                    .find_map(|part| counts(part).then_some(true).or(rest(part).then_some(false)))
+                    .unwrap_or(true)
             }
-            Some(first) => GIT_STAMPS.iter().any(|stamp| first == *stamp),
+            Some(first) => counts(first),
         }
     }
 }
@@ -167,6 +190,11 @@ mod tests {
             ("/w/.git/logs/HEAD", false),
             ("/w/.git/worktrees/x/HEAD", true),
             ("/w/.git/worktrees/x/logs/HEAD", false),
+            ("/w/.git/MERGE_HEAD", true),
+            ("/w/.git/COMMIT_EDITMSG", false),
+            ("/w/.git/modules/libs/foo/HEAD", true),
+            ("/w/.git/modules/libs/foo/logs/HEAD", false),
+            ("/w/.git/modules/foo/objects/ab/cd", false),
         ] {
             assert_eq!(Zones::is_git_stamp(Path::new(path)), counts, "{path}");
         }

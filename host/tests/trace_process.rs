@@ -130,7 +130,7 @@ fn programs_are_found_as_a_shell_finds_them() {
     assert_eq!(find("it"), None, "not executable");
     std::fs::set_permissions(root.join("bin/it"), Permissions::from_mode(0o755)).unwrap();
     assert_eq!(find("it"), Some(root.join("bin/it")));
-    assert_eq!(find("bin/it"), Some(root.join("bin/it")));
+    assert_eq!(find("bin/it"), Some("bin/it".into()), "as it was written");
     assert_eq!(find("bin"), None);
 }
 

@@ -21,7 +21,7 @@ fn whole(folder: &Path) -> (Tree, Vec<String>) {
 
 /// Runs the task, and its command directly in a copy, and holds one against the other.
 #[track_caller]
-fn run(world: &World, command: &str) -> Done {
+pub fn run(world: &World, command: &str) -> Done {
     let copy = world.beside("direct");
     let _ = fs::remove_dir_all(&copy);
     assert!(Command::new("cp").arg("-a").args([&world.app, &copy]).status().unwrap().success());
@@ -37,7 +37,21 @@ fn run(world: &World, command: &str) -> Done {
     done
 }
 
-fn world(command: &str) -> World {
+/// Runs a script, and directly by npm in a copy, and holds what is left of one against the other.
+#[track_caller]
+pub fn run_in_order(world: &World, script: &str) -> Done {
+    let copy = world.beside("direct");
+    let _ = fs::remove_dir_all(&copy);
+    assert!(Command::new("cp").arg("-a").args([&world.app, &copy]).status().unwrap().success());
+    let direct = world.command("npm").current_dir(&copy).args(["run", script]).output().unwrap();
+    let done = world.task(&[script]).done();
+    assert_eq!(done.code, direct.status.code().unwrap(), "{done:?}");
+    tree::assert_same(&whole(&world.app).0, &whole(&copy).0);
+    done
+}
+
+/// A workspace with the script `build`, a file and a folder.
+pub fn world(command: &str) -> World {
     let world = World::of_cached_scripts(&[("build", command)]);
     world.write("a.txt", "a\n");
     world.write("src/b.txt", "b\n");

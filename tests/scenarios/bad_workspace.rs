@@ -300,3 +300,24 @@ fn json_that_is_nested_beyond_reason_is_an_error_and_no_crash() {
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
     config_fails(&format!("{{\"tasks\": {deep}}}"), &["overhear.json:1:", "nesting"]);
 }
+
+/// Packages are never left out in silence.
+#[test]
+fn where_packages_could_lie_unseen_it_is_told() {
+    let world = workspace(&[("a", "")]);
+    for file in
+        ["overhear.json", "pnpm-workspace.yaml", "packages/a/overhear.json", "packages/b/package.json"]
+    {
+        std::fs::create_dir_all(world.path(file).parent().unwrap()).unwrap();
+        symlink("nowhere", world.path(file)).unwrap();
+        fails(&world, &["run", "-r", "build"], &[file, "a link to nowhere", "remove it"]);
+        world.remove(file);
+    }
+    let odd = std::os::unix::ffi::OsStrExt::from_bytes(b"c\xff");
+    let odd = world.path("packages").join::<&std::ffi::OsStr>(odd);
+    std::fs::create_dir(&odd).unwrap();
+    std::fs::write(odd.join("package.json"), manifest("c", "")).unwrap();
+    let done = world.overhear(&["run", "-r", "build"]).done();
+    is_error_with(&done, &["packages/c", "is not UTF-8", "rename it"]);
+    assert!(!world.path("packages/a/ran").exists());
+}

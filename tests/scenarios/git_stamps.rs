@@ -82,3 +82,19 @@ fn a_task_that_asks_git_for_what_changed_hits_while_nothing_did() {
     assert_eq!(staged.statuses(), ["ran"], "{staged:?}");
     assert!(staged.out.contains("M  src/a.txt"), "{staged:?}");
 }
+
+/// Git keeps a submodule by the path of its folder, whatever parts that has.
+#[test]
+fn another_commit_of_a_submodule_counts() {
+    let world = repository(&[("version", "git -C libs/foo rev-parse HEAD")]);
+    let other = repository(&[]);
+    let from = other.app.to_str().unwrap();
+    git(&world, &["-c", "protocol.file.allow=always", "submodule", "add", "-q", from, "libs/foo"]);
+    let one = world.run("version").out;
+    world.run("version").is("fresh");
+    let commit = ["-C", "libs/foo", "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q"];
+    git(&world, &[&commit[..], &["--allow-empty", "-m", "two"]].concat());
+    let two = world.run("version").out;
+    assert_ne!(one, two);
+    assert_eq!(two.trim(), git(&world, &["-C", "libs/foo", "rev-parse", "HEAD"]));
+}

@@ -16,6 +16,7 @@ mod documents;
 mod durable;
 mod git_stamps;
 mod guest;
+mod in_vain;
 mod installed;
 mod interrupt;
 mod left_alone;

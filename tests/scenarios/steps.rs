@@ -294,3 +294,27 @@ fn a_process_that_goes_on_after_the_command_ended_is_left_alone_and_not_stored()
     assert!(status.success(), "it did not go on");
     ended.wait("it to end");
 }
+
+#[test]
+fn a_command_ends_when_nobody_reads_what_it_prints() {
+    let world = World::of_cached_scripts(&[("build", "yes")]);
+    let mut overhear = world.overhear(&["run", "build"]).command;
+    overhear.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut started = overhear.spawn().unwrap();
+    let mut read = [0; 2];
+    std::io::Read::read_exact(&mut started.stdout.take().unwrap(), &mut read).unwrap();
+    assert_eq!(started.wait().unwrap().code(), Some(128 + libc::SIGPIPE));
+}
+
+#[test]
+fn what_cannot_be_written_is_a_failure() {
+    let world = World::of_cached_scripts(&[("build", "echo built")]);
+    for words in [&["list"][..], &["run", "build"], &["run", "--dry-run", "build"]] {
+        let mut overhear = world.overhear(words).command;
+        overhear.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+        let output = overhear.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("cannot write to standard output: No space left"), "{told}");
+    }
+}

@@ -64,6 +64,8 @@ fn a_change_runs_again_what_read_it_and_what_comes_after() {
     started.wait_for("web of web 3, ui 2");
     let shown = ends(started);
     assert_eq!(shown.matches("built from").count(), 2, "{shown}");
+    // What ui makes is no news to web, which ran after it.
+    assert!(!shown.contains("fresh"), "{shown}");
 }
 
 #[test]

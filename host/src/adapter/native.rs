@@ -279,8 +279,13 @@ fn invalid(error: &wasmtime::Error) -> Wrong {
     }
 }
 
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
 /// A limit that cannot be set is one that is lower already.
-fn limit(what: libc::__rlimit_resource_t, most: u64) {
+fn limit(what: Resource, most: u64) {
     let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls get a pointer to a local of the right type.
     unsafe {

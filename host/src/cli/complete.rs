@@ -56,7 +56,7 @@ _overhear() {
     [[ -z ${words[CURRENT]} ]] && new=--new
     while IFS=$'\t' read -r word help; do
         found+=("${word//:/\\:}:$help")
-    done < <(overhear complete $new -- ${(@)words[2,CURRENT]} 2>/dev/null)
+    done < <(overhear complete $new -- "${(@Q)words[2,CURRENT]}" 2>/dev/null)
     (( $#found )) && _describe overhear found || _files
 }
 compdef _overhear overhear

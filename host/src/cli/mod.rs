@@ -21,7 +21,7 @@ mod watch;
 mod why;
 
 use crate::problem::{Problem, Problems};
-use crate::report;
+use crate::{report, step};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -169,6 +169,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return report::usage(&error, None),
     };
+    if matches!(cli.command, Command::Cache(_) | Command::Init(_) | Command::Adapter(_)) {
+        // What it changes is no output.
+        step::tell_outer();
+    }
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Exec(args) => run::exec(&args),
@@ -187,12 +191,28 @@ pub fn main() -> ExitCode {
         Command::Complete(args) => complete::complete(&args),
         Command::Internal(args) => Ok(internal::internal(&args)),
     };
+    if let Some(error) = report::lost_output() {
+        return ExitCode::from(unheard(&done, &error));
+    }
     match done {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(problems) => {
             report::problems(&problems);
             ExitCode::from(USAGE)
         }
+    }
+}
+
+/// The exit code where standard output could not be written: that of a program which a pipe without a reader
+/// ends, or a failure that is told.
+fn unheard(done: &Result<i32, Problems>, error: &std::io::Error) -> u8 {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        return 128 + libc::SIGPIPE as u8;
+    }
+    report::problems(&Problem::new(format!("cannot write to standard output: {error}")).into());
+    match done {
+        Ok(code @ 1..) if *code != 128 + libc::SIGPIPE => u8::try_from(*code).unwrap_or(1),
+        _ => 1,
     }
 }
 

@@ -265,6 +265,9 @@ pub fn run(args: &RunArgs) -> Result<i32, Problems> {
     // Whoever meant overhear by one of these would not have had it run.
     let tells =
         !args.how.quiet && tell_of_misplaced_flags(tasks, rest, |flag| FLAGS_OF_INTENT.contains(&flag));
+    if !args.how.quiet {
+        tell_of_tasks_as_args(&workspace, tasks, rest);
+    }
     if args.watch {
         return watch::watch((workspace, plan), &from_dir, &args.how, &make);
     }
@@ -362,6 +365,28 @@ fn tell_of_misplaced_flags(task: &str, rest: &[String], counts: impl Fn(&str) ->
         "{first} came after the task name, so it goes to {task}; if it was meant for overhear: overhear run {first} … {task}"
     ));
     true
+}
+
+/// Other runners take several tasks, one word each. Here the words after the first are its arguments: tells
+/// so where each is the name of a task.
+fn tell_of_tasks_as_args(workspace: &Workspace, task: &str, rest: &[String]) {
+    let is_task = |word: &String| {
+        let (package, name) =
+            word.split_once('#').map_or((None, word.as_str()), |(of, name)| (Some(of), name));
+        match package {
+            Some(of) => workspace
+                .package_named(of)
+                .is_some_and(|at| workspace.packages[at].definition(name).is_some()),
+            None => workspace.packages.iter().any(|package| package.definition(name).is_some()),
+        }
+    };
+    if rest.is_empty() || !rest.iter().all(is_task) {
+        return;
+    }
+    let (named, all) = (rest.join(" "), rest.join(","));
+    report::tell(&format!(
+        "{named} goes to {task}; if it was meant as a task too: overhear run … {task},{all}"
+    ));
 }
 
 /// Runs the plan, or says what it would come to.

@@ -23,6 +23,13 @@ fn executable_at(path: &Path) -> Option<Stamp> {
     (meta.is_file() && stamp.is_executable()).then_some(stamp)
 }
 
+/// Whether it is no native program. What cannot be read is taken for one that is none.
+fn is_script(path: &Path) -> bool {
+    let mut head = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_err() || head != *b"\x7fELF"
+}
+
 /// What this session has found out, for steps that ask the same.
 #[derive(Default)]
 pub struct Digests {
@@ -30,9 +37,26 @@ pub struct Digests {
     files: Mutex<FxHashMap<PathBuf, (Stamp, Digest)>>,
     /// Candidates for programs outside the workspace. No step of a session changes them unnoticed: a
     /// write there is a Refusal. By folder, then by name.
-    programs: Mutex<FxHashMap<OsString, FxHashMap<String, Option<Stamp>>>>,
+    programs: Mutex<FxHashMap<OsString, FxHashMap<String, Option<Outside>>>>,
     /// Where digests of large files outlive the session.
     memo: Option<Arc<dyn Memo>>,
+}
+
+/// A program outside the workspace.
+#[derive(Clone, Copy)]
+struct Outside {
+    stamp: Stamp,
+    is_script: bool,
+}
+
+/// A program that a search found.
+pub struct FoundProgram {
+    /// Where, links not resolved.
+    pub path: PathBuf,
+    /// Of what executing it reads.
+    pub stamp: Stamp,
+    /// It counts by where it lies as well. Of native programs outside the workspace the content says all.
+    pub counts_by_place: bool,
 }
 
 /// The folders of a PATH, for as long as one look takes: one below the workspace that is not there is not
@@ -94,12 +118,13 @@ impl Digests {
         Search { digests: self, folders: there.collect() }
     }
 
-    fn executable_outside(&self, folder: &Path, name: &str) -> Option<Stamp> {
+    fn executable_outside(&self, folder: &Path, name: &str) -> Option<Outside> {
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = programs.get(folder.as_os_str()).and_then(|names| names.get(name)) {
             return *known;
         }
-        let found = executable_at(&folder.join(name));
+        let path = folder.join(name);
+        let found = executable_at(&path).map(|stamp| Outside { stamp, is_script: is_script(&path) });
         programs.entry(folder.into()).or_default().insert(name.to_owned(), found);
         found
     }
@@ -121,13 +146,15 @@ fn key(path: &Path, stamp: &Stamp) -> Digest {
 
 impl Search<'_> {
     /// The first executable file of that name, symlinks followed.
-    pub fn find(&self, name: &str) -> Option<(PathBuf, Stamp)> {
+    pub fn find(&self, name: &str) -> Option<FoundProgram> {
         self.folders.iter().find_map(|(folder, is_inside)| {
-            let stamp = match is_inside {
-                true => executable_at(&folder.join(name)),
+            let found = match is_inside {
+                true => executable_at(&folder.join(name)).map(|stamp| Outside { stamp, is_script: true }),
                 false => self.digests.executable_outside(folder, name),
             };
-            stamp.map(|stamp| (folder.join(name), stamp))
+            let found = found?;
+            let path = folder.join(name);
+            Some(FoundProgram { path, stamp: found.stamp, counts_by_place: found.is_script })
         })
     }
 }

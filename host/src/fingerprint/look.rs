@@ -50,15 +50,17 @@ impl Disk<'_> {
         let now = stamp::now_ns();
         let mut remembered = self.look_at_all(&pathset.paths, known, now);
         let search = self.digests.search(self.search, &self.places.root);
+        let mut programs = Vec::with_capacity(pathset.programs.len());
         for (index, name) in pathset.programs.iter().enumerate() {
-            remembered.push(self.program(&search, name, known.get(pathset.paths.len() + index), now));
+            let (member, place) = self.program(&search, name, known.get(pathset.paths.len() + index), now);
+            programs.push(Value::program(member.1, place.as_deref()));
+            remembered.push(member);
         }
         debug_assert_eq!(remembered.len(), members);
-        let value = |(_, value): &(Option<Stamp>, Value)| *value;
-        let (paths, programs) = remembered.split_at(pathset.paths.len());
+        let paths = remembered[..pathset.paths.len()].iter().map(|(_, value)| *value);
         let values = Values {
-            paths: paths.iter().map(value).collect(),
-            programs: programs.iter().map(value).collect(),
+            paths: paths.collect(),
+            programs,
             globs: Vec::new(),
             envs: pathset.envs.iter().map(|select| self.env.values(select)).collect(),
             place: pathset.bound_to_place.then(|| place(self.places)),
@@ -186,16 +188,35 @@ impl Disk<'_> {
         }
     }
 
-    /// A program found by searching counts by its content, wherever it lies.
-    fn program(&self, search: &Search, name: &str, known: Option<&Member>, now: i64) -> Member {
-        let Some((path, stamp)) = search.find(name) else { return (None, Value::ABSENT) };
-        match known {
-            Some((Some(old), value)) if *old == stamp => (Some(stamp), *value),
-            _ => match self.digests.of_file(&path, stamp) {
+    /// A program found by searching: its content, and what it may find the rest of itself by.
+    fn program(
+        &self,
+        search: &Search,
+        name: &str,
+        known: Option<&Member>,
+        now: i64,
+    ) -> (Member, Option<Vec<u8>>) {
+        let Some(found) = search.find(name) else { return ((None, Value::ABSENT), None) };
+        let place = found.counts_by_place.then(|| self.place_of(&found.path));
+        let member = match known {
+            Some((Some(old), value)) if *old == found.stamp => (Some(found.stamp), *value),
+            _ => match self.digests.of_file(&found.path, found.stamp) {
                 Ok((stamp, digest)) => (stamp.is_settled(now).then_some(stamp), Value::content(digest, true)),
                 Err(_) => (None, Value::OTHER),
             },
+        };
+        (member, place)
+    }
+
+    /// Where a program was found, and the text of a link that lies there: a script that loads what lies beside
+    /// it is another program elsewhere, although it is the same text.
+    fn place_of(&self, path: &Path) -> Vec<u8> {
+        let mut place = self.places.portable(path).as_bytes().to_vec();
+        if let Ok(text) = std::fs::read_link(path) {
+            place.push(0);
+            place.extend_from_slice(text.as_os_str().as_bytes());
         }
+        place
     }
 }
 

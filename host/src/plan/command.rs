@@ -26,6 +26,21 @@ pub fn split(command: &str, cwd: &Path) -> Vec<Part> {
     })
 }
 
+/// Cuts a list of commands, which means what they mean joined by `&&`: what one changes for the shell
+/// that it runs in (`cd`, `export`) holds for the next.
+pub fn split_list(commands: &[String], cwd: &Path) -> Vec<Part> {
+    let [first, rest @ ..] = commands else { return Vec::new() };
+    if rest.is_empty() {
+        return split(first, cwd);
+    }
+    let as_part = |command: &String| match parts(command, cwd) {
+        Ok(_) => trimmed(command).to_string(),
+        // Whatever it holds, `&&` comes after all of it.
+        Err(NeedsShell) => format!("{{ {}\n}}", trimmed(command)),
+    };
+    split(&commands.iter().map(as_part).collect::<Vec<_>>().join(" && "), cwd)
+}
+
 /// Adds arguments to the end of a part, as package managers do.
 pub fn append(part: &mut Part, extra: &[String]) {
     if extra.is_empty() {
@@ -324,7 +339,9 @@ impl Scanner<'_> {
     fn variable(&mut self, at: usize) -> Result<(), NeedsShell> {
         self.raw.shell = true;
         let rest = &self.text[at + 1..];
-        if rest.starts_with(['(', '\'', '"', '`']) {
+        // `$$` and the folder before the last `cd` are those of one shell.
+        let of_the_shell = |name: &str| rest.strip_prefix('{').unwrap_or(rest).starts_with(name);
+        if rest.starts_with(['(', '\'', '"', '`']) || of_the_shell("$") || of_the_shell("OLDPWD") {
             return Err(NeedsShell);
         }
         let Some(inner) = rest.strip_prefix('{') else { return Ok(()) };

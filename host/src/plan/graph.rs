@@ -36,6 +36,10 @@ pub(super) struct Item {
     pub part: Part,
     /// Tasks that stand for the command; `None` if it is started as it is.
     pub calls: Option<Vec<usize>>,
+    /// It ends with arguments of the command line.
+    pub has_args: bool,
+    /// What it obeys, where that is not what its task obeys.
+    pub config: Option<Arc<TaskConfig>>,
 }
 
 struct Builder<'a> {
@@ -66,7 +70,9 @@ pub(super) fn plan(workspace: &Workspace, request: &Request, selected: &Selected
     for (package, task) in &selected.tasks {
         let node = builder.node(*package, task);
         let Node { items, task, .. } = &mut builder.nodes[node];
-        append_args(items, task, &request.args);
+        if let Some(item) = append_args(items, task, &request.args) {
+            item.has_args = !request.args.is_empty();
+        }
         builder.nodes[node].requested = true;
     }
     let requested: Vec<usize> = (0..builder.nodes.len()).collect();
@@ -104,11 +110,11 @@ pub(super) fn script_entries<'a>(
     [if package == 0 { None } else { of(package) }, of(0)]
 }
 
-/// Puts arguments at the end of what was asked for, not of what is only around it.
-fn append_args(items: &mut [Item], script: &str, args: &[String]) {
-    if let Some(item) = items.iter_mut().rev().find(|item| &*item.script == script) {
-        command::append(&mut item.part, args);
-    }
+/// Puts arguments at the end of what was asked for, not of what is only around it; gives that.
+fn append_args<'a>(items: &'a mut [Item], script: &str, args: &[String]) -> Option<&'a mut Item> {
+    let item = items.iter_mut().rev().find(|item| &*item.script == script)?;
+    command::append(&mut item.part, args);
+    Some(item)
 }
 
 impl Builder<'_> {
@@ -121,16 +127,9 @@ impl Builder<'_> {
             self.workspace.packages[package].definition(task).expect("only tasks that exist become nodes");
         let (keys, origin) = match definition {
             Definition::Task(entry) => (entry.keys.clone(), Origin::Task),
-            Definition::Script(script) => {
-                let mut keys = TaskKeys::default();
-                for (_, entry) in script_entries(self.workspace, package, &script.name).into_iter().flatten()
-                {
-                    keys = keys.over(&entry.keys);
-                }
-                (keys, Origin::Script)
-            }
+            Definition::Script(script) => (self.script_keys(package, &script.name), Origin::Script),
         };
-        let config = Arc::new(keys.settle(&shared_files(self.workspace, package), self.strict_env));
+        let config = self.settle(keys, package);
         let items = self.items(package, definition);
         let node = self.nodes.len();
         self.nodes.push(Node {
@@ -147,13 +146,23 @@ impl Builder<'_> {
         node
     }
 
+    fn script_keys(&self, package: usize, script: &str) -> TaskKeys {
+        let entries = script_entries(self.workspace, package, script).into_iter().flatten();
+        entries.fold(TaskKeys::default(), |keys, (_, entry)| keys.over(&entry.keys))
+    }
+
+    fn settle(&self, keys: TaskKeys, package: usize) -> Arc<TaskConfig> {
+        Arc::new(keys.settle(&shared_files(self.workspace, package), self.strict_env))
+    }
+
     /// The commands of a task, calls not yet resolved.
     fn items(&self, package: usize, definition: Definition<'_>) -> Vec<Item> {
         let package = &self.workspace.packages[package];
-        let cut = |script: &str, command: &str, cwd: &Path| -> Vec<Item> {
+        let items = |script: &str, parts: Vec<Part>| -> Vec<Item> {
             let script: Arc<str> = script.into();
-            let item = |part| Item { script: script.clone(), part, calls: None };
-            command::split(command, cwd).into_iter().map(item).collect()
+            let item =
+                |part| Item { script: script.clone(), part, calls: None, has_args: false, config: None };
+            parts.into_iter().map(item).collect()
         };
         match definition {
             Definition::Task(entry) => {
@@ -162,11 +171,7 @@ impl Builder<'_> {
                     .as_ref()
                     .map_or(package.dir.clone(), |cwd| join_lexically(&package.dir, Path::new(cwd)));
                 let commands = entry.command.as_deref().unwrap_or_default();
-                commands
-                    .iter()
-                    .filter(|command| !command.trim().is_empty())
-                    .flat_map(|command| cut(&entry.name, command, &cwd))
-                    .collect()
+                items(&entry.name, command::split_list(commands, &cwd))
             }
             Definition::Script(script) => {
                 let around = |prefix: &str| {
@@ -176,7 +181,7 @@ impl Builder<'_> {
                 let scripts = [around("pre"), Some(script), around("post")];
                 let of = |script: &crate::workspace::Script| match script.command.trim() {
                     "" => Vec::new(),
-                    command => cut(&script.name, command, &package.dir),
+                    command => items(&script.name, command::split(command, &package.dir)),
                 };
                 scripts.into_iter().flatten().flat_map(of).collect()
             }
@@ -365,7 +370,10 @@ impl Builder<'_> {
             };
             if !call.args.is_empty() {
                 match self.commands_of(&item.part.cwd, &call, &within) {
-                    None => resolved.push(item),
+                    None => {
+                        let config = self.obeyed_by_call(&item.part.cwd, &call).or(item.config);
+                        resolved.push(Item { config, ..item });
+                    }
                     Some((script, items)) => {
                         let within = [within, vec![script]].concat();
                         open.extend(items.into_iter().rev().map(|item| (item, within.clone())));
@@ -397,6 +405,8 @@ impl Builder<'_> {
                             calls: Some(vec![self.node(*package, task)]),
                             script: item.script.clone(),
                             part,
+                            has_args: item.has_args,
+                            config: item.config.clone(),
                         });
                     }
                 }
@@ -406,9 +416,8 @@ impl Builder<'_> {
     }
 
     /// The commands that a call with arguments of its own stands for, with the script that they are from.
-    /// They become commands of the caller: the script as others may call it or wait for it is another thing.
-    /// `None` where a person wrote down something for the script, which would not hold for the caller, and
-    /// where it is within itself.
+    /// They become commands of the caller, and obey what a person wrote down for the script: as others may call
+    /// it or wait for it, it is another thing. `None` where it waits for others, or is within itself.
     fn commands_of(
         &self,
         cwd: &Path,
@@ -417,13 +426,25 @@ impl Builder<'_> {
     ) -> Option<((usize, String), Vec<Item>)> {
         let script = self.called_scripts(cwd, &call.tasks)?.pop()?;
         let (package, name) = &script;
-        let is_set = script_entries(self.workspace, *package, name).iter().any(Option::is_some);
-        if is_set || within.contains(&script) {
+        let entries = script_entries(self.workspace, *package, name);
+        let waits = entries.iter().flatten().any(|(_, entry)| entry.depends_on.is_some());
+        if waits || within.contains(&script) {
             return None;
         }
         let mut items = self.items(*package, self.workspace.packages[*package].definition(name)?);
         append_args(&mut items, name, &call.args);
+        if entries.iter().any(Option::is_some) {
+            let config = self.settle(self.script_keys(*package, name), *package);
+            items.iter_mut().for_each(|item| item.config = Some(Arc::clone(&config)));
+        }
         Some((script, items))
+    }
+
+    /// What a call obeys that stays a command, if a person wrote down something for the script.
+    fn obeyed_by_call(&self, cwd: &Path, call: &nested::Call) -> Option<Arc<TaskConfig>> {
+        let (package, name) = self.called_scripts(cwd, &call.tasks)?.pop()?;
+        let is_set = script_entries(self.workspace, package, &name).iter().any(Option::is_some);
+        is_set.then(|| self.settle(self.script_keys(package, &name), package))
     }
 
     /// The tasks of a call; `None` if one of them is not plainly there, so that the command itself

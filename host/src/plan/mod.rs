@@ -146,6 +146,7 @@ pub fn exec_step(workspace: &Workspace, words: &[String], cwd: PathBuf) -> Resul
         origin: Origin::Exec,
         waits_for: Vec::new(),
         requested: true,
+        has_args: false,
     })
 }
 
@@ -221,6 +222,8 @@ pub struct Step {
     pub waits_for: Vec<usize>,
     /// It is of a task that was asked for, and not only waited for or called by one.
     pub requested: bool,
+    /// Its command ends with arguments of the command line.
+    pub has_args: bool,
 }
 
 /// What a step needs to know of its package.

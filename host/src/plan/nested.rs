@@ -159,7 +159,11 @@ pub fn call(invocation: &Invocation) -> Option<Call> {
     if let ("overhear" | "vp", [first, words @ ..]) = (program.as_str(), args.as_slice()) {
         return if first == "run" { own_call(words) } else { None };
     }
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut words: Vec<&str> = args.iter().map(String::as_str).collect();
+    // It keeps a package manager from saying what it runs, and nobody says that here.
+    if let ("npm" | "pnpm" | "yarn" | "bun", [_, "-s" | "--silent", _, ..]) = (program.as_str(), &*words) {
+        words.remove(1);
+    }
     let plain = || words.iter().all(|word| is_plain(word));
     let scripts = |tasks: &[&str], parallel| Call {
         tasks: tasks.iter().map(|task| task.to_string()).collect(),
@@ -320,7 +324,8 @@ mod tests {
             ("npm run build --workspaces", None),
             ("npm run build --mode x", None),
             ("pnpm run build -- --mode x", None),
-            ("npm run --silent build -- x", None),
+            ("npm run --silent build -- x", Some((&["build"], false))),
+            ("npm run --loglevel silent build", None),
             ("run-s build -- x", None),
             ("overhear run a,b --mode x", None),
             ("overhear run -r build --mode x", None),

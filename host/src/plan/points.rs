@@ -17,7 +17,8 @@ pub(super) fn steps(workspace: &Workspace, nodes: &[Node]) -> Result<Vec<Step>, 
     let mut points = Points::of(nodes);
     let calls = points.connect_calls(nodes);
     let order = points.sort(workspace, nodes)?;
-    Ok(points.steps(workspace, nodes, &order, &calls))
+    let is_run = points.is_run(nodes, &calls);
+    Ok(points.steps(workspace, nodes, &order, &|point, node| calls.contains(&point) || !is_run[node]))
 }
 
 /// A point in the course of a plan.
@@ -80,7 +81,10 @@ impl Points {
             for (item, called) in node.items.iter().enumerate().filter_map(with_calls) {
                 let point = self.begins[at] + 1 + item;
                 let before = point - 1;
-                if called.contains(&at) || self.closes_a_circle(nodes, before, called) {
+                if called.contains(&at)
+                    || self.closes_a_circle(nodes, before, called)
+                    || self.undoes_what_it_brings(nodes, before, called, &calls)
+                {
                     // A call of itself never ends when run directly; it is left in, as a cycle.
                     if called.contains(&at) {
                         let begin = self.begins[at];
@@ -113,7 +117,8 @@ impl Points {
             }
         }
         let ends: Vec<usize> = called.iter().map(|node| self.end(nodes, *node)).collect();
-        if after_what_was_before && !ends.is_empty() {
+        // A begin that waits for nobody yet may be told to by a later call.
+        if after_what_was_before && !begin_is_free && !ends.is_empty() {
             self.waits_for[point] = ends;
         } else {
             self.waits_for[point].extend(ends);
@@ -125,6 +130,39 @@ impl Points {
     fn closes_a_circle(&self, nodes: &[Node], before: usize, called: &[usize]) -> bool {
         let first = matches!(self.points[before], Point::Begin(_));
         !first && called.iter().any(|node| self.reaches(before, self.end(nodes, *node)))
+    }
+
+    /// Whether one of the called tasks calls a task that has run before, and another command came in between:
+    /// what that changed, only running the task again would bring about anew.
+    fn undoes_what_it_brings(
+        &self,
+        nodes: &[Node],
+        before: usize,
+        called: &[usize],
+        calls: &FxHashSet<usize>,
+    ) -> bool {
+        let first = matches!(self.points[before], Point::Begin(_));
+        if first || called.iter().all(|node| nodes[*node].items.iter().all(|item| item.calls.is_none())) {
+            return false;
+        }
+        let again = called_by(nodes, called).into_iter().map(|node| (node, self.end(nodes, node)));
+        again.filter(|(_, end)| self.reaches(before, *end)).any(|(node, end)| {
+            let is_command = |point: usize| match self.points[point] {
+                Point::Item(of, _) => of != node && !calls.contains(&point),
+                _ => false,
+            };
+            self.behind(before).into_iter().any(|point| is_command(point) && self.reaches(point, end))
+        })
+    }
+
+    /// A point and all that it waits for.
+    fn behind(&self, from: usize) -> FxHashSet<usize> {
+        let mut seen: FxHashSet<usize> = [from].into_iter().collect();
+        let mut open = vec![from];
+        while let Some(at) = open.pop() {
+            open.extend(self.waits_for[at].iter().copied().filter(|next| seen.insert(*next)));
+        }
+        seen
     }
 
     fn reaches(&self, from: usize, to: usize) -> bool {
@@ -188,13 +226,31 @@ impl Points {
         circle::problem(workspace, nodes, points.iter().map(node_of).collect())
     }
 
-    /// The steps: points that are commands, each with the commands that it waits for.
+    /// For each node whether it is run: asked for, waited for, or what a call stands for that is. A call that
+    /// stays a command runs its tasks by itself.
+    fn is_run(&self, nodes: &[Node], calls: &FxHashSet<usize>) -> Vec<bool> {
+        let mut is_run = vec![false; nodes.len()];
+        let mut open: Vec<usize> = (0..nodes.len()).filter(|node| nodes[*node].requested).collect();
+        while let Some(at) = open.pop() {
+            if std::mem::replace(&mut is_run[at], true) {
+                continue;
+            }
+            open.extend(&nodes[at].waits_for);
+            let items = nodes[at].items.iter().enumerate();
+            let connected = items.filter(|(item, _)| calls.contains(&(self.begins[at] + 1 + item)));
+            open.extend(connected.flat_map(|(_, item)| &item.calls).flatten());
+        }
+        is_run
+    }
+
+    /// The steps: points that are commands, each with the commands that it waits for. `is_passed` says of a
+    /// point and its node whether nothing is started there.
     fn steps(
         &self,
         workspace: &Workspace,
         nodes: &[Node],
         order: &[usize],
-        calls: &FxHashSet<usize>,
+        is_passed: &dyn Fn(usize, usize) -> bool,
     ) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
         // For each point the steps that must have ended when it is passed.
@@ -210,7 +266,7 @@ impl Points {
                 passed[*at] = before;
                 continue;
             };
-            if calls.contains(at) {
+            if is_passed(*at, node_at) {
                 passed[*at] = before;
                 continue;
             }
@@ -218,7 +274,7 @@ impl Points {
             let item = &node.items[item_at];
             let index = steps.len();
             let first = self.begins[node_at] + 1;
-            let position = (first..*at).filter(|point| !calls.contains(point)).count();
+            let position = (first..*at).filter(|point| !is_passed(*point, node_at)).count();
             let label = labels
                 .entry(node_at)
                 .or_insert_with(|| workspace.task_label(node.package, &node.task).into());
@@ -237,10 +293,11 @@ impl Points {
                 task_name: item.script.clone(),
                 invocation: item.part.invocation.clone(),
                 cwd: item.part.cwd.clone(),
-                config: config_of(node, item_at),
+                config: config_of(nodes, node_at, item_at),
                 origin: node.origin,
                 waits_for: before,
                 requested: node.requested,
+                has_args: item.has_args,
             });
             passed[*at] = vec![index];
         }
@@ -248,13 +305,27 @@ impl Points {
     }
 }
 
-/// What a command of a task obeys. Of several it is the last that goes on for ever: `tsc && vite`.
-fn config_of(node: &Node, item: usize) -> Arc<TaskConfig> {
-    if !node.config.persistent || item + 1 == node.items.len() {
-        return node.config.clone();
+/// What a command of a task obeys. Of several it is the last that goes on for ever: `tsc && vite`. A call that
+/// stays a command runs what is not to be cached.
+fn config_of(nodes: &[Node], node: usize, item: usize) -> Arc<TaskConfig> {
+    let Node { config, items, .. } = &nodes[node];
+    let own = items[item].config.as_ref().unwrap_or(config);
+    let is_uncached =
+        |node: &usize| nodes[*node].config.cache == Some(false) || nodes[*node].config.persistent;
+    let called = items[item].calls.as_deref().unwrap_or_default();
+    let runs_uncached = !called.is_empty()
+        && (called.iter().any(is_uncached) || called_by(nodes, called).iter().any(is_uncached));
+    let goes_on = own.persistent && item + 1 < items.len();
+    if !runs_uncached && !goes_on {
+        return Arc::clone(own);
     }
-    let mut config = TaskConfig::clone(&node.config);
-    (config.persistent, config.ready_when) = (false, None);
+    let mut config = TaskConfig::clone(own);
+    if goes_on {
+        (config.persistent, config.ready_when) = (false, None);
+    }
+    if runs_uncached {
+        config.cache = Some(false);
+    }
     Arc::new(config)
 }
 
@@ -291,6 +362,17 @@ fn closure(nodes: &[Node], start: &[usize], without: usize) -> Vec<usize> {
         }
     }
     reached
+}
+
+/// All that these nodes call, and that is called in turn.
+fn called_by(nodes: &[Node], start: &[usize]) -> FxHashSet<usize> {
+    let mut seen = FxHashSet::default();
+    let mut open: Vec<usize> = start.to_vec();
+    while let Some(at) = open.pop() {
+        let called = nodes[at].items.iter().flat_map(|item| &item.calls).flatten();
+        open.extend(called.copied().filter(|node| seen.insert(*node)));
+    }
+    seen
 }
 
 fn relative(root: &Path, dir: &Path) -> String {

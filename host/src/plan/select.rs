@@ -220,8 +220,13 @@ fn no_task(workspace: &Workspace, request: &Request, spec: &TaskSpec, packages: 
         .filter(|at| workspace.packages[*at].definition(task).is_some())
         .collect();
     match elsewhere.as_slice() {
+        [] if workspace.packages.len() == 1 && !workspace.lone => problem
+            .help("no folder with a package.json matches the globs of the workspace: there is the root only"),
         [] if known.is_empty() => {
             problem.help("there are no scripts in package.json, and no tasks in overhear.json")
+        }
+        [] if packages.iter().any(|at| workspace.packages[*at].has_shadowed_config()) => {
+            problem.help("vite-task.json is not read where there is an overhear.json: move its tasks there")
         }
         [] => problem.help("`overhear list` shows the tasks"),
         [one] => problem.help(format!(

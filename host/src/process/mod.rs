@@ -66,11 +66,12 @@ pub struct Ended {
 }
 
 /// Finds a program as a shell would: a name with a slash is a path, any other is searched in PATH.
-/// The result is what is to be executed: absolute, links not resolved.
+/// The result is what is to be executed: a path as it was written, to be taken from `cwd`, or the absolute one
+/// that the search gave; links not resolved.
 pub fn find_program(name: &OsStr, path: &OsStr, cwd: &Path) -> Option<PathBuf> {
     if name.as_encoded_bytes().contains(&b'/') {
         let path = cwd.join(name);
-        return (path.is_file() && trace::may_execute(&path)).then_some(path);
+        return (path.is_file() && trace::may_execute(&path)).then(|| PathBuf::from(name));
     }
     std::env::split_paths(path)
         .map(|folder| cwd.join(folder).join(name))

@@ -50,7 +50,7 @@ impl Running {
     }
 
     /// Takes over SIGINT, SIGTERM and SIGHUP: the first is passed on to all commands, the second
-    /// kills them. `told` is called after each, on a thread of its own, with the signal and how
+    /// kills them. SIGTSTP suspends them with overhear. `told` is called after each, on a thread of its own, with the signal and how
     /// many there were by then. To be called once in a process.
     pub fn watch_signals(&self, told: impl Fn(i32, usize) + Send + 'static) -> io::Result<()> {
         let (mut reader, writer) = UnixStream::pair()?;
@@ -59,7 +59,7 @@ impl Running {
         let writer: OwnedFd = writer.into();
         PIPE.store(writer.as_raw_fd(), Ordering::Release);
         std::mem::forget(writer);
-        for signal in ENDING {
+        for signal in ENDING.into_iter().chain([libc::SIGTSTP]) {
             install(signal)?;
         }
         let running = self.clone();
@@ -67,6 +67,10 @@ impl Running {
             let mut word = [0u8; 2];
             while reader.read_exact(&mut word).is_ok() {
                 let [signal, from_terminal] = word;
+                if i32::from(signal) == libc::SIGTSTP {
+                    running.suspend();
+                    continue;
+                }
                 let count = running.stop(i32::from(signal), from_terminal != 0);
                 told(i32::from(signal), count);
             }
@@ -85,9 +89,29 @@ impl Running {
         let _ = self.inner.signal.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire);
         let count = self.inner.count.fetch_add(1, Ordering::AcqRel) + 1;
         for (_, group) in self.groups().iter() {
-            send(*group, if count > 1 { libc::SIGKILL } else { signal }, from_terminal);
+            send(*group, if count > 1 { libc::SIGKILL } else { passed_on(signal) }, from_terminal);
         }
         count
+    }
+
+    /// Nobody reads what the commands print: they end, as they would have by writing it.
+    pub fn stop_unheard(&self) {
+        if self.interrupted().is_none() {
+            self.stop(libc::SIGPIPE, false);
+        }
+    }
+
+    /// Suspends the commands that the terminal does not reach, then this process; goes on with them after it.
+    fn suspend(&self) {
+        let to_own = |signal| {
+            for (_, group) in self.groups().iter().filter(|(_, group)| matches!(group, Group::Own(_))) {
+                send(*group, signal, true);
+            }
+        };
+        to_own(libc::SIGSTOP);
+        // SAFETY: a signal to this process itself; it returns when somebody lets it go on.
+        unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+        to_own(libc::SIGCONT);
     }
 
     /// Asks the command that a thread sees through to end, or kills it; also one that it begins later.
@@ -112,7 +136,7 @@ impl Running {
     pub(super) fn enter(&self, group: Group) -> Entered {
         self.groups().push((thread::current().id(), group));
         if let Some(signal) = self.interrupted() {
-            send(group, signal, false);
+            send(group, passed_on(signal), false);
         } else if self.is_ending() {
             send(group, libc::SIGTERM, false);
         }
@@ -141,6 +165,11 @@ impl Drop for Entered {
             groups.swap_remove(at);
         }
     }
+}
+
+/// What a command is sent for a signal that came. That it writes for nobody many have asked not to be told.
+fn passed_on(signal: i32) -> i32 {
+    if signal == libc::SIGPIPE { libc::SIGTERM } else { signal }
 }
 
 fn send(group: Group, signal: i32, from_terminal: bool) {

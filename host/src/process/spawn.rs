@@ -93,9 +93,14 @@ pub(super) fn captured(launch: &Launch, tracing: Option<Box<dyn ChildSide>>) -> 
 }
 
 fn command(launch: &Launch) -> Command {
-    let program = launch.cwd.join(&launch.program);
+    // A path as it was written is taken from the working directory, which is changed first: a script finds its
+    // name as it was called. A name alone would be searched.
+    let is_as_written = launch.program.is_relative() && launch.program.components().nth(1).is_some();
+    let program = if is_as_written { launch.program.clone() } else { launch.cwd.join(&launch.program) };
     let mut command = Command::new(&program);
-    command.arg0(launch.program.file_name().unwrap_or(program.as_os_str()));
+    if !is_as_written {
+        command.arg0(launch.program.file_name().unwrap_or(program.as_os_str()));
+    }
     command.args(&launch.args).current_dir(&launch.cwd).env_clear();
     command.envs(launch.env.iter().map(|(name, value)| (name, value)));
     command

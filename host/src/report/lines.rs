@@ -211,6 +211,10 @@ impl Lines {
 const ENDED_BY_PERSON: [i32; 3] = [129, 130, 143];
 
 impl Reporter for Lines {
+    fn is_heard(&self) -> bool {
+        super::lost_output().is_none()
+    }
+
     fn event(&mut self, event: &Event) {
         let was_drawn = self.terminal.is_drawn();
         match event {

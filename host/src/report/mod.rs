@@ -26,7 +26,7 @@ pub use output::Style;
 pub use profile::Profile;
 pub use reasons::{miss, not_stored, read_miss, read_refusal};
 pub use summary::{Summary, details};
-pub use terminal::shows_colors;
+pub use terminal::{lost_output, shows_colors};
 pub use words::{Whose, miss as miss_in_words};
 
 use crate::event::{Event, StepId};
@@ -47,6 +47,11 @@ pub trait Reporter {
     /// Some time has passed.
     fn tick(&mut self) {}
 
+    /// Whether what commands print still gets to somebody.
+    fn is_heard(&self) -> bool {
+        true
+    }
+
     /// A command has the terminal to itself from now on, or has no longer.
     fn pause(&mut self, _paused: bool) {}
 }
@@ -65,6 +70,10 @@ impl Reporter for All<'_> {
         self.0.iter().any(|reporter| reporter.is_live())
     }
 
+    fn is_heard(&self) -> bool {
+        self.0.iter().all(|reporter| reporter.is_heard())
+    }
+
     fn tick(&mut self) {
         self.0.iter_mut().filter(|reporter| reporter.is_live()).for_each(|reporter| reporter.tick());
     }
@@ -74,11 +83,9 @@ impl Reporter for All<'_> {
     }
 }
 
-/// Prints what a command was asked for. A reader that went away is no fault.
-#[allow(clippy::print_stdout, reason = "reporters print")]
+/// Prints what a command was asked for. Where that cannot be, [`lost_output`] says so.
 pub fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    terminal::put(crate::event::Stream::Out, text.as_bytes());
 }
 
 /// Prints text with colours, which are left out where the output is no terminal or `color` says so.

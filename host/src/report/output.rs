@@ -59,7 +59,11 @@ impl Output {
             Style::Interleaved => self.interleave(terminal, step, stream, bytes),
             Style::Labeled => self.label(terminal, step, stream, bytes),
             Style::Grouped | Style::GroupedForActions => {
-                self.groups.entry(step.index).or_default().add(stream, bytes);
+                let group = self.groups.entry(step.index).or_default();
+                group.add(stream, bytes);
+                if group.is_open {
+                    group.show(&mut |stream, bytes| terminal.print(&step.task, stream, bytes));
+                }
             }
         }
     }
@@ -84,7 +88,7 @@ impl Output {
                 _ => terminal.print(&step.task, stream, &rest),
             }
         }
-        if let Some(group) = self.groups.remove(&step.index) {
+        if let Some(mut group) = self.groups.remove(&step.index) {
             group.show(&mut |stream, bytes| terminal.print(&step.task, stream, bytes));
         }
     }
@@ -156,20 +160,22 @@ fn add_labeled(lines: &mut Vec<u8>, label: &str, line: &[u8]) {
 struct Group {
     frames: Vec<u8>,
     spilled: Option<File>,
-    /// The file could not be made or written: the rest is lost, which its end says.
-    is_cut: bool,
+    /// How much of the file is whole.
+    spilled_bytes: u64,
+    /// The file could not be made or written: nothing more is held back.
+    is_open: bool,
 }
 
 impl Group {
     fn add(&mut self, stream: Stream, bytes: &[u8]) {
-        if self.is_cut || bytes.is_empty() {
+        if bytes.is_empty() {
             return;
         }
         self.frames.push(position(stream) as u8);
         self.frames.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
         self.frames.extend_from_slice(bytes);
-        if self.frames.len() > GROUP_BYTES_MAX {
-            self.is_cut = self.spill().is_err();
+        if self.frames.len() > GROUP_BYTES_MAX && !self.is_open {
+            self.is_open = self.spill().is_err();
         }
     }
 
@@ -178,24 +184,25 @@ impl Group {
             Some(file) => file,
             None => self.spilled.insert(tempfile::tempfile()?),
         };
-        file.write_all(&self.frames)?;
+        if let Err(error) = file.write_all(&self.frames) {
+            // What is in the file is shown first, and all of this after it.
+            file.set_len(self.spilled_bytes)?;
+            return Err(error);
+        }
+        self.spilled_bytes += self.frames.len() as u64;
         self.frames.clear();
         Ok(())
     }
 
-    fn show(mut self, print: &mut dyn FnMut(Stream, &[u8])) {
+    /// Shows what is held.
+    fn show(&mut self, print: &mut dyn FnMut(Stream, &[u8])) {
         if let Some(mut file) = self.spilled.take()
             && let Err(error) = file.rewind().and_then(|()| show_frames(&mut BufReader::new(file), print))
         {
             print(Stream::Err, format!("(overhear lost what was printed here: {error})\n").as_bytes());
         }
         let _ = show_frames(&mut self.frames.as_slice(), print);
-        if self.is_cut {
-            print(
-                Stream::Err,
-                b"\n(overhear lost the rest of what was printed: no room in the temp folder)\n",
-            );
-        }
+        self.frames.clear();
     }
 }
 
@@ -232,5 +239,20 @@ mod tests {
         let expected: Vec<_> =
             (0..10).map(|round| (if round % 2 == 0 { Stream::Out } else { Stream::Err }, 1 << 20)).collect();
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn where_nothing_can_be_set_aside_a_group_is_shown_from_there_on() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let read_only = File::open(file.path()).expect("opens");
+        let mut group = Group { spilled: Some(read_only), ..Group::default() };
+        let piece = vec![b'x'; GROUP_BYTES_MAX];
+        let mut seen = 0;
+        for _ in 0..3 {
+            group.add(Stream::Out, &piece);
+            assert!(group.is_open);
+            group.show(&mut |_, bytes| seen += bytes.len());
+        }
+        assert_eq!(seen, 3 * GROUP_BYTES_MAX);
     }
 }

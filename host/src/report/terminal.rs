@@ -6,6 +6,7 @@ use super::colors::{Strip, plain};
 use crate::event::Stream;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Takes away the drawn line, on as many rows as it has become.
 const TAKE_AWAY: &str = "\r\x1b[J";
@@ -140,18 +141,29 @@ fn position(stream: Stream) -> usize {
     }
 }
 
-fn put(stream: Stream, bytes: &[u8]) {
+/// Why standard output cannot be written any more: what the system said first, or 0.
+static LOST: AtomicI32 = AtomicI32::new(0);
+
+/// Why standard output could not be written, if so.
+pub fn lost_output() -> Option<io::Error> {
+    Some(LOST.load(Ordering::Relaxed)).filter(|errno| *errno != 0).map(io::Error::from_raw_os_error)
+}
+
+pub(super) fn put(stream: Stream, bytes: &[u8]) {
     if bytes.is_empty() {
         return;
     }
-    // A reader that went away must not end the run: there is nobody left to tell.
-    let _ = match stream {
+    match stream {
         Stream::Out => {
             let mut out = io::stdout().lock();
-            out.write_all(bytes).and_then(|()| out.flush())
+            if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                let _ = LOST.compare_exchange(0, errno, Ordering::Relaxed, Ordering::Relaxed);
+            }
         }
-        Stream::Err => io::stderr().lock().write_all(bytes),
-    };
+        // Nobody is left to be told.
+        Stream::Err => drop(io::stderr().lock().write_all(bytes)),
+    }
 }
 
 /// A terminal that can go back in a line, with a person before it.
@@ -171,5 +183,6 @@ fn wanted_by_environment() -> Option<bool> {
     if is_set("NO_COLOR").is_some() {
         return Some(false);
     }
-    is_set("FORCE_COLOR").map(|value| value != "0")
+    let is_dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb").then_some(false);
+    is_set("FORCE_COLOR").map(|value| value != "0").or_else(is_dumb)
 }

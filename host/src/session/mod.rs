@@ -87,7 +87,7 @@ pub fn run(
             let (wake, queue, chains) = (wake.clone(), &queue, &chains);
             scope.spawn(move || {
                 while let Some(index) = queue.pop() {
-                    work(shared, chains, index, &wake);
+                    work(shared, chains, index, &wake, || queue.hold());
                 }
             });
         }
@@ -113,10 +113,18 @@ pub fn run(
     })
 }
 
-fn work(shared: &Shared, chains: &Chains, index: usize, wake: &SyncSender<Wake>) {
+/// `hold` is called before the loop hears of a failure.
+fn work(shared: &Shared, chains: &Chains, index: usize, wake: &SyncSender<Wake>, hold: impl FnOnce()) {
     // A reporter that is gone has nobody to tell; the step still runs to its end.
     let emit = |event| drop(wake.send(Wake::Event(event)));
-    let outcome = step::run(shared, chains, index, &emit);
+    let outcome = match shared.running.interrupted() {
+        // It was handed out before the loop heard of the signal.
+        Some(_) => Outcome::Skipped { because: None },
+        None => step::run(shared, chains, index, &emit),
+    };
+    if matches!(outcome, Outcome::Failed { .. }) {
+        hold();
+    }
     let _ = wake.send(Wake::Ended(index, outcome));
 }
 
@@ -160,6 +168,9 @@ impl Session<'_, '_> {
                     self.touch.iter_mut().for_each(|touch| touch.saw(&event));
                     self.look_for_signs(&event);
                     reporter.event(&event);
+                    if !reporter.is_heard() {
+                        self.shared.running.stop_unheard();
+                    }
                 }
                 Ok(Wake::Ended(index, outcome)) => self.ended(index, outcome, reporter),
                 Ok(Wake::Changed) => {}
@@ -205,6 +216,7 @@ impl Session<'_, '_> {
                 (false, true) => self.serve(index, reporter),
                 (false, false) => {
                     self.working += 1;
+                    self.touch.iter_mut().for_each(|touch| touch.starts(index));
                     self.queue.push(index, self.critical[index]);
                 }
             }
@@ -235,9 +247,14 @@ impl Session<'_, '_> {
         // stopped by the signal, not by the failure of a command that the signal ended.
         if self.shared.running.interrupted().is_some() && !self.progress.is_stopped() {
             self.progress.stop();
+            self.take_back();
         }
         let is_news = !matches!(outcome, Outcome::Fresh(_) | Outcome::Skipped { .. });
         self.progress.ended(index, &outcome);
+        if matches!(outcome, Outcome::Failed { .. }) && !is_served {
+            self.take_back();
+            self.queue.go_on();
+        }
         if let Some(touch) = &mut self.touch {
             touch.ended(index, &outcome);
         }

@@ -16,6 +16,8 @@ pub struct Queue {
 struct Inner {
     /// Weight, and position in the plan: of equal weight the first comes first.
     steps: BinaryHeap<(u64, Reverse<usize>)>,
+    /// Failures that the loop has not seen yet: what comes of the other steps is for it to decide.
+    held: usize,
     is_closed: bool,
 }
 
@@ -30,7 +32,9 @@ impl Queue {
     pub fn pop(&self) -> Option<usize> {
         let mut inner = self.inner();
         loop {
-            if let Some((_, Reverse(index))) = inner.steps.pop() {
+            if inner.held == 0
+                && let Some((_, Reverse(index))) = inner.steps.pop()
+            {
                 return Some(index);
             }
             if inner.is_closed {
@@ -38,6 +42,17 @@ impl Queue {
             }
             inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// A step has failed: nothing is handed out until its end was dealt with.
+    pub fn hold(&self) {
+        self.inner().held += 1;
+    }
+
+    /// A failure was dealt with.
+    pub fn go_on(&self) {
+        self.inner().held -= 1;
+        self.changed.notify_all();
     }
 
     /// Takes back all that no worker has taken yet.

@@ -25,6 +25,7 @@ fn plan(needs: &[&[usize]]) -> Plan {
         origin: Origin::Script,
         waits_for: waits_for.to_vec(),
         requested: true,
+        has_args: false,
     };
     Plan { steps: needs.iter().enumerate().map(step).collect(), ..Plan::default() }
 }

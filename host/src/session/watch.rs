@@ -261,6 +261,8 @@ struct Known {
     outputs: FxHashSet<PathBuf>,
     /// The last run was overheard and kept: nothing else counted.
     is_complete: bool,
+    /// When it last could start: what was there then, it has seen.
+    starts: Option<SystemTime>,
     /// When it last ran.
     began: Option<SystemTime>,
     ended: Option<SystemTime>,
@@ -283,6 +285,11 @@ impl<'a> Touch<'a> {
             in_round: true,
             round_began: SystemTime::now(),
         }
+    }
+
+    /// A step may start from now on.
+    pub fn starts(&mut self, index: usize) {
+        self.known[index].starts = Some(SystemTime::now());
     }
 
     /// Notes when a command began.
@@ -368,7 +375,12 @@ impl<'a> Touch<'a> {
     fn touches(&self, change: &Change, index: usize) -> bool {
         let known = &self.known[index];
         if known.is_complete {
-            return known.depends_on(change);
+            // What an earlier step of the round made is no news to the later ones.
+            let was_there = || {
+                let changed = last_change(&change.path);
+                changed.zip(known.starts).is_some_and(|(changed, starts)| changed <= starts)
+            };
+            return known.depends_on(change) && !(self.is_output(&change.path) && was_there());
         }
         let step = &self.plan.steps[index];
         // What changed while a command ran of which nothing is known may be its own doing.

@@ -5,7 +5,9 @@ use crate::access::{First, Seen};
 use crate::fingerprint::{Query, Value};
 use crate::rules::Rules;
 use crate::stamp::{Found, Stamp};
-use std::path::Path;
+use rustc_hash::FxHashSet;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 /// What the step learned from a path: content, absence, kind, link. Listings come later, when all
 /// outputs are known.
@@ -107,10 +109,32 @@ fn file_value(evidence: &Evidence, path: &Path, stamp: &Stamp, fate: &Fate) -> I
 /// neither what was found counts by its path, nor the candidates that were probed before it.
 fn is_searched_program(evidence: &Evidence, path: &Path) -> bool {
     let searched = &evidence.observed.searched;
+    let is_there = |path: &Path| {
+        let mut firsts = evidence.observed.seen(path).into_iter().flat_map(Seen::firsts);
+        firsts.any(|first| first.found != Found::Absent)
+    };
+    // One behind what was found is no candidate: whoever looks at it means it.
     let is_candidate = || {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| searched.contains_key(name))
-            && path.parent().is_some_and(|folder| evidence.search.iter().any(|searched| searched == folder))
+        let Some(name) =
+            path.file_name().filter(|name| name.to_str().is_some_and(|name| searched.contains_key(name)))
+        else {
+            return false;
+        };
+        let place = evidence.search.iter().position(|folder| Some(folder.as_path()) == path.parent());
+        place.is_some_and(|place| !evidence.search[..place].iter().any(|folder| is_there(&folder.join(name))))
     };
     searched.values().any(|found| found == path) || is_candidate()
+}
+
+/// Programs that were searched, also in vain: one that is installed later is news.
+pub(super) fn searched_programs(evidence: &Evidence) -> Vec<String> {
+    let mut names: BTreeSet<&str> = evidence.observed.searched.keys().map(String::as_str).collect();
+    let folders: FxHashSet<&Path> = evidence.search.iter().map(PathBuf::as_path).collect();
+    for (path, seen) in &evidence.observed.paths {
+        let is_vain = seen.change.is_none()
+            && path.parent().is_some_and(|folder| folders.contains(folder))
+            && seen.firsts().any(|first| first.found == Found::Absent);
+        names.extend(path.file_name().and_then(|name| name.to_str()).filter(|_| is_vain));
+    }
+    names.into_iter().map(str::to_owned).collect()
 }

@@ -90,9 +90,10 @@ fn call<T>(shared: &Shared, step: &Step, whole: &Whole, ask: impl FnOnce(Call) -
     let Run::Program { program, args } = &seen.run else { return None };
     let root = &shared.zones.places.root;
     let found = if program.contains('/') {
-        find_program(OsStr::new(program), &lookup(&whole.variables, "PATH"), &step.cwd)
+        let found = find_program(OsStr::new(program), &lookup(&whole.variables, "PATH"), &step.cwd);
+        found.map(|found| step.cwd.join(found))
     } else {
-        shared.digests.search(&whole.search, root).find(program).map(|(found, _)| found)
+        shared.digests.search(&whole.search, root).find(program).map(|found| found.path)
     };
     let found = found?;
     let name = program.rsplit('/').next().unwrap_or(program);

@@ -30,9 +30,13 @@ pub fn learn_from_failure(shared: &Shared, cached: &Cached, observed: &Observed)
     note_tool_files(shared, cached, observed, &ends);
 }
 
-/// Notes how the step ended. Without the note less can be told of it.
+/// Notes how the step ended, with arguments also as the last run of the task. Without the note less can be told
+/// of it.
 pub(super) fn note(cached: &Cached, last: LastRun) {
-    let _ = cached.store.note_run(cached.scope, &cached.step.id.task, cached.step.id.position, &last);
+    let of_task = super::scope_of(cached.step, false);
+    for scope in [cached.scope, of_task].into_iter().take(1 + usize::from(cached.step.has_args)) {
+        let _ = cached.store.note_run(scope, &cached.step.id.task, cached.step.id.position, &last);
+    }
 }
 
 /// Notes which files of its own state the tool made, so that its reading them again is no news. A file

@@ -99,7 +99,12 @@ pub(super) fn values_now(
 /// No run with this key is known: what of the key differs from the last run of the same step, and what
 /// of the disk from its entry?
 fn key_miss(shared: &Shared, cached: &Cached, against: &Against) -> Result<Miss, StoreError> {
-    let Some(last) = cached.store.last_run(cached.scope)? else {
+    let last = match cached.store.last_run(cached.scope)? {
+        // With these arguments it has never run: what differs from a run without.
+        None if cached.step.has_args => cached.store.last_run(super::scope_of(cached.step, false))?,
+        last => last,
+    };
+    let Some(last) = last else {
         return Ok(MissReason::NotFound(Before::NeverRan).into());
     };
     let not_found = || MissReason::NotFound(facts::became(&last.report)).into();
@@ -109,7 +114,12 @@ fn key_miss(shared: &Shared, cached: &Cached, against: &Against) -> Result<Miss,
         return Ok(not_found());
     }
     if let Some(closest) = closest(shared, cached, against.tree, then.digest())? {
-        reasons.extend(self::reasons(closest.differences));
+        for reason in self::reasons(closest.differences) {
+            // A variable is in the key and, asked for, an input too.
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
     }
     Ok(Miss::of(reasons).unwrap_or_else(not_found))
 }

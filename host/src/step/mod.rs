@@ -41,6 +41,7 @@ pub use environment::with_call;
 pub use foresee::{caching, foresee};
 pub use named::NamedFiles;
 use spawn::Ended;
+pub use spawn::tell_outer;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -176,6 +177,7 @@ pub fn run(shared: &Shared, chains: &Chains, index: usize, emit: Emit) -> Outcom
     let adapter = cached.adapter();
     match spawn::overheard(shared, &cached, emit) {
         Ended::Failed { exit_code, error, took } => Outcome::Failed { why, exit_code, error, took, adapter },
+        Ended::NotBegun => Outcome::Skipped { because: None },
         Ended::Succeeded(run) => {
             let took = run.took;
             match keep::keep(shared, &cached, *run) {
@@ -187,12 +189,17 @@ pub fn run(shared: &Shared, chains: &Chains, index: usize, emit: Emit) -> Outcom
 }
 
 /// Identity of a step in its workspace: what one left is another's to a different one. A task stays the same
-/// when its command changes; of `overhear exec` each command in each folder is one.
+/// when its command changes; with other arguments it is another, and of `overhear exec` each command in each
+/// folder is one.
 pub fn scope(step: &Step) -> Digest {
+    scope_of(step, step.has_args)
+}
+
+fn scope_of(step: &Step, has_args: bool) -> Digest {
     let StepId { task, position, command, cwd, .. } = &*step.id;
     let mut fields = Fields::new("step");
     fields.bytes(task.as_bytes()).number(*position as u64);
-    if step.origin == Origin::Exec {
+    if step.origin == Origin::Exec || has_args {
         fields.bytes(command.as_bytes()).bytes(cwd.as_bytes());
     }
     fields.digest()
@@ -215,10 +222,6 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
     if step.config.cache == Some(false) {
         return disabled(DisabledBy::Config);
     }
-    let store = match &shared.store {
-        Ok(store) => *store,
-        Err(why) => return disabled(DisabledBy::Fault(why.clone())),
-    };
     let whole = environment::Whole::of(shared, step);
     let declaration = match environment::declare(shared, step, &whole) {
         Ok(declaration) => declaration,
@@ -235,6 +238,10 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
         }
         other => other,
     };
+    let store = match &shared.store {
+        Ok(store) => *store,
+        Err(why) => return disabled(DisabledBy::Fault(why.clone())),
+    };
     let by_default = match step.origin {
         Origin::Exec => true,
         Origin::Task => shared.defaults.tasks,
@@ -245,7 +252,8 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
         },
     };
     if !by_default && step.config.cache != Some(true) && !shared.mode.is_for_all() {
-        return disabled(DisabledBy::Default);
+        let is_said = step.origin == Origin::Task;
+        return disabled(if is_said { DisabledBy::Config } else { DisabledBy::Default });
     }
     let env = environment::of_step(shared, step, whole, declaration.as_ref(), store);
     let key = environment::key(shared, step, declaration.as_ref(), &env);

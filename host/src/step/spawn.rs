@@ -9,7 +9,7 @@ use crate::event::{Event, Stream};
 use crate::fingerprint::{Matched, Value, digest_file};
 use crate::globs;
 use crate::ipc::{Server, ServerSpec};
-use crate::outcome::{MissReason, Outcome};
+use crate::outcome::{DisabledBy, MissReason, Outcome};
 use crate::plan::Step;
 use crate::process::{self, Mode, SpawnError};
 use crate::stamp::{self, Found, Stamp};
@@ -35,6 +35,8 @@ pub enum Ended {
         /// How long it took.
         took: Duration,
     },
+    /// A signal came first.
+    NotBegun,
 }
 
 /// Runs the command and overhears it.
@@ -72,6 +74,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
     let companion = shared.together.begin();
     let ended = match shared.commands.run(&launch, Mode::Traced(spec), shared.running, &mut output) {
         Ok(ended) => ended,
+        Err(SpawnError::Interrupted) => return Ended::NotBegun,
         Err(error) => {
             let exit_code = spawn_exit_code(&error);
             return Ended::Failed { exit_code, error: Some(error.to_string()), took: Duration::ZERO };
@@ -194,6 +197,9 @@ pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> 
         let why = why.clone();
         Outcome::Failed { why, exit_code, error, took, adapter: None }
     };
+    if !matches!(why, MissReason::CacheDisabled(DisabledBy::Default | DisabledBy::Fault(_))) {
+        tell_outer();
+    }
     let (command, mut env) = super::environment::whole(shared, step);
     // Inside a task that another overhear overhears, tools speak to that one.
     env.extend(crate::ipc::outer(shared.env));
@@ -215,7 +221,16 @@ pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> 
             Outcome::Ran { why, refusal: None, took: ended.took, kept: None, adapter: None }
         }
         Ok(ended) => failed(ended.exit_code, None, ended.took),
+        Err(SpawnError::Interrupted) => Outcome::Skipped { because: None },
         Err(error) => failed(spawn_exit_code(&error), Some(error.to_string()), Duration::ZERO),
+    }
+}
+
+/// What somebody said is not to be cached is not to be cached either as a part of a step of an overhear that
+/// overhears this one.
+pub fn tell_outer() {
+    if crate::ipc::is_overheard() {
+        overhear_client::disable_cache();
     }
 }
 

@@ -111,6 +111,14 @@ impl Database {
         drop(self.write());
     }
 
+    /// Ends the common read: whoever is about to wait keeps nobody from emptying the log.
+    pub(super) fn end_read(&self) {
+        let held = self.lock();
+        if held.snapshot.is_none() && !held.connection.is_autocommit() {
+            let _ = held.connection.execute_batch("COMMIT");
+        }
+    }
+
     /// Whether nothing can be written, whatever the reason.
     pub(super) fn is_read_only(&self) -> bool {
         self.lock().is_read_only
@@ -221,8 +229,11 @@ fn is_damaged(path: &Path) -> bool {
 fn checkpoint(path: &Path, connection: &Connection) {
     let Ok(log) = File::open(log_of(path)) else { return };
     if log.try_lock().is_ok() {
-        // Where another process reads or writes, some of the log stays.
+        // Where another process reads or writes, some of the log stays. It is not waited for: meanwhile
+        // nobody could write.
+        let _ = connection.busy_timeout(Duration::ZERO);
         let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let _ = connection.busy_timeout(BUSY);
     }
 }
 

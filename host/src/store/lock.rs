@@ -30,6 +30,7 @@ impl Store {
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
+                    self.end_reads();
                     file.lock().map_err(failed)?;
                     had_to_wait = true;
                 }

@@ -206,6 +206,12 @@ impl Store {
         self.local.database.failed(source)
     }
 
+    /// See [`Database::end_read`].
+    fn end_reads(&self) {
+        self.local.database.end_read();
+        self.checkout.end_read();
+    }
+
     /// From here on reads see what other processes have stored.
     fn see_news(&self) {
         self.local.database.see_news();

@@ -184,6 +184,7 @@ impl Store {
     ) -> Result<Option<PortablePath>, StoreError> {
         for (folder, names) in expected {
             let habit = folder_habit(entry, place, folder);
+            let is_shown = own_habit(entry, folder).is_some();
             let is_news = entry.manifest.was_bare(folder) || entry.manifest.was_emptied(folder);
             if habit == Some(FolderHabit::Kept) && !is_news {
                 continue;
@@ -196,10 +197,12 @@ impl Store {
                 if is_other || survey.remove.contains(&extra) || self.is_of_later(&extra, place)? {
                     continue;
                 }
-                // Where no run has shown yet what becomes of others' names, an adapter's word that the
-                // command empties the tree counts, for what the step itself left.
+                // Where that run has not shown what becomes of others' names, another one that has, or an
+                // adapter's word that the command empties the tree, counts for what the step itself left.
                 let is_emptied = match habit {
-                    Some(habit) => habit == FolderHabit::Emptied,
+                    Some(habit) if is_shown => habit == FolderHabit::Emptied,
+                    Some(FolderHabit::Emptied) => self.is_made_by(&extra, &[place.step], place)?,
+                    Some(_) => false,
                     None => {
                         place.tool.is_owned(&absolute) && self.is_made_by(&extra, &[place.step], place)?
                     }
@@ -463,7 +466,7 @@ fn may_replace(entry: &Entry, place: &Place, output: &Output, lies: &Lies) -> bo
     let is_emptied = || {
         let path = place.places().absolute(&output.path);
         path.parent().is_some_and(|folder| {
-            folder_habit(entry, place, &place.places().portable(folder)) == Some(FolderHabit::Emptied)
+            own_habit(entry, &place.places().portable(folder)) == Some(FolderHabit::Emptied)
         })
     };
     let is_executable = match lies {
@@ -506,9 +509,16 @@ fn is_known(
     all.any(|habits| list(habits).binary_search(&output.path).is_ok())
 }
 
+/// What the run that made the entry did in a folder with names that it did not write; where nothing shows it,
+/// what newer runs of the same key, then of the same step, did.
 fn folder_habit(entry: &Entry, place: &Place, folder: &PortablePath) -> Option<FolderHabit> {
-    let known =
-        |habits: &Habits| habits.folders.iter().find(|(path, _)| path == folder).map(|(_, habit)| *habit);
-    // Newer runs of the same key, then of the same step, know more than the run that made the entry.
-    place.habits.iter().find_map(known).or_else(|| known(&entry.manifest.habits))
+    own_habit(entry, folder).or_else(|| place.habits.iter().find_map(|habits| habit_in(habits, folder)))
+}
+
+fn own_habit(entry: &Entry, folder: &PortablePath) -> Option<FolderHabit> {
+    habit_in(&entry.manifest.habits, folder)
+}
+
+fn habit_in(habits: &Habits, folder: &PortablePath) -> Option<FolderHabit> {
+    habits.folders.iter().find(|(path, _)| path == folder).map(|(_, habit)| *habit)
 }

@@ -159,12 +159,13 @@ pub(super) fn send(socket: RawFd, bytes: &[u8], fds: &[RawFd]) -> bool {
         message.msg_iovlen = 1;
         let count = fds.len().min(FDS_MAX);
         if count > 0 {
+            // Lengths are of another type with each libc.
             message.msg_control = (&raw mut control).cast();
-            message.msg_controllen = libc::CMSG_SPACE((count * size_of::<RawFd>()) as u32) as usize;
+            message.msg_controllen = libc::CMSG_SPACE((count * size_of::<RawFd>()) as u32) as _;
             let header = libc::CMSG_FIRSTHDR(&message);
             (*header).cmsg_level = libc::SOL_SOCKET;
             (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN((count * size_of::<RawFd>()) as u32) as usize;
+            (*header).cmsg_len = libc::CMSG_LEN((count * size_of::<RawFd>()) as u32) as _;
             std::ptr::copy_nonoverlapping(fds.as_ptr(), libc::CMSG_DATA(header).cast(), count);
         }
         loop {
@@ -196,7 +197,7 @@ pub(super) fn receive(socket: RawFd, bytes: &mut [u8]) -> Option<(usize, [RawFd;
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
         message.msg_control = (&raw mut control).cast();
-        message.msg_controllen = size_of::<Control>();
+        message.msg_controllen = size_of::<Control>() as _;
         let length = loop {
             let length = libc::recvmsg(socket, &raw mut message, libc::MSG_CMSG_CLOEXEC);
             if length >= 0 {
@@ -208,7 +209,7 @@ pub(super) fn receive(socket: RawFd, bytes: &mut [u8]) -> Option<(usize, [RawFd;
         };
         let header = libc::CMSG_FIRSTHDR(&message);
         if !header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS {
-            let space = (*header).cmsg_len - libc::CMSG_LEN(0) as usize;
+            let space = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
             let count = (space / size_of::<RawFd>()).min(FDS_MAX);
             std::ptr::copy_nonoverlapping(libc::CMSG_DATA(header).cast(), fds.as_mut_ptr(), count);
         }

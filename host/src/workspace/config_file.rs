@@ -252,10 +252,9 @@ fn entries(values: &mut Values<'_>, value: &Value<'_>, relative_dir: &Path, plac
         }
         let mut entry = TaskEntry { name: name.to_string(), at, ..TaskEntry::default() };
         match (&property.value, place) {
-            (Value::StringLit(command), Place::Tasks) => {
-                entry.command = Some(vec![command.value.to_string()])
+            (Value::StringLit(_) | Value::Array(_), Place::Tasks) => {
+                entry.command = command(values, &property.value)
             }
-            (Value::Array(_), Place::Tasks) => entry.command = command(values, &property.value),
             (Value::Object(object), _) => task_keys(values, object, relative_dir, place, &mut entry),
             (other, Place::Tasks) => {
                 values.wrong_type(
@@ -322,16 +321,22 @@ fn task_keys(
 }
 
 fn command(values: &mut Values<'_>, value: &Value<'_>) -> Option<Vec<String>> {
-    if let Value::StringLit(command) = value {
-        return Some(vec![command.value.to_string()]);
-    }
-    let Value::Array(list) = value else {
-        values.wrong_type(value, "command", "a string or a list of strings", "\"command\": \"vite build\"");
-        return None;
+    let commands = match value {
+        Value::StringLit(command) => vec![command.value.to_string()],
+        Value::Array(list) => {
+            let example = "[\"tsc\", \"vite build\"]";
+            list.elements.iter().filter_map(|element| values.string(element, "command", example)).collect()
+        }
+        _ => {
+            let example = "\"command\": \"vite build\"";
+            values.wrong_type(value, "command", "a string or a list of strings", example);
+            return None;
+        }
     };
-    let mut commands = Vec::with_capacity(list.elements.len());
-    for element in &list.elements {
-        commands.extend(values.string(element, "command", "[\"tsc\", \"vite build\"]"));
+    let is_wrong = matches!(value, Value::Array(list) if list.elements.len() > commands.len());
+    if !is_wrong && (commands.is_empty() || commands.iter().any(|command| command.trim().is_empty())) {
+        let help = "leave it out: a task without `command` is a group of what it depends on";
+        values.wrong(span(value), "an empty command does nothing".to_owned(), help);
     }
     Some(commands)
 }

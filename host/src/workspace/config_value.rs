@@ -34,6 +34,8 @@ impl Values<'_> {
     pub fn unknown_key(&mut self, property: &ObjectProp<'_>, known: &[&str]) {
         let key = property.name.as_str();
         let help = match closest(key, known.iter().copied()) {
+            _ if key == "cacheScripts" => "write \"cache\": {\"scripts\": true}".to_owned(),
+            _ if key.starts_with("passThroughEnv") => "it is called `untrackedEnv` here".to_owned(),
             Some(close) => format!("did you mean `{close}`?"),
             None => format!("known keys here: {}", known.join(", ")),
         };

@@ -192,7 +192,7 @@ enum Command {
     /// A command; parts joined by && are cached one by one.
     One(String),
     /// Commands that run as if joined by &&.
-    Several(Vec<String>),
+    Several(#[schemars(length(min = 1))] Vec<String>),
 }
 
 impl Default for Command {

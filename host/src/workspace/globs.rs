@@ -3,9 +3,11 @@
 //! nor for `node_modules`; a folder that is reached by `**` is never entered through a symlink, so
 //! that loops end.
 
+use crate::problem::{Problem, Problems};
 use crate::wildcard;
 use globset::GlobMatcher;
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// One glob, split at its slashes.
@@ -76,19 +78,24 @@ impl Globs {
     }
 
     /// The folders that they stand for, relative to the root, sorted, each with whether a symlink
-    /// is on the way to it. Folders that cannot be read hold no packages. The root itself is among
-    /// them only if a glob stands for it.
-    pub fn expand(&self, root: &Path) -> Vec<(PathBuf, bool)> {
-        let mut found = Vec::new();
+    /// is on the way to it. The root itself is among them only if a glob stands for it. Packages may lie
+    /// where it could not be looked: that is told in `problems`.
+    pub fn expand(&self, root: &Path, problems: &mut Problems) -> Vec<(PathBuf, bool)> {
+        let mut walk = Walk { root, found: Vec::new(), missed: Vec::new() };
         for glob in &self.include {
-            walk(root, PathBuf::new(), false, &glob.0, &mut found);
+            walk.below(PathBuf::new(), false, &glob.0);
         }
+        let Walk { mut found, mut missed, .. } = walk;
+        let is_excluded = |relative: &Path| {
+            let names: Vec<&OsStr> = relative.iter().collect();
+            self.exclude.iter().any(|glob| matches(&glob.0, &names, true))
+        };
         if !self.exclude.is_empty() {
-            found.retain(|(relative, _)| {
-                let names: Vec<&OsStr> = relative.iter().collect();
-                !self.exclude.iter().any(|glob| matches(&glob.0, &names, true))
-            });
+            found.retain(|(relative, _)| !is_excluded(relative));
+            missed.retain(|(relative, _)| !relative.ancestors().any(is_excluded));
         }
+        missed.dedup_by(|later, earlier| later.0 == earlier.0);
+        problems.0.extend(missed.into_iter().map(|(_, problem)| problem));
         // Several globs may stand for one folder. Split once: comparing paths takes each apart every time.
         found
             .sort_by_cached_key(|(relative, _)| relative.iter().map(OsStr::to_os_string).collect::<Vec<_>>());
@@ -135,39 +142,65 @@ fn matches(segments: &[Segment], names: &[&OsStr], hidden: bool) -> bool {
     }
 }
 
-fn walk(
-    root: &Path,
-    relative: PathBuf,
-    linked: bool,
-    segments: &[Segment],
-    found: &mut Vec<(PathBuf, bool)>,
-) {
-    let Some((segment, rest)) = segments.split_first() else {
-        found.push((relative, linked));
-        return;
-    };
-    if let Segment::Literal(name) = segment {
-        let below = relative.join(name);
-        let linked = linked || root.join(&below).is_symlink();
-        return walk(root, below, linked, rest, found);
-    }
-    let any = matches!(segment, Segment::Any);
-    if any {
-        walk(root, relative.clone(), linked, rest, found);
-    }
-    let Ok(entries) = std::fs::read_dir(root.join(&relative)) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        if !segment.stands_for(&name, false) {
-            continue;
+/// On the way through the folders of a workspace.
+struct Walk<'a> {
+    root: &'a Path,
+    /// Folders that a glob stands for, each with whether a symlink is on the way to it.
+    found: Vec<(PathBuf, bool)>,
+    /// Folders in which packages may lie that are not found.
+    missed: Vec<(PathBuf, Problem)>,
+}
+
+impl Walk<'_> {
+    fn below(&mut self, relative: PathBuf, linked: bool, segments: &[Segment]) {
+        let Some((segment, rest)) = segments.split_first() else {
+            self.found.push((relative, linked));
+            return;
+        };
+        if let Segment::Literal(name) = segment {
+            let below = relative.join(name);
+            let linked = linked || self.root.join(&below).is_symlink();
+            return self.below(below, linked, rest);
         }
-        let Ok(kind) = entry.file_type() else { continue };
-        // A link to a folder may be a package, but `**` does not go through it.
-        let enter = kind.is_dir() || (!any && kind.is_symlink() && entry.path().is_dir());
-        if enter {
-            let linked = linked || kind.is_symlink();
-            walk(root, relative.join(&name), linked, if any { segments } else { rest }, found);
+        let any = matches!(segment, Segment::Any);
+        if any {
+            self.below(relative.clone(), linked, rest);
         }
+        let entries = match std::fs::read_dir(self.root.join(&relative)) {
+            Ok(entries) => entries,
+            Err(error) => return self.cannot_list(relative, &error),
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Ok(kind) = entry.file_type() else { continue };
+            // A link to a folder may be a package, but `**` does not go through it.
+            let is_folder = || kind.is_dir() || (!any && kind.is_symlink() && entry.path().is_dir());
+            if name.to_str().is_none() && is_folder() && entry.path().join("package.json").exists() {
+                self.cannot_be_named(relative.join(&name));
+            } else if segment.stands_for(&name, false) && is_folder() {
+                let linked = linked || kind.is_symlink();
+                self.below(relative.join(&name), linked, if any { segments } else { rest });
+            }
+        }
+    }
+
+    /// What is not there, or is no folder, holds no packages.
+    fn cannot_list(&mut self, relative: PathBuf, error: &io::Error) {
+        if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+            let folder = self.root.join(&relative);
+            let problem = Problem::new(format!("cannot list the folder {}: {error}", folder.display()));
+            let help = format!(
+                "packages may lie there: allow listing it, or exclude it with the glob \"!{}/**\"",
+                relative.display()
+            );
+            self.missed.push((relative, problem.help(help)));
+        }
+    }
+
+    fn cannot_be_named(&mut self, relative: PathBuf) {
+        let folder = self.root.join(&relative);
+        let problem = Problem::new(format!("the name of the package folder {folder:?} is not UTF-8"));
+        self.missed.push((relative, problem.help("rename it: no glob and no manifest can name it")));
     }
 }
 

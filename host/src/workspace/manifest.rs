@@ -254,7 +254,12 @@ fn explain(source: &Source, error: &serde_json::Error) -> Problems {
         let start: usize =
             source.text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
         let at = start + error.column().saturating_sub(1);
-        problems.0.push(source.problem(at..at + 1, format!("package.json cannot be read: {error}")));
+        let help = match error.to_string().contains("duplicate field") {
+            true => "keep one of the two: the other is silently left out by npm",
+            false => "write it as JSON has it",
+        };
+        let problem = source.problem(at..at + 1, format!("package.json cannot be read: {error}"));
+        problems.0.push(problem.help(help));
     }
     problems
 }

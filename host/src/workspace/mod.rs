@@ -115,6 +115,11 @@ impl Package {
         tasks.map(Definition::Task).chain(self.scripts.iter().map(Definition::Script))
     }
 
+    /// Whether a file of tasks lies in its folder that is not read, as another is.
+    pub fn has_shadowed_config(&self) -> bool {
+        CONFIG_FILES.iter().all(|name| self.dir.join(name).is_file())
+    }
+
     /// How messages name it: package `web`, or by its folder where it has no name.
     pub fn in_words(&self) -> String {
         match &self.name {

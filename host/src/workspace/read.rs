@@ -58,7 +58,7 @@ pub(super) fn read_files(found: &find::Found, problems: &mut Problems) -> (Vec<F
             return (files, Texts(texts));
         }
     };
-    let folders: Vec<(PathBuf, bool)> = globs.expand(&found.root);
+    let folders: Vec<(PathBuf, bool)> = globs.expand(&found.root, problems);
     let mut resolved = rustc_hash::FxHashSet::default();
     for read in in_threads(&folders, |folders| root.read(folders)) {
         let at = texts.len();
@@ -151,8 +151,8 @@ impl Root<'_> {
         }
         let has_config = CONFIG_FILES.iter().any(|name| {
             file.set_file_name(name);
-            // Whatever else keeps it from being seen is told by reading it.
-            !matches!(rustix::fs::statat(&self.folder, &*file, AtFlags::empty()), Err(Errno::NOENT))
+            // Whatever else keeps it from being seen is told by reading it; so is a link that leads nowhere.
+            !matches!(rustix::fs::statat(&self.folder, &*file, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
         });
         let config = if has_config { read_config(&dir())? } else { None };
         Ok(Some(Files { relative_dir, manifest: Some((0, start..bytes.len())), config }))
@@ -163,7 +163,7 @@ impl Root<'_> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         match rustix::fs::openat(&self.folder, file, flags, Mode::empty()) {
             Ok(opened) => read_regular(File::from(opened), bytes).map(|()| true),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+            Err(Errno::NOENT | Errno::NOTDIR) => absent(&self.path.join(file)).map(|()| false),
             Err(error) => Err(error.into()),
         }
     }
@@ -204,12 +204,23 @@ pub(super) fn read_source(file: &Path) -> io::Result<Option<Source>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = match rustix::fs::open(file, flags, Mode::empty()) {
         Ok(opened) => opened,
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(Errno::NOENT | Errno::NOTDIR) => return absent(file).map(|()| None),
         Err(error) => return Err(error.into()),
     };
     let mut bytes = Vec::new();
     read_regular(File::from(opened), &mut bytes)?;
     Ok(Some(Source::new(file.to_path_buf(), text(&bytes)?.to_owned())))
+}
+
+/// That there is no file; a link that leads nowhere is somebody's mistake.
+fn absent(file: &Path) -> io::Result<()> {
+    match std::fs::read_link(file) {
+        Ok(target) => {
+            let text = format!("it is a link to {}, and nothing is there", target.display());
+            Err(io::Error::new(io::ErrorKind::NotFound, text))
+        }
+        Err(_) => Ok(()),
+    }
 }
 
 /// Adds the bytes of a regular file, opened so that a pipe does not wait. A device may have no end.
@@ -237,6 +248,7 @@ pub(super) fn unreadable(file: &Path, error: &io::Error) -> Problem {
         }
         _ if error.raw_os_error() == Some(libc::ELOOP) => "links there lead in a circle: remove one of them",
         io::ErrorKind::InvalidData => "save it as UTF-8",
+        io::ErrorKind::NotFound => "let the link lead to a file, or remove it",
         _ => "put a text file there, or remove what is there",
     };
     Problem::new(format!("cannot read {}: {error}", file.display())).help(help)

@@ -82,6 +82,7 @@ fn allows_one(root: &Value, node: &Value, value: &Value) -> bool {
         && node.get("const").is_none_or(|constant| constant == value)
         && within("minimum", |number, bound| number >= bound)
         && within("maximum", |number, bound| number <= bound)
+        && value.as_array().is_none_or(|list| list.len() as u64 >= node["minItems"].as_u64().unwrap_or(0))
         && members().all(|(key, member)| allows(root, &known(key), member))
         && (!value.is_object() || required().all(|key| value.get(key).is_some()))
         && node.get("items").is_none_or(|items| {

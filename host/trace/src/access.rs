@@ -99,6 +99,17 @@ pub struct Seen {
     pub renamed: bool,
 }
 
+impl Seen {
+    /// The first of each kind of question that was asked of the path; changes are none.
+    pub fn firsts(&self) -> impl Iterator<Item = &First> {
+        let list = self.list.as_deref().map(|(first, _)| first);
+        [&self.read, &self.stat, &self.kind, &self.link, &self.exec]
+            .into_iter()
+            .filter_map(Option::as_deref)
+            .chain(list)
+    }
+}
+
 /// A connection that a process of the step opened.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Connection {

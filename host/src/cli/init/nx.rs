@@ -173,13 +173,21 @@ fn settings(
         }
     }
     add_globs(entry, "output", globs);
+    let mut except = Vec::new();
     for input in target["inputs"].as_array().into_iter().flatten() {
         if let Some(name) = input["env"].as_str() {
             add(entry, "env", [json!(name)]);
         } else if input.get("runtime").is_some() {
             left.push(format!("input {input}: a command's answer is no input here"));
+        } else if let Some(excluded) = input.as_str().filter(|text| text.starts_with('!')) {
+            // What is read is overheard; only what must not count has to be said.
+            match pattern(workspace, at, excluded) {
+                Some(glob) => except.push(glob),
+                None => left.push(format!("input `{excluded}`")),
+            }
         }
     }
+    add_globs(entry, "input", except);
     if let Some(cache) = target["cache"].as_bool() {
         entry.insert("cache".into(), json!(cache));
     }

@@ -25,11 +25,13 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
 }
 
 fn one_file(workspace: &Workspace, carried: &mut Carried, at: usize, config: &Value) {
+    if !config.is_object() {
+        carried.leave("a turbo.json that is no object".to_owned());
+    }
     let folder_of_file = folder(workspace, at);
     for (key, value) in config.as_object().into_iter().flatten() {
         match key.as_str() {
-            "$schema" | "extends" | "ui" | "tasks" | "pipeline" | "daemon" | "cacheDir" | "remoteCache"
-            | "globalDependencies" => {}
+            "$schema" | "extends" | "tasks" | "pipeline" => {}
             "globalEnv" => {
                 add(carried.top(&folder_of_file), "env", texts(value).into_iter().map(Value::from))
             }
@@ -90,12 +92,20 @@ fn one_task(
                     }
                 }
             }
-            "env" => add(entry, "env", texts(value).into_iter().map(Value::from)),
+            // Older versions write variables as in dependsOn.
+            "env" => {
+                let name = |text: String| Value::from(text.strip_prefix('$').unwrap_or(&text));
+                add(entry, "env", texts(value).into_iter().map(name));
+            }
             "passThroughEnv" => add(entry, "untrackedEnv", texts(value).into_iter().map(Value::from)),
-            "outputs" => add_globs(entry, "output", texts(value).iter().map(|glob| pattern(glob)).collect()),
+            "outputs" => {
+                let globs = texts(value).into_iter().filter(|glob| !is_mark(glob));
+                add_globs(entry, "output", globs.map(|glob| pattern(&glob)).collect());
+            }
             "inputs" => {
                 // What is read is overheard; only what must not count has to be said.
-                let excluded = texts(value).into_iter().filter(|glob| glob.starts_with('!'));
+                let excluded =
+                    texts(value).into_iter().filter(|glob| glob.starts_with('!') && !is_mark(glob));
                 add_globs(entry, "input", excluded.map(|glob| pattern(&glob)).collect());
             }
             "cache" | "persistent" | "interactive" => {
@@ -118,6 +128,12 @@ fn one_task(
         entry.insert("cache".into(), json!(true));
     }
     left
+}
+
+/// A mark like `$TURBO_EXTENDS$` and `$TURBO_DEFAULT$`: what is said there goes without saying here.
+fn is_mark(glob: &str) -> bool {
+    let glob = glob.trim_start_matches('!');
+    glob.starts_with("$TURBO_") && glob.ends_with('$')
 }
 
 /// A glob of turbo; `$TURBO_ROOT$` stands for the root.

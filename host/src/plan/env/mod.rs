@@ -312,10 +312,16 @@ fn own(around: Surroundings<'_>, step: &Step, init_cwd: &Path) -> Vec<(&'static 
     own.extend(package.name.as_ref().map(|name| ("npm_package_name", name.into())));
     own.extend(package.version.as_ref().map(|version| ("npm_package_version", version.into())));
     let set = |name: &str| around.runner.iter().any(|(own, _)| own == name);
-    if !set("FORCE_COLOR") && !set("NO_COLOR") {
+    if !set("FORCE_COLOR") && !set("NO_COLOR") && !writes_elsewhere(step) {
         own.push(("FORCE_COLOR", "1".into()));
     }
     own
+}
+
+/// Whether a shell takes what a command prints to somewhere else than to who watches: colours would lie in
+/// files and in variables.
+fn writes_elsewhere(step: &Step) -> bool {
+    matches!(&step.invocation.run, Run::Shell(text) if text.contains(['>', '|', '`']) || text.contains("$("))
 }
 
 /// PATH with `node_modules/.bin` of the package and of each folder above it up to the root, and

@@ -28,6 +28,7 @@ fn step(command: &str, config: TaskConfig) -> Step {
         origin: Origin::Script,
         waits_for: Vec::new(),
         requested: true,
+        has_args: false,
     }
 }
 

@@ -131,8 +131,7 @@ impl Recorder {
             Op::Rmdir => self.remove_folder(event),
             Op::Rename => self.rename(event),
             Op::Link => self.link(event),
-            Op::Symlink | Op::Mknod | Op::Bind => self.make(event, false),
-            Op::Mkdir => self.make(event, true),
+            Op::Symlink | Op::Mknod | Op::Bind | Op::Mkdir => self.make(event),
             Op::Truncate => self.truncate(event),
             Op::SetMeta | Op::SetMetaFd => self.set_meta(event),
             Op::Chroot => self.change_root(event),
@@ -326,11 +325,15 @@ impl Recorder {
         let writes = flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0;
         match &found {
             Found::Absent if flags & libc::O_CREAT != 0 && tree::may_create(&path) => {
+                if exclusive {
+                    self.add(event, &path, AccessKind::Kind, Found::Absent);
+                }
                 self.add(event, &path, AccessKind::Write { truncates: true }, found);
             }
             Found::Absent => {
                 if flags & libc::O_CREAT != 0 {
                     self.unlikely.push((path.clone(), event.who.pid));
+                    self.look_above(event, &path);
                 }
                 self.add(event, &path, AccessKind::Read, found);
             }
@@ -379,8 +382,16 @@ impl Recorder {
         }
     }
 
-    /// New folder, link or special file. `mkdir -p` of a folder that is there asks nothing.
-    fn make(&mut self, event: &Event<'_>, folder: bool) {
+    /// Nothing was made because of what lies, or does not lie, above.
+    fn look_above(&mut self, event: &Event<'_>, path: &Path) {
+        if let Some(above) = path.parent() {
+            let found = look(above.as_os_str().as_bytes());
+            self.add(event, above, AccessKind::Kind, found);
+        }
+    }
+
+    /// New folder, link or special file.
+    fn make(&mut self, event: &Event<'_>) {
         let Some((path, found)) = self.target(&event.place, event, false) else { return };
         match found {
             Found::Absent => {
@@ -389,10 +400,10 @@ impl Recorder {
                     self.add(event, &path, AccessKind::Create, found);
                 } else {
                     self.unlikely.push((path.clone(), event.who.pid));
+                    self.look_above(event, &path);
                     self.add(event, &path, AccessKind::Kind, found);
                 }
             }
-            Found::Folder(_) if folder => {}
             found => self.add(event, &path, AccessKind::Kind, found),
         }
     }

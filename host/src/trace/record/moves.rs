@@ -54,6 +54,9 @@ impl Recorder {
         let Some((path, found)) = self.target(&event.second, event, false) else { return };
         let gone = from.is_some_and(|(_, found)| found == Found::Absent);
         if found != Found::Absent || gone || !tree::may_create(&path) {
+            if !gone {
+                self.look_above(event, &path);
+            }
             return self.add(event, &path, AccessKind::Kind, found);
         }
         self.names_change(&path);
@@ -92,6 +95,9 @@ impl Recorder {
         if refused || !tree::may_create(&from) || !tree::may_create(&to) {
             return self.refused(event, (&from, what), (&to, target));
         }
+        if event.flags & RENAME_NOREPLACE != 0 {
+            self.add(event, &to, AccessKind::Kind, Found::Absent);
+        }
         if !matches!((&what, &target), (Found::File(_), Found::File(_) | Found::Absent)) {
             self.names_change(&from);
             self.names_change(&to);
@@ -106,6 +112,9 @@ impl Recorder {
 
     /// Nothing was moved, because of what lies at both places.
     fn refused(&mut self, event: &Event<'_>, from: (&Path, Found), to: (&Path, Found)) {
+        if to.1 == Found::Absent {
+            self.look_above(event, to.0);
+        }
         self.add(event, from.0, AccessKind::Kind, from.1);
         self.add(event, to.0, AccessKind::Kind, to.1);
     }
