@@ -163,3 +163,15 @@ fn an_input_in_node_modules_is_watched_and_the_rest_of_it_is_not() {
     started.wait_for("late 1");
     ends(started);
 }
+
+#[test]
+fn what_somebody_takes_away_of_what_a_step_made_is_put_back_before_others_need_it() {
+    let world = monorepo();
+    let mut started = watch(&world, &["-r", "build"]);
+    started.wait_for("2 steps: 2 ran");
+    wait_for_the_next_tick(&world);
+    world.remove("packages/ui/dist");
+    started.wait_for("ui#build  restored");
+    started.wait_for("2 steps: 1 fresh, 1 restored");
+    ends(started);
+}

@@ -61,7 +61,8 @@ pub fn show(workspace: &Workspace) -> Result<i32, Problems> {
     let width = listed.iter().map(|listed| report::width(&listed.label)).max().unwrap_or(0).min(40);
     let mut text = String::new();
     for listed in &listed {
-        text.push_str(&format!("{}  {}\n", report::padded(&listed.label, width), listed.command));
+        let label = report::padded(&report::visible(&listed.label), width);
+        text.push_str(&format!("{label}  {}\n", report::visible(&listed.command)));
     }
     report::print(&text);
     Ok(0)

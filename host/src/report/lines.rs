@@ -103,7 +103,7 @@ impl Lines {
             for other in others {
                 text.push_str(&format!("\n  also: {}", words::miss(other)));
             }
-            text.push_str(&format!("\n  $ {}", step.command));
+            text.push_str(&format!("\n  $ {}", super::visible(&step.command)));
         }
         if self.is_grouped() {
             self.heads.insert(step.index, text);

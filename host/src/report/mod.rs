@@ -31,6 +31,7 @@ pub use words::{Whose, miss as miss_in_words};
 
 use crate::event::{Event, StepId};
 use crate::problem::Problems;
+use std::borrow::Cow;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -99,10 +100,21 @@ pub fn print_colored(text: &str, color: Option<bool>) {
 
 /// How lines name a step: a task with several is told apart by the position of the step.
 fn name(step: &StepId) -> String {
+    let task = visible(&step.task);
     match step.position {
-        0 => step.task.to_string(),
-        position => format!("{}.{}", step.task, position + 1),
+        0 => task.into_owned(),
+        position => format!("{task}.{}", position + 1),
     }
+}
+
+/// A text that somebody else wrote, on one line and without what would move a terminal's cursor.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let moves = |c: char| c.is_control() && c != '\t';
+    if !text.contains(moves) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| if moves(c) { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
 }
 
 /// Tells one line, on standard error.
@@ -112,7 +124,9 @@ pub fn tell(line: &str) {
 
 /// Prints what is wrong with what a person wrote.
 pub fn problems(problems: &Problems) {
-    let _ = writeln!(std::io::stderr().lock(), "{problems}");
+    let text = problems.to_string();
+    let lines: Vec<Cow<'_, str>> = text.lines().map(visible).collect();
+    let _ = writeln!(std::io::stderr().lock(), "{}", lines.join("\n"));
 }
 
 /// Prints what the command line library has to say: help and version to standard output with code 0,

@@ -380,7 +380,9 @@ impl<'a> Touch<'a> {
                 let changed = last_change(&change.path);
                 changed.zip(known.starts).is_some_and(|(changed, starts)| changed <= starts)
             };
-            return known.depends_on(change) && !(self.is_output(&change.path) && was_there());
+            // Somebody took away what it made, and a hit puts it back.
+            let is_lost = known.outputs.contains(&change.path) && change.path.symlink_metadata().is_err();
+            return is_lost || known.depends_on(change) && !(self.is_output(&change.path) && was_there());
         }
         let step = &self.plan.steps[index];
         // What changed while a command ran of which nothing is known may be its own doing.
