@@ -14,6 +14,7 @@ mod event;
 mod exec;
 pub mod guard;
 mod notes;
+mod orphans;
 pub mod preload;
 mod ptrace;
 mod record;

@@ -9,6 +9,7 @@ use crate::access::Observed;
 use crate::trace::calls::Table;
 use crate::trace::decode::Decoder;
 use crate::trace::guard;
+use crate::trace::orphans::reap_all;
 use crate::trace::record::Recorder;
 use crate::trace::shared::{Shared, signal};
 use crate::trace::{Spec, tracee};
@@ -124,6 +125,10 @@ impl<'a> Tracer<'a> {
     fn say(&mut self, said: &Sender<Observed>, is_detached: bool) {
         let Some(decoder) = self.decoder.take() else { return };
         let survivor = is_detached.then(|| self.survivor(&decoder));
+        if !is_detached {
+            // Who ended before its parent did is still to be waited for as an orphan.
+            reap_all(&decoder, self.leader as i32);
+        }
         let mut observed = decoder.finish();
         if self.failed {
             observed.poison("the tracer failed on one of the accesses");

@@ -5,13 +5,13 @@ use super::{Hello, trouble};
 use crate::access::Observed;
 use crate::trace::decode::Decoder;
 use crate::trace::guard::{self, Ward};
+use crate::trace::orphans::{reap, reap_all};
 use crate::trace::record::Recorder;
 use crate::trace::shared::{Shared, signal};
 use crate::trace::{Spec, tracee};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// How often zombies are looked for after the leader ended, in milliseconds. Before Linux 6.11 an
 /// orphan that nobody waited for still has its filter, and the end never comes.
@@ -19,9 +19,6 @@ const REAP_EVERY_MS: i32 = 5;
 /// How often notes are taken in while there are any, in milliseconds: on a processor that is free meanwhile,
 /// and not when the ring is full and a program waits for it.
 const TAKE_EVERY_MS: i32 = 3;
-/// How often, and with what pause, processes are waited for that are about to end.
-const REAP_TRIES: usize = 100;
-const REAP_PAUSE: Duration = Duration::from_micros(200);
 
 /// Waits for the child's word and its listener; `None` if it died before.
 pub(super) fn hello(socket: &OwnedFd) -> Option<(Hello, Option<OwnedFd>)> {
@@ -236,47 +233,6 @@ fn ask_for_short_slices() {
             now.size = size;
             now.sched_runtime = SLICE_NS;
             libc::syscall(libc::SYS_sched_setattr, 0, &raw const now, 0);
-        }
-    }
-}
-
-/// Waits for orphans of this step that have ended and came to us as their nearest subreaper. Only
-/// processes known to be of this step: others of ours wait for theirs themselves.
-/// Says whether one was there to be waited for, and whether one is still about to end.
-fn reap(decoder: &Decoder, leader: i32) -> Reaped {
-    let mut reaped = Reaped::default();
-    for pid in decoder.processes().map(|pid| pid as i32).filter(|pid| *pid != leader) {
-        // SAFETY: no pointer; a process that is not our child is an error that changes nothing.
-        match unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) } {
-            0 => reaped.is_one_left = true,
-            waited => reaped.was_one_there |= waited == pid,
-        }
-    }
-    reaped
-}
-
-#[derive(Default)]
-struct Reaped {
-    was_one_there: bool,
-    is_one_left: bool,
-}
-
-/// The same when nobody has the filter any more. A process gives it up a moment before it can be waited
-/// for, and its children come to us only when it was.
-fn reap_all(decoder: &Decoder, leader: i32) {
-    for _ in 0..REAP_TRIES {
-        let mut reaped = reap(decoder, leader);
-        // Those that had not asked for anything yet are still of the leader's group.
-        // SAFETY: no pointer.
-        match unsafe { libc::waitpid(-leader, std::ptr::null_mut(), libc::WNOHANG) } {
-            0 => reaped.is_one_left = true,
-            waited => reaped.was_one_there |= waited > 0,
-        }
-        if !reaped.was_one_there && !reaped.is_one_left {
-            return;
-        }
-        if reaped.is_one_left {
-            std::thread::sleep(REAP_PAUSE);
         }
     }
 }
