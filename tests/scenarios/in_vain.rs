@@ -1,7 +1,7 @@
 //! What commands asked for in vain, what they were refused, and what they found by name: each run is held
 //! against the same command run directly.
 
-use crate::as_directly::{run, run_in_order, world};
+use crate::as_directly::{run, world};
 use crate::world::World;
 use std::os::unix::fs::symlink;
 
@@ -138,7 +138,13 @@ fs.copyFileSync('a.txt', 'dist/js')
 
 #[test]
 fn what_parts_of_a_command_share_in_one_shell_they_share() {
-    for command in ["echo a > tmp.$$ && mv tmp.$$ out", "cd src && cp b.txt \"$OLDPWD/copy.txt\""] {
+    for command in [
+        "echo a > tmp.$$ && mv tmp.$$ out",
+        "cd src && cp b.txt \"$OLDPWD/copy.txt\"",
+        "command cd src && touch here",
+        "command export A=5 && echo $A > out",
+        "A=1 : && echo $A > out",
+    ] {
         run(&world(command), command);
     }
 }
@@ -166,62 +172,15 @@ fn a_list_of_commands_is_what_it_is_joined() {
     assert_eq!(world.run("exit").out, "");
 }
 
-/// A script that is called again runs again where another command came in between.
+/// Bytes that are no text are a value all the same.
 #[test]
-fn a_call_is_made_again_after_what_undid_it() {
-    let scripts = [
-        ("build", "mkdir -p dist && cp a.txt dist/o"),
-        ("clean", "rm -rf dist"),
-        ("test", "npm run build && cat dist/o"),
-        ("ci", "npm run build && npm run clean && npm run test"),
-    ];
-    let world = World::of_cached_scripts(&scripts);
-    world.write("a.txt", "a\n");
-    for _ in 0..2 {
-        run_in_order(&world, "ci");
-        assert_eq!(world.read("dist/o"), "a\n");
-    }
-    let scripts = [
-        ("copy", "cp a.txt out.txt"),
-        ("edit", "cp b.txt a.txt"),
-        ("again", "npm run copy && npm run show"),
-        ("show", "cat out.txt"),
-        ("ci", "npm run copy && npm run edit && npm run again"),
-    ];
-    let world = World::of_cached_scripts(&scripts);
-    world.write("a.txt", "a\n");
-    world.write("b.txt", "b\n");
-    run_in_order(&world, "ci");
-    assert_eq!(world.read("out.txt"), "b\n");
-}
-
-/// What is never cached by itself is not cached as a part of something else either.
-#[test]
-fn what_is_not_to_be_cached_runs_each_time_whoever_calls_it() {
-    let world = World::of_scripts(&[("deploy", "echo DEPLOYED")]);
-    let overhear = env!("CARGO_BIN_EXE_overhear");
-    let tasks = [
-        ("nested", format!("{overhear} run -v deploy")),
-        ("shell", format!("sh -c '{overhear} run deploy'")),
-        ("args", "npm run deploy -- x".to_owned()),
-        ("silent", "npm run --silent deploy".to_owned()),
-        ("twice", "npm run deploy && echo between && npm run deploy".to_owned()),
-    ];
-    let tasks: Vec<String> = tasks
-        .iter()
-        .map(|(name, command)| format!("\"{name}\": {}", serde_json::to_string(command).unwrap()))
-        .collect();
-    let config =
-        format!("{{\"scripts\": {{\"deploy\": {{\"cache\": false}}}}, \"tasks\": {{{}}}}}", tasks.join(", "));
-    world.write("overhear.json", &config);
-    for task in ["nested", "shell", "args", "silent", "twice"] {
-        for _ in 0..2 {
-            let done = world.run(task);
-            let times =
-                done.out.matches("\nDEPLOYED").count() + usize::from(done.out.starts_with("DEPLOYED"));
-            assert_eq!(times, if task == "twice" { 2 } else { 1 }, "{task}: {done:?}");
-            let is_run = done.statuses().iter().all(|status| *status == "ran" || task == "twice");
-            assert!(is_run, "{task}: {done:?}");
-        }
+fn variables_that_are_no_text_are_told_apart() {
+    use std::os::unix::ffi::OsStringExt;
+    let command = "printenv FOO > out";
+    let world = World::of_cached_scripts(&[("build", command)]);
+    for last in [0xff, 0xfe] {
+        let value = std::ffi::OsString::from_vec(vec![b'b', last]);
+        assert_eq!(world.task(&["build"]).env("FOO", value).done().code, 0);
+        assert_eq!(std::fs::read(world.path("out")).unwrap(), [b'b', last, b'\n']);
     }
 }

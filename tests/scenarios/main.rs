@@ -10,6 +10,7 @@ mod authoring;
 mod bad_input;
 mod bad_workspace;
 mod cache_faults;
+mod called;
 mod crash;
 mod differing;
 mod documents;

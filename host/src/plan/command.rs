@@ -105,6 +105,13 @@ fn parts(command: &str, cwd: &Path) -> Result<Vec<Part>, NeedsShell> {
         if CHANGES_THE_SHELL.contains(&program.value.as_str()) {
             return Err(NeedsShell);
         }
+        // `command cd dir` changes it as well, and `A=1 :` sets A.
+        let changes = |word: &Word| word.value == "cd" || CHANGES_THE_SHELL.contains(&word.value.as_str());
+        if (program.value == "command" && raw.words.iter().any(changes))
+            || (assignments > 0 && matches!(program.value.as_str(), ":" | "times"))
+        {
+            return Err(NeedsShell);
+        }
         if program.value == "cd" && at < last {
             cwd = changed(&cwd, &raw, assignments)?;
             continue;
@@ -169,7 +176,7 @@ const CHANGES_THE_SHELL: &[&str] = &[
     "typeset", "let", "source", ".", "eval", "exec", "exit", "return", "break", "continue", "shift", "trap",
     "umask", "ulimit", "alias", "unalias", "hash", "read", "mapfile", "wait", "pushd", "popd", "dirs",
     "shopt", "enable", "builtin", "getopts", "bg", "fg", "jobs", "disown", "suspend", "logout", "fc",
-    "history", "bind", "complete",
+    "history", "bind", "complete", "chdir",
 ];
 
 /// First words that are a shell's own and leave it as it was.

@@ -369,9 +369,9 @@ impl Builder<'_> {
                 continue;
             };
             if !call.args.is_empty() {
-                match self.commands_of(&item.part.cwd, &call, &within) {
+                match self.commands_of(own.0, &item.part.cwd, &call, &within) {
                     None => {
-                        let config = self.obeyed_by_call(&item.part.cwd, &call).or(item.config);
+                        let config = self.obeyed_by_call(own.0, &item.part.cwd, &call).or(item.config);
                         resolved.push(Item { config, ..item });
                     }
                     Some((script, items)) => {
@@ -420,11 +420,12 @@ impl Builder<'_> {
     /// it or wait for it, it is another thing. `None` where it waits for others, or is within itself.
     fn commands_of(
         &self,
+        caller: usize,
         cwd: &Path,
         call: &nested::Call,
         within: &[(usize, String)],
     ) -> Option<((usize, String), Vec<Item>)> {
-        let script = self.called_scripts(cwd, &call.tasks)?.pop()?;
+        let script = self.called_scripts(caller, cwd, &call.tasks)?.pop()?;
         let (package, name) = &script;
         let entries = script_entries(self.workspace, *package, name);
         let waits = entries.iter().flatten().any(|(_, entry)| entry.depends_on.is_some());
@@ -441,8 +442,8 @@ impl Builder<'_> {
     }
 
     /// What a call obeys that stays a command, if a person wrote down something for the script.
-    fn obeyed_by_call(&self, cwd: &Path, call: &nested::Call) -> Option<Arc<TaskConfig>> {
-        let (package, name) = self.called_scripts(cwd, &call.tasks)?.pop()?;
+    fn obeyed_by_call(&self, caller: usize, cwd: &Path, call: &nested::Call) -> Option<Arc<TaskConfig>> {
+        let (package, name) = self.called_scripts(caller, cwd, &call.tasks)?.pop()?;
         let is_set = script_entries(self.workspace, package, &name).iter().any(Option::is_some);
         is_set.then(|| self.settle(self.script_keys(package, &name), package))
     }
@@ -451,7 +452,7 @@ impl Builder<'_> {
     /// must say what is wrong. A selection of packages does not run the task again that it is in.
     fn called(&self, node: usize, cwd: &Path, call: &nested::Call) -> Option<Vec<(usize, String)>> {
         let flags = match &call.runner {
-            Runner::Scripts => return self.called_scripts(cwd, &call.tasks),
+            Runner::Scripts => return self.called_scripts(self.nodes[node].package, cwd, &call.tasks),
             Runner::Overhear(flags) => flags,
         };
         let request = Request {
@@ -476,8 +477,13 @@ impl Builder<'_> {
         Some(selected.tasks)
     }
 
-    fn called_scripts(&self, cwd: &Path, tasks: &[String]) -> Option<Vec<(usize, String)>> {
+    /// Scripts that a package manager would run there. It hands on the PATH of the caller: programs that only that
+    /// one has would not be found without it.
+    fn called_scripts(&self, caller: usize, cwd: &Path, tasks: &[String]) -> Option<Vec<(usize, String)>> {
         let here = self.workspace.package_at(cwd)?;
+        if !self.workspace.packages[here].dir.starts_with(&self.workspace.packages[caller].dir) {
+            return None;
+        }
         let find = |text: &String| {
             let script = self.workspace.packages[here].scripts.iter().find(|script| script.name == *text)?;
             Some((here, script.name.clone()))

@@ -3,6 +3,8 @@
 //! adapter sees the tool. Only plain forms; one with a flag is left as it is.
 
 use super::{Invocation, Run};
+use crate::workspace::Workspace;
+use rustc_hash::FxHashSet;
 
 /// Tasks that a command runs in the package of its working directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,6 +236,24 @@ fn own_call(words: &[String]) -> Option<Call> {
 
 fn is_plain(word: &str) -> bool {
     !word.is_empty() && !word.starts_with('-') && !word.contains(['*', '?', '{', '!', ' ', '='])
+}
+
+/// The names of scripts that a person does not want cached, in any package.
+pub fn uncached_scripts(workspace: &Workspace) -> FxHashSet<&str> {
+    let configs = workspace.packages.iter().filter_map(|package| package.config.as_ref());
+    let uncached = configs.flat_map(|config| &config.scripts).filter(|entry| entry.keys.cache == Some(false));
+    uncached.map(|entry| entry.name.as_str()).collect()
+}
+
+/// Whether a command has a package manager run one of these scripts, for all that its text says: in whatever
+/// form that is, one that says so for nothing is only not cached.
+pub fn may_run(text: &str, scripts: &FxHashSet<&str>) -> bool {
+    if scripts.is_empty() {
+        return false;
+    }
+    let managers = ["npm", "pnpm", "yarn", "bun", "npx", "run-s", "run-p", "npm-run-all"];
+    let mut words = text.split(|c: char| c.is_whitespace() || ";&|()\"'`".contains(c));
+    words.by_ref().any(|word| managers.contains(&word)) && words.any(|word| scripts.contains(word))
 }
 
 /// Whether a command runs tasks in many packages: it would run again what a selection of all

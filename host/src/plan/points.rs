@@ -3,7 +3,7 @@
 //! that names its path.
 
 use super::graph::{Item, Node, package_ref};
-use super::{PackageRef, Step, circle};
+use super::{PackageRef, Step, circle, nested};
 use crate::config::TaskConfig;
 use crate::event::StepId;
 use crate::problem::{Problem, Problems};
@@ -28,6 +28,14 @@ enum Point {
     /// Node and item.
     Item(usize, usize),
     End(usize),
+}
+
+/// Who calls a task.
+#[derive(Clone, Copy)]
+struct Caller {
+    node: usize,
+    /// Its own, before the call.
+    has_commands_before: bool,
 }
 
 /// All points, and which others each waits for.
@@ -70,50 +78,52 @@ impl Points {
     }
 
     /// Lets calls stand for their commands: the point of the call waits for the tasks, and those,
-    /// with all that they wait for, come after what was before the call. Where that would be a
-    /// circle (the task has run already, and is to run again), the command stays a command.
-    /// Returns the points that stay calls.
+    /// with all that they wait for, come after what was before the call. Where that would not mean what the
+    /// calls mean one after the other, the command stays a command. Returns the points that stay calls.
     fn connect_calls<'a>(&mut self, nodes: &'a [Node]) -> FxHashSet<usize> {
         let mut calls = FxHashSet::default();
+        // Nodes that a call brought with it, and who called first.
+        let mut bound: FxHashMap<usize, Caller> = FxHashMap::default();
         for at in inner_calls_first(nodes) {
             let node = &nodes[at];
             let with_calls = |(item, of): (usize, &'a Item)| Some((item, of.calls.as_deref()?));
             for (item, called) in node.items.iter().enumerate().filter_map(with_calls) {
                 let point = self.begins[at] + 1 + item;
-                let before = point - 1;
-                if called.contains(&at)
-                    || self.closes_a_circle(nodes, before, called)
-                    || self.undoes_what_it_brings(nodes, before, called, &calls)
-                {
+                if called.contains(&at) || called_by(nodes, called).contains(&at) {
                     // A call of itself never ends when run directly; it is left in, as a cycle.
-                    if called.contains(&at) {
-                        let begin = self.begins[at];
-                        let end = self.end(nodes, at);
-                        self.waits_for[begin].push(end);
-                    }
+                    let ends: Vec<usize> = called.iter().map(|node| self.end(nodes, *node)).collect();
+                    self.waits_for[point].extend(ends);
+                    calls.insert(point);
                     continue;
                 }
-                calls.insert(point);
-                self.connect_call(nodes, at, point, called);
+                let stays = self.must_be_made_again(nodes, point - 1, called, &calls)
+                    || self.is_bound_elsewhere(nodes, at, point - 1, called, &mut bound)
+                    || !self.connect_call(nodes, at, point, called);
+                if stays {
+                    self.wait_for_what_it_needs(nodes, point, called);
+                } else {
+                    calls.insert(point);
+                }
             }
         }
         calls
     }
 
-    /// Puts called tasks in the place of the command at `point` of node `at`.
-    fn connect_call(&mut self, nodes: &[Node], at: usize, point: usize, called: &[usize]) {
+    /// Puts called tasks in the place of the command at `point` of node `at`; not where that closes a circle.
+    fn connect_call(&mut self, nodes: &[Node], at: usize, point: usize, called: &[usize]) -> bool {
         let before = point - 1;
+        let begin_is_free = self.is_free(before);
+        let brought = if begin_is_free { Vec::new() } else { closure(nodes, called, at) };
         let mut after_what_was_before = true;
-        let begin_is_free =
-            matches!(self.points[before], Point::Begin(_)) && self.waits_for[before].is_empty();
-        if !begin_is_free {
-            for reached in closure(nodes, called, at) {
-                // What the commands before wait for cannot wait for them.
-                if self.reaches(before, self.end(nodes, reached)) {
-                    after_what_was_before &= !called.contains(&reached);
-                } else {
-                    self.waits_for[self.begins[reached]].push(before);
-                }
+        let mut earlier: Vec<(usize, Vec<usize>)> = vec![(point, self.waits_for[point].clone())];
+        for reached in brought {
+            // What the commands before wait for cannot wait for them.
+            if self.reaches(before, self.end(nodes, reached)) {
+                after_what_was_before &= !called.contains(&reached);
+            } else {
+                let begin = self.begins[reached];
+                earlier.push((begin, self.waits_for[begin].clone()));
+                self.waits_for[begin].push(before);
             }
         }
         let ends: Vec<usize> = called.iter().map(|node| self.end(nodes, *node)).collect();
@@ -123,36 +133,91 @@ impl Points {
         } else {
             self.waits_for[point].extend(ends);
         }
+        let closes_a_circle = earlier
+            .iter()
+            .any(|(point, _)| self.waits_for[*point].iter().any(|other| self.reaches(*other, *point)));
+        if closes_a_circle {
+            earlier.into_iter().rev().for_each(|(point, waits_for)| self.waits_for[point] = waits_for);
+        }
+        !closes_a_circle
     }
 
-    /// Whether a command before a call waits for one of the called tasks. A task that only
-    /// `dependsOn` has asked for before the first command need not run again.
-    fn closes_a_circle(&self, nodes: &[Node], before: usize, called: &[usize]) -> bool {
-        let first = matches!(self.points[before], Point::Begin(_));
-        !first && called.iter().any(|node| self.reaches(before, self.end(nodes, *node)))
+    /// Whether a point is the begin of a task that waits for nobody.
+    fn is_free(&self, point: usize) -> bool {
+        matches!(self.points[point], Point::Begin(_)) && self.waits_for[point].is_empty()
     }
 
-    /// Whether one of the called tasks calls a task that has run before, and another command came in between:
-    /// what that changed, only running the task again would bring about anew.
-    fn undoes_what_it_brings(
+    /// Whether a task that the call would run has run before, so that it is to run again. What only `dependsOn`
+    /// or the order of packages asked for just before need not; nor need what has run just before as a part of
+    /// another call.
+    fn must_be_made_again(
         &self,
         nodes: &[Node],
         before: usize,
         called: &[usize],
         calls: &FxHashSet<usize>,
     ) -> bool {
-        let first = matches!(self.points[before], Point::Begin(_));
-        if first || called.iter().all(|node| nodes[*node].items.iter().all(|item| item.calls.is_none())) {
+        if self.is_free(before) {
             return false;
         }
-        let again = called_by(nodes, called).into_iter().map(|node| (node, self.end(nodes, node)));
-        again.filter(|(_, end)| self.reaches(before, *end)).any(|(node, end)| {
+        let is_first = matches!(self.points[before], Point::Begin(_));
+        let behind = self.behind(before);
+        let mut seen = FxHashSet::default();
+        let mut open: Vec<(usize, bool)> = called.iter().map(|node| (*node, true)).collect();
+        while let Some((node, is_called_here)) = open.pop() {
+            let end = self.end(nodes, node);
+            if !behind.contains(&end) {
+                let inner = nodes[node].items.iter().flat_map(|item| &item.calls).flatten();
+                open.extend(inner.filter(|inner| seen.insert(**inner)).map(|inner| (*inner, false)));
+                continue;
+            }
             let is_command = |point: usize| match self.points[point] {
                 Point::Item(of, _) => of != node && !calls.contains(&point),
                 _ => false,
             };
-            self.behind(before).into_iter().any(|point| is_command(point) && self.reaches(point, end))
-        })
+            let is_undone = || behind.iter().any(|point| is_command(*point) && self.reaches(*point, end));
+            if (is_called_here && !is_first) || is_undone() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether a task that the call brings with it is brought by another caller too, and would come after commands
+    /// of one that the other has nothing to do with. A call of many packages runs each of its tasks once.
+    fn is_bound_elsewhere(
+        &self,
+        nodes: &[Node],
+        at: usize,
+        before: usize,
+        called: &[usize],
+        bound: &mut FxHashMap<usize, Caller>,
+    ) -> bool {
+        let own = Caller { node: at, has_commands_before: matches!(self.points[before], Point::Item(..)) };
+        let brought: Vec<usize> =
+            called_by(nodes, called).into_iter().chain(called.iter().copied()).collect();
+        let is_elsewhere = |node: &usize| {
+            let other = bound.get(node).filter(|other| other.node != at);
+            other.is_some_and(|other| other.has_commands_before || own.has_commands_before)
+                && !self.reaches(before, self.end(nodes, *node))
+        };
+        if called.len() == 1 && brought.iter().any(is_elsewhere) {
+            return true;
+        }
+        for node in brought {
+            bound.entry(node).or_insert(own);
+        }
+        false
+    }
+
+    /// A call that stays a command runs its tasks by itself, but not what these wait for.
+    fn wait_for_what_it_needs(&mut self, nodes: &[Node], point: usize, called: &[usize]) {
+        for needed in needed(nodes, called) {
+            let end = self.end(nodes, needed);
+            if !self.reaches(end, point) {
+                self.waits_for[point].push(end);
+            }
+        }
     }
 
     /// A point and all that it waits for.
@@ -236,9 +301,15 @@ impl Points {
                 continue;
             }
             open.extend(&nodes[at].waits_for);
-            let items = nodes[at].items.iter().enumerate();
-            let connected = items.filter(|(item, _)| calls.contains(&(self.begins[at] + 1 + item)));
-            open.extend(connected.flat_map(|(_, item)| &item.calls).flatten());
+            for (item, called) in
+                nodes[at].items.iter().enumerate().filter_map(|(at, item)| Some((at, item.calls.as_deref()?)))
+            {
+                if calls.contains(&(self.begins[at] + 1 + item)) {
+                    open.extend(called);
+                } else {
+                    open.extend(needed(nodes, called));
+                }
+            }
         }
         is_run
     }
@@ -253,6 +324,7 @@ impl Points {
         is_passed: &dyn Fn(usize, usize) -> bool,
     ) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
+        let uncached = nested::uncached_scripts(workspace);
         // For each point the steps that must have ended when it is passed.
         let mut passed: Vec<Vec<usize>> = vec![Vec::new(); self.points.len()];
         let mut packages: FxHashMap<usize, Arc<PackageRef>> = FxHashMap::default();
@@ -293,7 +365,7 @@ impl Points {
                 task_name: item.script.clone(),
                 invocation: item.part.invocation.clone(),
                 cwd: item.part.cwd.clone(),
-                config: config_of(nodes, node_at, item_at),
+                config: config_of(nodes, node_at, item_at, &uncached),
                 origin: node.origin,
                 waits_for: before,
                 requested: node.requested,
@@ -307,14 +379,15 @@ impl Points {
 
 /// What a command of a task obeys. Of several it is the last that goes on for ever: `tsc && vite`. A call that
 /// stays a command runs what is not to be cached.
-fn config_of(nodes: &[Node], node: usize, item: usize) -> Arc<TaskConfig> {
+fn config_of(nodes: &[Node], node: usize, item: usize, uncached: &FxHashSet<&str>) -> Arc<TaskConfig> {
     let Node { config, items, .. } = &nodes[node];
     let own = items[item].config.as_ref().unwrap_or(config);
     let is_uncached =
         |node: &usize| nodes[*node].config.cache == Some(false) || nodes[*node].config.persistent;
     let called = items[item].calls.as_deref().unwrap_or_default();
     let runs_uncached = !called.is_empty()
-        && (called.iter().any(is_uncached) || called_by(nodes, called).iter().any(is_uncached));
+        && (called.iter().any(is_uncached) || called_by(nodes, called).iter().any(is_uncached))
+        || nested::may_run(&items[item].part.text, uncached);
     let goes_on = own.persistent && item + 1 < items.len();
     if !runs_uncached && !goes_on {
         return Arc::clone(own);
@@ -362,6 +435,12 @@ fn closure(nodes: &[Node], start: &[usize], without: usize) -> Vec<usize> {
         }
     }
     reached
+}
+
+/// What these nodes wait for, and those that they call.
+fn needed(nodes: &[Node], called: &[usize]) -> Vec<usize> {
+    let all = called_by(nodes, called).into_iter().chain(called.iter().copied());
+    all.flat_map(|node| nodes[node].waits_for.iter().copied()).collect()
 }
 
 /// All that these nodes call, and that is called in turn.

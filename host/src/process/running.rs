@@ -109,8 +109,9 @@ impl Running {
             }
         };
         to_own(libc::SIGSTOP);
+        // To this very thread: another one that is sent it may stop the process only after the next line.
         // SAFETY: a signal to this process itself; it returns when somebody lets it go on.
-        unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+        unsafe { libc::raise(libc::SIGSTOP) };
         to_own(libc::SIGCONT);
     }
 

@@ -134,10 +134,7 @@ pub fn of_step(
     let Whole { variables, search } = whole;
     let search = if path == lookup(&variables, "PATH") { search } else { search_folders(&path, step) };
     // A value that is no text is a value all the same: it must differ from an absent one.
-    let text = |(name, value): (OsString, OsString)| {
-        let value = value.into_string().unwrap_or_else(|bytes| bytes.to_string_lossy().into_owned());
-        Some((name.into_string().ok()?, value))
-    };
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, text_of(&value)));
     let served = Environment::new(variables.into_iter().filter_map(text).collect(), store.salt());
     StepEnvironment { command: command(step, &path), passed, served, path, search, left_out, tracked }
 }
@@ -182,6 +179,14 @@ fn search_folders(path: &OsStr, step: &Step) -> Vec<PathBuf> {
     folders
 }
 
+/// A value as text; of one that is none each byte still tells it from others.
+fn text_of(value: &OsStr) -> String {
+    let bytes = value.as_encoded_bytes();
+    value
+        .to_str()
+        .map_or_else(|| format!("{}{}", char::REPLACEMENT_CHARACTER, bytes.escape_ascii()), str::to_owned)
+}
+
 fn lookup(env: &[(OsString, OsString)], name: &str) -> OsString {
     env.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone()).unwrap_or_default()
 }
@@ -194,7 +199,7 @@ pub fn key(
     env: &StepEnvironment,
 ) -> CacheKey {
     let value = |value: &Option<OsString>| match value {
-        Some(value) => env.served.salted(&value.to_string_lossy()).0,
+        Some(value) => env.served.salted(&text_of(value)).0,
         None => crate::fingerprint::Value::ABSENT.0,
     };
     let untracked = declaration.into_iter().flat_map(|declaration| &declaration.env);

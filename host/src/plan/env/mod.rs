@@ -321,7 +321,16 @@ fn own(around: Surroundings<'_>, step: &Step, init_cwd: &Path) -> Vec<(&'static 
 /// Whether a shell takes what a command prints to somewhere else than to who watches: colours would lie in
 /// files and in variables.
 fn writes_elsewhere(step: &Step) -> bool {
-    matches!(&step.invocation.run, Run::Shell(text) if text.contains(['>', '|', '`']) || text.contains("$("))
+    let takes = |text: &str| text.contains(['>', '|', '`']) || text.contains("$(");
+    match &step.invocation.run {
+        Run::Shell(text) => takes(text),
+        Run::Program { program, args } => match program.rsplit('/').next().unwrap_or(program) {
+            "sh" | "bash" | "dash" | "zsh" => args.iter().any(|arg| takes(arg)),
+            // It runs a script, whose text says that.
+            "npm" | "pnpm" | "yarn" | "bun" => true,
+            _ => false,
+        },
+    }
 }
 
 /// PATH with `node_modules/.bin` of the package and of each folder above it up to the root, and
