@@ -230,6 +230,7 @@ static void c_truncate(void) { must(truncate("a", 0) == 0); must(truncate("b", 1
 static void c_unlink_recreate(void) { must(unlink("a") == 0); write_file("a", O_WRONLY | O_CREAT); read_file("a"); }
 static void c_unlink(void) { must(unlink("a") == 0); must(unlink("none") != 0); }
 static void c_mkdir(void) { must(mkdir("d", 0755) != 0); must(mkdir("new", 0755) == 0); must(rmdir("d") != 0); }
+static void c_mkdirat(void) { must(mkdirat(AT_FDCWD, "new", 0755) == 0); must(mkdirat(AT_FDCWD, "no/new", 0755) != 0); }
 static void c_rmdir(void) { must(mkdir("new", 0755) == 0); must(rmdir("new") == 0); must(rmdir("empty") == 0); }
 static void c_readdir(void) { DIR *d = opendir("d"); must(d != NULL); while (readdir(d)) {} write_file("d/own", O_WRONLY | O_CREAT); closedir(opendir("d")); }
 static int on_file(const char *p, const struct stat *s, int t, struct FTW *f) { (void)p; (void)s; (void)t; (void)f; return 0; }
@@ -448,7 +449,7 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
     CASE(nofollow), CASE(path_reopen), CASE(readlink), CASE(mmap), CASE(truncate_then_read), CASE(read_then_truncate),
     CASE(append), CASE(create), CASE(creat), CASE(excl), CASE(replace), CASE(rename), CASE(rename_self), CASE(rename_refused), CASE(rename_folder), CASE(move_folder),
     CASE(noreplace), CASE(exchange), CASE(tmpfile), CASE(hard_link), CASE(symlink), CASE(truncate), CASE(unlink_recreate),
-    CASE(unlink), CASE(mkdir), CASE(rmdir), CASE(readdir), CASE(no_folder), CASE(nftw), CASE(empty_path), CASE(xattr), CASE(meta_fd), CASE(chmod),
+    CASE(unlink), CASE(mkdir), CASE(mkdirat), CASE(rmdir), CASE(readdir), CASE(no_folder), CASE(nftw), CASE(empty_path), CASE(xattr), CASE(meta_fd), CASE(chmod),
     CASE(watch), CASE(efault), CASE(page_edge), CASE(odd_names), CASE(long_path), CASE(undumpable), CASE(own_filter), CASE(tty),
     CASE(proc), CASE(tcp_inside), CASE(tcp_port), CASE(tcp_nobody), CASE(network), CASE(unix_inside), CASE(unix_path),
     CASE(timer), CASE(changing), CASE(storm), CASE(bench), CASE(many), CASE(chroot), CASE(killed), CASE(link_changes), CASE(signal), CASE(long_jump), CASE(fork_and_threads),

@@ -104,6 +104,7 @@ pub const CASES: &[(&str, &[&str])] = &[
     ("unlink_recreate", &["blind a f", "removed a", "change-before-read a"]),
     ("unlink", &["removed a", "blind a f", "kind none -", "!removed none"]),
     ("mkdir", &["blind new -", "!removed d", "!blind d d"]),
+    ("mkdirat", &["blind new -", "kind no -"]),
     ("rmdir", &["removed new", "removed empty"]),
     ("readdir", &["list d d", "names d a,b,s", "blind d/own -"]),
     ("nftw", &["list d d", "list d/s d", "stat d/a f"]),
