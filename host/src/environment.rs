@@ -6,28 +6,40 @@ use crate::fingerprint::Value;
 use crate::hint::EnvSelect;
 use overhear_client::Select;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Variables by name, with the salt under which their values are digested.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    vars: BTreeMap<String, String>,
+    /// What all steps of a session may be served.
+    common: Arc<BTreeMap<String, String>>,
+    /// What this one is in place of that.
+    own: BTreeMap<String, String>,
     salt: [u8; 32],
 }
 
 impl Environment {
-    /// The variables that a step may be served, with the salt of the store.
-    pub fn new(vars: BTreeMap<String, String>, salt: [u8; 32]) -> Environment {
-        Environment { vars, salt }
+    /// The variables that a step may be served, those of its own in place of the common ones, with the salt
+    /// of the store.
+    pub fn new(
+        common: Arc<BTreeMap<String, String>>,
+        own: BTreeMap<String, String>,
+        salt: [u8; 32],
+    ) -> Environment {
+        Environment { common, own, salt }
     }
 
     /// The variables.
-    pub fn vars(&self) -> &BTreeMap<String, String> {
-        &self.vars
+    pub fn vars(&self) -> BTreeMap<String, String> {
+        let mut vars = BTreeMap::clone(&self.common);
+        vars.extend(self.own.clone());
+        vars
     }
 
     /// The salted value of one variable.
     pub fn value(&self, name: &str) -> Value {
-        self.vars.get(name).map_or(Value::ABSENT, |value| self.salted(value))
+        let value = self.own.get(name).or_else(|| self.common.get(name));
+        value.map_or(Value::ABSENT, |value| self.salted(value))
     }
 
     /// The salted digest of any value.
@@ -41,8 +53,12 @@ impl Environment {
         match select {
             EnvSelect::Name(name) => vec![(name.clone(), self.value(name))],
             _ => {
-                let matching = self.vars.iter().filter(|(name, _)| select.matches(name));
-                matching.map(|(name, value)| (name.clone(), self.salted(value))).collect()
+                let common = self.common.iter().filter(|(name, _)| !self.own.contains_key(*name));
+                let matching = self.own.iter().chain(common).filter(|(name, _)| select.matches(name));
+                let mut values: Vec<_> =
+                    matching.map(|(name, value)| (name.clone(), self.salted(value))).collect();
+                values.sort_by(|one, other| one.0.cmp(&other.0));
+                values
             }
         }
     }
@@ -65,11 +81,28 @@ mod tests {
 
     #[test]
     fn values_are_salted() {
-        let vars = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
-        let one = Environment::new(vars.clone(), [1; 32]);
-        let two = Environment::new(vars, [2; 32]);
+        let vars = Arc::new(BTreeMap::from([("A".to_owned(), "1".to_owned())]));
+        let one = Environment::new(vars.clone(), BTreeMap::new(), [1; 32]);
+        let two = Environment::new(vars, BTreeMap::new(), [2; 32]);
         assert_ne!(one.value("A"), two.value("A"));
         assert_eq!(one.value("B"), Value::ABSENT);
         assert_eq!(one.values(&EnvSelect::Prefix("A".into())), vec![("A".to_owned(), one.value("A"))]);
+    }
+
+    #[test]
+    fn what_a_step_has_of_its_own_stands_for_what_all_have() {
+        let map = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let common = Arc::new(map(&[("A", "1"), ("B", "1"), ("C", "1")]));
+        let env = Environment::new(common, map(&[("B", "2"), ("AA", "2")]), [1; 32]);
+        assert_eq!(env.vars(), map(&[("A", "1"), ("AA", "2"), ("B", "2"), ("C", "1")]));
+        assert_eq!(env.value("B"), env.salted("2"));
+        let names: Vec<String> =
+            env.values(&EnvSelect::Glob("*".into())).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["A", "AA", "B", "C"]);
     }
 }

@@ -6,9 +6,11 @@
 
 mod digests;
 mod look;
+mod seen;
 
 pub use digests::{Digests, digest_file};
 pub use look::{Disk, Looked, list};
+pub use seen::{Seen, Stir, Turn};
 
 use crate::access::Listing;
 use crate::digest::{Digest, Fields};

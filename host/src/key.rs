@@ -58,6 +58,15 @@ impl CacheKey {
         fields.digest()
     }
 
+    /// Whether this key and one of the same step were made for two caches: each has a salt of its own for the
+    /// values of variables, and the name of a step's script is always the same value.
+    pub fn is_of_another_cache(&self, then: &CacheKey) -> bool {
+        let salted = |key: &CacheKey| {
+            key.env.iter().find(|(name, _)| name == "npm_lifecycle_event").map(|(_, value)| *value)
+        };
+        salted(self).zip(salted(then)).is_some_and(|(one, other)| one != other)
+    }
+
     /// What differs from the key that the same step had when it last ran, most telling first: variables come
     /// after what was written, as a hit in between may have had other ones.
     pub fn differences(&self, then: &CacheKey) -> Vec<MissReason> {

@@ -122,6 +122,12 @@ pub enum MissReason {
     InputAdded(String),
     /// Was there, and is not.
     InputRemoved(String),
+    /// Lies in a folder whose names counted, and did not.
+    NameAdded(String),
+    /// Lay in a folder whose names counted, and does not.
+    NameRemoved(String),
+    /// Other names lie in a folder whose names counted; it is not known which.
+    NamesChanged(String),
     /// A variable has another value.
     EnvChanged(String),
     /// A variable was not set, and is.
@@ -165,6 +171,8 @@ pub enum Before {
     NotStored(Box<Refusal>),
     /// It was stored, and what it stored has been removed from the cache since.
     Removed,
+    /// It was stored in another cache than the one that is used now.
+    Elsewhere,
 }
 
 /// Who decided that a step is not cached.
@@ -176,10 +184,14 @@ pub enum DisabledBy {
     Flag,
     /// A script that nothing is known of.
     Default,
+    /// A script that nothing is known of, but that it starts a runner of tasks in many packages.
+    RunsMany,
     /// An adapter: its id, and its reason.
     Adapter(String, String),
     /// `"persistent": true`.
     Persistent,
+    /// `"interactive": true`.
+    Interactive,
     /// Something overhear needs is not there or does not work: which, in words.
     Fault(String),
 }
@@ -235,9 +247,9 @@ impl MissReason {
     pub fn kind(&self) -> &'static str {
         match self {
             MissReason::NotFound(_) => "not_found",
-            MissReason::InputModified(_) => "input_modified",
-            MissReason::InputAdded(_) => "input_added",
-            MissReason::InputRemoved(_) => "input_removed",
+            MissReason::InputModified(_) | MissReason::NamesChanged(_) => "input_modified",
+            MissReason::InputAdded(_) | MissReason::NameAdded(_) => "input_added",
+            MissReason::InputRemoved(_) | MissReason::NameRemoved(_) => "input_removed",
             MissReason::EnvChanged(_) => "env_changed",
             MissReason::EnvAdded(_) => "env_added",
             MissReason::EnvRemoved(_) => "env_removed",

@@ -179,7 +179,7 @@ fn what_an_adapter_would_have_ignored_counts_unless_a_run_made_it() {
         world.write("src/a.ts", rule);
         run(&world, &read).missed("input_modified", "src/a.ts");
         world.write("src/new.ts", "");
-        run(&world, &read).missed("input_modified", "src");
+        run(&world, &read).missed("input_added", "src/new.ts");
         world.remove("src/new.ts");
     }
     let shown = world.overhear(&["inspect", "do"]).done();

@@ -5,7 +5,7 @@ use crate::tree::{self, Tree};
 use crate::world::{Done, World};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Files, links and folders, with what only their owner may read.
@@ -22,9 +22,7 @@ fn whole(folder: &Path) -> (Tree, Vec<String>) {
 /// Runs the task, and its command directly in a copy, and holds one against the other.
 #[track_caller]
 pub fn run(world: &World, command: &str) -> Done {
-    let copy = world.beside("direct");
-    let _ = fs::remove_dir_all(&copy);
-    assert!(Command::new("cp").arg("-a").args([&world.app, &copy]).status().unwrap().success());
+    let copy = copied(world);
     let direct = world.command("sh").current_dir(&copy).args(["-c", command]).output().unwrap();
     let done = world.task(&["build"]).done();
     assert_eq!(
@@ -40,14 +38,20 @@ pub fn run(world: &World, command: &str) -> Done {
 /// Runs a script, and directly by npm in a copy, and holds what is left of one against the other.
 #[track_caller]
 pub fn run_in_order(world: &World, script: &str) -> Done {
-    let copy = world.beside("direct");
-    let _ = fs::remove_dir_all(&copy);
-    assert!(Command::new("cp").arg("-a").args([&world.app, &copy]).status().unwrap().success());
+    let copy = copied(world);
     let direct = world.command("npm").current_dir(&copy).args(["run", script]).output().unwrap();
     let done = world.task(&[script]).done();
     assert_eq!(done.code, direct.status.code().unwrap(), "{done:?}");
     tree::assert_same(&whole(&world.app).0, &whole(&copy).0);
     done
+}
+
+/// A copy of the workspace as it is, for running directly.
+fn copied(world: &World) -> PathBuf {
+    let copy = world.beside("direct");
+    let _ = fs::remove_dir_all(&copy);
+    assert!(Command::new("cp").arg("-a").args([&world.app, &copy]).status().unwrap().success());
+    copy
 }
 
 /// A workspace with the script `build`, a file and a folder.

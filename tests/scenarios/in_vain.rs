@@ -184,3 +184,66 @@ fn variables_that_are_no_text_are_told_apart() {
         assert_eq!(std::fs::read(world.path("out")).unwrap(), [b'b', last, b'\n']);
     }
 }
+
+#[test]
+fn a_folder_that_a_path_goes_through_and_back_counts() {
+    for command in ["cat a.txt gen/../src/b.txt", "sh -c 'test -e gen/../a.txt && echo yes || echo no'"] {
+        let world = world(command);
+        std::fs::create_dir_all(world.path("gen/deep")).unwrap();
+        std::fs::create_dir_all(world.path("other/gen")).unwrap();
+        run(&world, command).is("ran");
+        run(&world, command).is("fresh");
+        world.remove("gen");
+        assert_ne!(world.task(&["build"]).done().statuses(), ["fresh"], "{command}");
+        symlink("other/gen", world.path("gen")).unwrap();
+        assert_ne!(world.task(&["build"]).done().statuses(), ["fresh"], "{command}");
+    }
+}
+
+#[test]
+fn that_a_folder_could_be_removed_because_it_was_empty_counts() {
+    for remove in ["rmdir o", "rm -d o", "ls o; rmdir o", "rm o/own; rmdir o"] {
+        let command = format!("({remove}) 2> /dev/null && echo gone || echo kept");
+        let world = World::of_cached_scripts(&[("build", &command), ("other", "cp a.txt o/")]);
+        world.write("a.txt", "a");
+        let make = || {
+            std::fs::create_dir_all(world.path("o")).unwrap();
+            if remove.contains("own") {
+                world.write("o/own", "x");
+            }
+        };
+        make();
+        run(&world, &command).is("ran");
+        // What another step leaves there keeps it.
+        make();
+        world.run("other").is("ran");
+        assert!(run(&world, &command).out.ends_with("kept\n"), "{remove}");
+        assert!(world.path("o/a.txt").exists(), "{remove}");
+    }
+}
+
+#[test]
+fn a_file_with_a_slash_after_it_is_no_folder_and_did_not_change() {
+    let command = "ls -d */; test -e package.json/ || echo no folder";
+    let world = world(command);
+    run(&world, command).is("ran");
+    world.write("a.txt", "other content");
+    run(&world, command).is("fresh");
+    std::fs::create_dir(world.path("more")).unwrap();
+    run(&world, command).is("ran");
+}
+
+#[test]
+fn a_name_that_is_new_or_gone_in_a_folder_that_was_listed_is_told() {
+    let world = world("ls src > list");
+    world.run("build").is("ran");
+    world.write("src/new.ts", "");
+    world.run("build").missed("input_added", "src/new.ts");
+    world.remove("src/b.txt");
+    world.run("build").missed("input_removed", "src/b.txt");
+    world.write("src/b.txt", "b\n");
+    world.write("src/c.txt", "");
+    let why = world.overhear(&["why", "build"]).done().out;
+    assert!(why.contains("src/c.txt is new"), "{why}");
+    assert!(!why.contains("\"input\""), "what leaves out a folder would leave out what is read there: {why}");
+}

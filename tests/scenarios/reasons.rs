@@ -107,19 +107,19 @@ mod misses {
     fixtures! {
         MissReason, "reason",
         MissReason::NotFound(_) => the_first_run, "not_found", || Case::runs(built("cat in.txt", ""), &["build"], &[]);
-        MissReason::InputModified(_) => another_content, "input_modified", || {
+        MissReason::InputModified(_) | MissReason::NamesChanged(_) => another_content, "input_modified", || {
             let world = built("cat in.txt", "");
             world.run("build").is("ran");
             world.write("in.txt", "other\n");
             Case::runs(world, &["build"], &[])
         };
-        MissReason::InputAdded(_) => a_file_that_was_probed_appears, "input_added", || {
+        MissReason::InputAdded(_) | MissReason::NameAdded(_) => a_file_that_was_probed_appears, "input_added", || {
             let world = built("sh -c 'test -e new; true'", "");
             world.run("build").is("ran");
             world.write("new", "");
             Case::runs(world, &["build"], &[])
         };
-        MissReason::InputRemoved(_) => a_file_that_was_probed_is_gone, "input_removed", || {
+        MissReason::InputRemoved(_) | MissReason::NameRemoved(_) => a_file_that_was_probed_is_gone, "input_removed", || {
             let world = built("sh -c 'cat in.txt; true'", "");
             world.run("build").is("ran");
             world.remove("in.txt");

@@ -5,12 +5,13 @@ use crate::config::{CacheDefaults, RootSettings};
 use crate::digest::Digest;
 use crate::fingerprint::Digests;
 use crate::path::Places;
+use crate::plan::env::{self, Runner};
 use crate::process::{Processes, Running};
 use crate::step::{Mode, NamedFiles, Shared};
 use crate::store::{Store, StoreError};
+use crate::trace::preload;
 use crate::workspace::Workspace;
 use crate::zone::Zones;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -25,7 +26,7 @@ pub(super) struct Setup<'a> {
     store: Result<Arc<Store>, String>,
     adapters: Adapters,
     zones: Zones,
-    env: Vec<(OsString, OsString)>,
+    runner: Runner,
     digests: Digests,
     /// Processes that are running, for signals.
     pub running: Running,
@@ -99,7 +100,7 @@ impl<'a> Setup<'a> {
             store,
             zones: zones(workspace, &settings.cache),
             settings,
-            env: crate::plan::env::without_own_starter(std::env::vars_os().collect(), &workspace.root),
+            runner: runner(&workspace.root),
             digests: Digests::new(memo),
             running: Running::new(),
         }
@@ -111,12 +112,12 @@ impl<'a> Setup<'a> {
             store: self.store.as_deref().map_err(Clone::clone),
             adapters: &self.adapters,
             zones: &self.zones,
-            env: &self.env,
+            runner: &self.runner,
             from_dir: self.from_dir,
             defaults: &self.settings.cache,
             mode,
             digests: &self.digests,
-            named: NamedFiles::new(&self.env),
+            named: NamedFiles::new(self.runner.variables()),
             commands: &Processes,
             running: &self.running,
             is_alone,
@@ -126,6 +127,12 @@ impl<'a> Setup<'a> {
             together: Arc::default(),
         }
     }
+}
+
+/// The environment of this process, for a workspace.
+fn runner(root: &Path) -> Runner {
+    let variables = env::without_own_starter(std::env::vars_os().collect(), root);
+    Runner::new(variables, root, preload::trouble().is_none())
 }
 
 /// Where nobody looks on, adapters are used exactly as they are locked.

@@ -60,11 +60,26 @@ pub fn why(args: &WhyArgs) -> Result<i32, Problems> {
         report::print(&format!("{:#}\n", json!({ "version": 1, "task": task, "steps": steps })));
         return Ok(0);
     }
+    if told.is_empty() {
+        report::print(&group(&args.task, &plan));
+        return Ok(0);
+    }
     let texts = told.iter().map(|told| report::foreseen_text(told, args.verbose));
     let mut text = without_repetition(texts);
     text.push_str(&what_must_run_first(&plan, &foreseen, &told));
     report::print_colored(&text, None);
     Ok(0)
+}
+
+/// A task without a command, and what it waits for.
+fn group(task: &str, plan: &Plan) -> String {
+    let mut members: Vec<&str> = plan.steps.iter().map(|step| &*step.id.task).collect();
+    members.dedup();
+    let members: Vec<String> = members.iter().map(|task| format!("  overhear why {task}\n")).collect();
+    match members.is_empty() {
+        true => format!("{task} has no command, and waits for nothing\n"),
+        false => format!("{task} has no command of its own; of what it waits for:\n{}", members.concat()),
+    }
 }
 
 /// Steps of one task often differ in the same things: what the step before was told is told once.

@@ -1,6 +1,7 @@
 //! Digests of files, each computed once in a session, those of large ones once for all; and programs found
 //! once.
 
+use super::seen::Seen;
 use crate::digest::{Digest, Fields};
 use crate::git_index;
 use crate::memo::Memo;
@@ -37,16 +38,19 @@ pub struct Digests {
     files: Mutex<FxHashMap<PathBuf, (Stamp, Digest)>>,
     /// Candidates for programs outside the workspace. No step of a session changes them unnoticed: a
     /// write there is a Refusal. By folder, then by name.
-    programs: Mutex<FxHashMap<OsString, FxHashMap<String, Option<Outside>>>>,
+    programs: Mutex<FxHashMap<OsString, FxHashMap<String, Option<Program>>>>,
+    /// What lies where, as long as nobody of this session changes it.
+    pub seen: Seen,
     /// Where digests of large files outlive the session.
     memo: Option<Arc<dyn Memo>>,
 }
 
-/// A program outside the workspace.
+/// A program that is there.
 #[derive(Clone, Copy)]
-struct Outside {
+struct Program {
     stamp: Stamp,
-    is_script: bool,
+    /// See [`FoundProgram`].
+    counts_by_place: bool,
 }
 
 /// A program that a search found.
@@ -114,17 +118,17 @@ impl Digests {
     /// make a folder that is missing.
     pub fn search<'a>(&'a self, folders: &'a [PathBuf], root: &Path) -> Search<'a> {
         let with_place = folders.iter().map(|folder| (folder.as_path(), folder.starts_with(root)));
-        let there = with_place.filter(|(folder, is_inside)| !is_inside || folder.is_dir());
+        let there = with_place.filter(|(folder, is_inside)| !is_inside || self.seen.is_folder(folder));
         Search { digests: self, folders: there.collect() }
     }
 
-    fn executable_outside(&self, folder: &Path, name: &str) -> Option<Outside> {
+    fn executable_outside(&self, folder: &Path, name: &str) -> Option<Program> {
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = programs.get(folder.as_os_str()).and_then(|names| names.get(name)) {
             return *known;
         }
         let path = folder.join(name);
-        let found = executable_at(&path).map(|stamp| Outside { stamp, is_script: is_script(&path) });
+        let found = executable_at(&path).map(|stamp| Program { stamp, counts_by_place: is_script(&path) });
         programs.entry(folder.into()).or_default().insert(name.to_owned(), found);
         found
     }
@@ -148,13 +152,12 @@ impl Search<'_> {
     /// The first executable file of that name, symlinks followed.
     pub fn find(&self, name: &str) -> Option<FoundProgram> {
         self.folders.iter().find_map(|(folder, is_inside)| {
-            let found = match is_inside {
-                true => executable_at(&folder.join(name)).map(|stamp| Outside { stamp, is_script: true }),
-                false => self.digests.executable_outside(folder, name),
-            };
-            let found = found?;
             let path = folder.join(name);
-            Some(FoundProgram { path, stamp: found.stamp, counts_by_place: found.is_script })
+            let Program { stamp, counts_by_place } = match is_inside {
+                true => Program { stamp: executable_at(&path)?, counts_by_place: true },
+                false => self.digests.executable_outside(folder, name)?,
+            };
+            Some(FoundProgram { path, stamp, counts_by_place })
         })
     }
 }

@@ -114,9 +114,10 @@ impl Disk<'_> {
         now: i64,
         beneath: Option<&mut Beneath>,
     ) -> Member {
-        let found = match beneath.filter(|_| path.is_inside()) {
-            None => Found::at(&self.places.absolute(path)),
-            Some(beneath) => {
+        let found = match (self.digests.seen.at(path), beneath.filter(|_| path.is_inside())) {
+            (Some(seen), _) => Ok(seen),
+            (None, None) => Found::at(&self.places.absolute(path)),
+            (None, Some(beneath)) => {
                 let (folder, name) = beneath::split(path.as_bytes());
                 match beneath.enter(folder) {
                     Ok(folder) => beneath::found_in(folder, name),

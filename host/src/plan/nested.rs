@@ -270,6 +270,12 @@ pub fn runs_many_packages(invocation: &Invocation) -> bool {
         "pnpm" => has(&["-r", "--recursive", "recursive", "m", "multi"]),
         "npm" => has(&["-ws", "--workspaces"]),
         "yarn" => args.first().is_some_and(|first| first == "workspaces"),
+        // The other runners: one that is called at the root runs what it finds in all packages.
+        "turbo" => !has(&["--version", "prune", "link", "login", "gen", "generate"]),
+        "nx" => args.first().is_some_and(|first| matches!(first.as_str(), "run-many" | "affected")),
+        "moon" => args.first().is_some_and(|first| matches!(first.as_str(), "run" | "ci" | "check")),
+        "lerna" => args.first().is_some_and(|first| matches!(first.as_str(), "run" | "exec")),
+        "lage" | "wsrun" => true,
         _ => false,
     }
 }

@@ -8,6 +8,7 @@ use crate::wildcard;
 use crate::workspace::{Definition, Since, Workspace};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
 const NOTHING_AFFECTED: &str = "no package is affected: nothing changed in any";
@@ -173,7 +174,9 @@ fn select_task(
             }
             continue;
         }
-        if request.recursive && at == 0 && packages.len() > 1 && runs_many(workspace, request, &spec.task) {
+        let is_among = packages.len() > 1 || request.affected.is_some();
+        if at == 0 && is_among && !names_root(workspace, request) && runs_many(workspace, request, &spec.task)
+        {
             selected.warnings.push(format!("{label} runs tasks in many packages itself and is left out"));
             continue;
         }
@@ -185,6 +188,13 @@ fn select_task(
 fn is_inside(workspace: &Workspace, request: &Request, at: usize, task: &str) -> bool {
     let manifest = || workspace.packages[at].dir.join("package.json");
     request.inside.as_ref().is_some_and(|inside| inside.script == task && inside.manifest == manifest())
+}
+
+/// Whether the root was asked for by name, not as one of many.
+fn names_root(workspace: &Workspace, request: &Request) -> bool {
+    let filters = request.filters.iter().flat_map(|filters| filters.split_whitespace());
+    let name = workspace.packages[0].name.as_deref();
+    request.workspace_root || filters.into_iter().any(|filter| Some(filter) == name || filter == ".")
 }
 
 /// Whether the task at the root is itself a run in many packages, with what it is handed.
@@ -353,7 +363,7 @@ fn filter(
         if filter.exclude { &mut excluded } else { &mut included }.extend(matched);
     }
     if only_excludes {
-        included = (0..workspace.packages.len()).collect();
+        included = below_root(workspace).collect();
     }
     problems.or(included.difference(&excluded).copied().collect())
 }
@@ -404,6 +414,12 @@ fn apply(workspace: &Workspace, request: &Request, filter: &Filter) -> BTreeSet<
     reached
 }
 
+/// What is meant where nothing is named: as with pnpm all packages but the root, if there are others.
+fn below_root(workspace: &Workspace) -> Range<usize> {
+    let count = workspace.packages.len();
+    if count > 1 { 1..count } else { 0..count }
+}
+
 /// By name with wildcards; a plain name that nobody has stands for the one package of that name
 /// in a scope.
 fn by_name(workspace: &Workspace, name: &str) -> BTreeSet<usize> {
@@ -411,7 +427,10 @@ fn by_name(workspace: &Workspace, name: &str) -> BTreeSet<usize> {
         let named = |at: &usize| workspace.packages[*at].name.as_deref().is_some_and(stands_for);
         (0..workspace.packages.len()).filter(named).collect()
     };
-    let matched = having(&|own| wildcard::matches(name, own));
+    let mut matched = having(&|own| wildcard::matches(name, own));
+    if wildcard::is_pattern(name) {
+        matched.retain(|at| below_root(workspace).contains(at));
+    }
     if !matched.is_empty() || name.contains('/') || wildcard::is_pattern(name) {
         return matched;
     }

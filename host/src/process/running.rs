@@ -50,8 +50,8 @@ impl Running {
     }
 
     /// Takes over SIGINT, SIGTERM and SIGHUP: the first is passed on to all commands, the second
-    /// kills them. SIGTSTP suspends them with overhear. `told` is called after each, on a thread of its own, with the signal and how
-    /// many there were by then. To be called once in a process.
+    /// kills them. `told` is called after each, on a thread of its own, with the signal and how many there
+    /// were by then. SIGTSTP suspends the commands with overhear. To be called once in a process.
     pub fn watch_signals(&self, told: impl Fn(i32, usize) + Send + 'static) -> io::Result<()> {
         let (mut reader, writer) = UnixStream::pair()?;
         writer.set_nonblocking(true)?;
@@ -109,9 +109,15 @@ impl Running {
             }
         };
         to_own(libc::SIGSTOP);
-        // To this very thread: another one that is sent it may stop the process only after the next line.
-        // SAFETY: a signal to this process itself; it returns when somebody lets it go on.
-        unsafe { libc::raise(libc::SIGSTOP) };
+        // By the signal itself, not by SIGSTOP: where no shell is there to let it go on, the kernel
+        // suspends nobody. To this very thread: another one may stop the process only after the next line.
+        // SAFETY: signals of this process itself; `raise` returns when somebody lets it go on.
+        unsafe {
+            libc::signal(libc::SIGTSTP, libc::SIG_DFL);
+            libc::raise(libc::SIGTSTP);
+        }
+        // It could be installed before, so it can be again.
+        let _ = install(libc::SIGTSTP);
         to_own(libc::SIGCONT);
     }
 

@@ -7,7 +7,7 @@ use super::output::{Output, Style};
 use super::terminal::Terminal;
 use super::{Reporter, name, words};
 use crate::event::{Event, StepId, Stream};
-use crate::outcome::{MissReason, Outcome};
+use crate::outcome::{DisabledBy, MissReason, Outcome};
 use rustc_hash::FxHashMap;
 use std::time::{Duration, Instant};
 
@@ -43,8 +43,10 @@ struct Tally {
     ran: usize,
     failed: usize,
     skipped: usize,
+    stopped: usize,
     not_stored: usize,
     saved: Duration,
+    began: Option<Instant>,
     /// Names of the steps that failed.
     lost: Vec<String>,
 }
@@ -158,6 +160,13 @@ impl Lines {
                     self.line_unless_quiet(step, &text);
                 }
             }
+            // What serves until it is stopped was stopped.
+            Outcome::Failed { why: MissReason::CacheDisabled(DisabledBy::Persistent), exit_code, .. }
+                if ENDED_BY_PERSON.contains(exit_code) =>
+            {
+                self.tally.stopped += 1;
+                self.line_unless_quiet(step, "stopped");
+            }
             Outcome::Failed { exit_code, error, .. } => {
                 self.tally.failed += 1;
                 self.tally.lost.push(name(step));
@@ -185,12 +194,18 @@ impl Lines {
             (tally.restored, "restored"),
             (tally.ran, "ran"),
             (tally.failed, "failed"),
+            (tally.stopped, "stopped"),
             (tally.skipped, "skipped"),
             (tally.not_stored, "not stored"),
         ];
         let counts =
             counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
         let mut text = format!("{} steps: {}", tally.steps, counts.collect::<Vec<_>>().join(", "));
+        if tally.ran + tally.failed > 0
+            && let Some(began) = tally.began
+        {
+            text.push_str(&format!(" in {}", words::duration(began.elapsed())));
+        }
         if !tally.saved.is_zero() {
             text.push_str(&format!("; {} saved", words::duration(tally.saved)));
         }
@@ -219,7 +234,7 @@ impl Reporter for Lines {
         let was_drawn = self.terminal.is_drawn();
         match event {
             Event::Begun { steps } => {
-                self.tally = Tally { steps: *steps, ..Tally::default() };
+                self.tally = Tally { steps: *steps, began: Some(Instant::now()), ..Tally::default() };
                 self.live.begun(*steps);
             }
             Event::Started { step, why, others } => {

@@ -12,6 +12,9 @@ pub fn miss(reason: &MissReason) -> Value {
         | MissReason::InputAdded(path)
         | MissReason::InputRemoved(path)
         | MissReason::OutputChanged(path) => json!({ "kind": kind, "path": path }),
+        MissReason::NameAdded(path) | MissReason::NameRemoved(path) | MissReason::NamesChanged(path) => {
+            json!({ "kind": kind, "path": path, "as": "listing" })
+        }
         MissReason::EnvChanged(name)
         | MissReason::EnvAdded(name)
         | MissReason::EnvRemoved(name)
@@ -38,6 +41,7 @@ fn not_found(kind: &str, before: &Before) -> Value {
             json!({ "kind": kind, "last_run": "not_stored", "not_stored": not_stored(why) })
         }
         Before::Removed => json!({ "kind": kind, "last_run": "removed" }),
+        Before::Elsewhere => json!({ "kind": kind, "last_run": "elsewhere" }),
     }
 }
 
@@ -46,10 +50,12 @@ fn disabled(kind: &str, by: &DisabledBy) -> Value {
         DisabledBy::Config => json!({ "kind": kind, "by": "config" }),
         DisabledBy::Flag => json!({ "kind": kind, "by": "flag" }),
         DisabledBy::Default => json!({ "kind": kind, "by": "default" }),
+        DisabledBy::RunsMany => json!({ "kind": kind, "by": "runs_many" }),
         DisabledBy::Adapter(adapter, why) => {
             json!({ "kind": kind, "by": "adapter", "adapter": adapter, "why": why })
         }
         DisabledBy::Persistent => json!({ "kind": kind, "by": "persistent" }),
+        DisabledBy::Interactive => json!({ "kind": kind, "by": "interactive" }),
         DisabledBy::Fault(why) => json!({ "kind": kind, "by": "fault", "why": why }),
     }
 }
@@ -63,8 +69,12 @@ pub fn read_miss(value: &Value) -> Option<MissReason> {
             Some("failed") => Before::Failed,
             Some("not_stored") => Before::NotStored(Box::new(read_refusal(&value["not_stored"])?)),
             Some("removed") => Before::Removed,
+            Some("elsewhere") => Before::Elsewhere,
             Some(_) => return None,
         }),
+        "input_modified" if value["as"] == "listing" => MissReason::NamesChanged(text("path")?),
+        "input_added" if value["as"] == "listing" => MissReason::NameAdded(text("path")?),
+        "input_removed" if value["as"] == "listing" => MissReason::NameRemoved(text("path")?),
         "input_modified" => MissReason::InputModified(text("path")?),
         "input_added" => MissReason::InputAdded(text("path")?),
         "input_removed" => MissReason::InputRemoved(text("path")?),
@@ -86,8 +96,10 @@ pub fn read_miss(value: &Value) -> Option<MissReason> {
             "config" => DisabledBy::Config,
             "flag" => DisabledBy::Flag,
             "default" => DisabledBy::Default,
+            "runs_many" => DisabledBy::RunsMany,
             "adapter" => DisabledBy::Adapter(text("adapter")?, text("why")?),
             "persistent" => DisabledBy::Persistent,
+            "interactive" => DisabledBy::Interactive,
             "fault" => DisabledBy::Fault(text("why")?),
             _ => return None,
         }),

@@ -14,6 +14,7 @@ fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
         MissReason::NotFound(Before::NeverRan) => ("miss: first run", ""),
         MissReason::NotFound(Before::Failed) => ("miss: the last run failed", ""),
         MissReason::NotFound(Before::NotStored(_)) => ("miss: the last run was not stored", ""),
+        MissReason::NotFound(Before::Elsewhere) => ("miss: nothing is kept of it in this cache yet", ""),
         MissReason::NotFound(Before::Removed) => ("miss: what was kept of it is no longer in the cache", ""),
         MissReason::InputModified(_) => (
             "miss: apps/web/src/[id].ts changed",
@@ -24,6 +25,9 @@ fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
             r#""scripts": {"build": {"input": [{"auto": true}, {"pattern": "!packages/ui/new.ts", "base": "workspace"}]}}"#,
         ),
         MissReason::InputRemoved(_) => ("miss: ~/.npmrc is gone", ""),
+        MissReason::NameAdded(_) => ("miss: packages/ui/src/new.ts is new", ""),
+        MissReason::NameRemoved(_) => ("miss: packages/ui/src/old.ts is gone", ""),
+        MissReason::NamesChanged(_) => ("miss: other names lie in packages/ui/src", ""),
         MissReason::EnvChanged(_) => {
             ("miss: variable API_URL changed", r#""scripts": {"build": {"untrackedEnv": ["API_URL"]}}"#)
         }
@@ -52,14 +56,20 @@ fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
         }
         MissReason::CacheDisabled(DisabledBy::Flag) => ("not cached: --no-cache", ""),
         MissReason::CacheDisabled(DisabledBy::Default) => (
-            "not cached: unknown; set \"cache\": {\"scripts\": true} in overhear.json",
+            "not cached: no adapter knows this command; `overhear why` says more",
             r#""scripts": {"build": {"cache": true}}"#,
         ),
+        MissReason::CacheDisabled(DisabledBy::RunsMany) => {
+            ("not cached: it runs tasks in many packages itself", "")
+        }
         MissReason::CacheDisabled(DisabledBy::Adapter(..)) => {
             ("not cached: it serves until stopped (vite)", "")
         }
         MissReason::CacheDisabled(DisabledBy::Persistent) => {
-            ("not cached: it needs the terminal or does not end", "")
+            ("not cached: \"persistent\": true in the config", "")
+        }
+        MissReason::CacheDisabled(DisabledBy::Interactive) => {
+            ("not cached: \"interactive\": true in the config", "")
         }
         MissReason::CacheDisabled(DisabledBy::Fault(_)) => ("not cached: the disk is full", ""),
     }
@@ -71,9 +81,13 @@ fn reasons() -> Vec<MissReason> {
         MissReason::NotFound(Before::Failed),
         MissReason::NotFound(Before::NotStored(Box::new(Refusal::WroteOutside("/var/lib/x".into())))),
         MissReason::NotFound(Before::Removed),
+        MissReason::NotFound(Before::Elsewhere),
         MissReason::InputModified("apps/web/src/[id].ts".into()),
         MissReason::InputAdded("packages/ui/new.ts".into()),
         MissReason::InputRemoved("~/.npmrc".into()),
+        MissReason::NameAdded("packages/ui/src/new.ts".into()),
+        MissReason::NameRemoved("packages/ui/src/old.ts".into()),
+        MissReason::NamesChanged("packages/ui/src".into()),
         MissReason::EnvChanged("API_URL".into()),
         MissReason::EnvAdded("CI".into()),
         MissReason::EnvRemoved("CI".into()),
@@ -91,8 +105,10 @@ fn reasons() -> Vec<MissReason> {
         MissReason::CacheDisabled(DisabledBy::Config),
         MissReason::CacheDisabled(DisabledBy::Flag),
         MissReason::CacheDisabled(DisabledBy::Default),
+        MissReason::CacheDisabled(DisabledBy::RunsMany),
         MissReason::CacheDisabled(DisabledBy::Adapter("vite".into(), "it serves until stopped".into())),
         MissReason::CacheDisabled(DisabledBy::Persistent),
+        MissReason::CacheDisabled(DisabledBy::Interactive),
         MissReason::CacheDisabled(DisabledBy::Fault("the disk is full".into())),
     ]
 }
@@ -117,7 +133,7 @@ fn refusal_lines(refusal: &Refusal) -> (&'static str, &'static str) {
             ("not stored: node talked to a program at 127.0.0.1:5432", UNCACHED)
         }
         Refusal::HiddenEnv { .. } => (
-            "not stored: apps/web/build.py names API_URL, which was not passed",
+            "not stored: apps/web/build.py names API_URL, which this run lacked",
             r#""scripts": {"build": {"env": ["API_URL"]}}"#,
         ),
         Refusal::Detached(_) => (

@@ -9,8 +9,9 @@ pub fn miss(reason: &MissReason) -> String {
     match reason {
         MissReason::NotFound(before) => not_found(before),
         MissReason::InputModified(path) => format!("{} changed", place(path)),
-        MissReason::InputAdded(path) => format!("{} is new", place(path)),
-        MissReason::InputRemoved(path) => format!("{} is gone", place(path)),
+        MissReason::InputAdded(path) | MissReason::NameAdded(path) => format!("{} is new", place(path)),
+        MissReason::InputRemoved(path) | MissReason::NameRemoved(path) => format!("{} is gone", place(path)),
+        MissReason::NamesChanged(path) => format!("other names lie in {}", place(path)),
         MissReason::EnvChanged(name) => format!("variable {name} changed"),
         MissReason::EnvAdded(name) => format!("variable {name} is set now"),
         MissReason::EnvRemoved(name) => format!("variable {name} is not set any more"),
@@ -41,6 +42,7 @@ fn not_found(before: &Before) -> String {
         // Why is told by `why`; and by this run, if it comes to the same.
         Before::NotStored(_) => "the last run was not stored".to_owned(),
         Before::Removed => "what was kept of it is no longer in the cache".to_owned(),
+        Before::Elsewhere => "nothing is kept of it in this cache yet".to_owned(),
     }
 }
 
@@ -49,8 +51,10 @@ fn disabled(by: &DisabledBy) -> String {
         DisabledBy::Config => "\"cache\": false in the config".to_owned(),
         DisabledBy::Flag => "--no-cache".to_owned(),
         DisabledBy::Default => "no adapter knows this command".to_owned(),
+        DisabledBy::RunsMany => "it runs tasks in many packages itself".to_owned(),
         DisabledBy::Adapter(adapter, why) => format!("{why} ({adapter})"),
-        DisabledBy::Persistent => "it needs the terminal or does not end".to_owned(),
+        DisabledBy::Persistent => "\"persistent\": true in the config".to_owned(),
+        DisabledBy::Interactive => "\"interactive\": true in the config".to_owned(),
         DisabledBy::Fault(why) => why.clone(),
     }
 }
@@ -73,7 +77,7 @@ pub fn exit_code(code: i32) -> String {
 pub fn started(reason: &MissReason) -> String {
     match reason {
         MissReason::CacheDisabled(DisabledBy::Default) => {
-            "not cached: unknown; set \"cache\": {\"scripts\": true} in overhear.json".to_owned()
+            format!("{}; `overhear why` says more", stands(reason))
         }
         _ => stands(reason),
     }
@@ -118,7 +122,9 @@ pub fn refusal(refusal: &Refusal) -> String {
         Refusal::InputChangedDuringRun(path) => format!("{} changed while it ran", place(path)),
         Refusal::WroteOutside(path) => format!("it wrote {path}, outside the workspace"),
         Refusal::OutsideService { address, process } => format!("{process} talked to a program at {address}"),
-        Refusal::HiddenEnv { name, file } => format!("{file} names {name}, which was not passed"),
+        Refusal::HiddenEnv { name, file } => {
+            format!("{file} names {name}, which this run lacked")
+        }
         Refusal::Detached(process) => format!("{process} goes on after the command ended"),
         Refusal::ReadTerminal => "it asked for the terminal".to_owned(),
         Refusal::Interrupted => "it was interrupted".to_owned(),
@@ -214,7 +220,11 @@ pub fn remedy_for_miss(reason: &MissReason, whose: &Whose) -> Option<Remedy> {
         MissReason::CacheDisabled(DisabledBy::Config) => {
             whose.keys("to cache it, instead of false", "\"cache\": true")
         }
-        MissReason::NotFound(_)
+        // To exclude a folder would exclude what is read in it as well.
+        MissReason::NameAdded(_)
+        | MissReason::NameRemoved(_)
+        | MissReason::NamesChanged(_)
+        | MissReason::NotFound(_)
         | MissReason::UntrackedEnvChanged
         | MissReason::ArgsChanged
         | MissReason::ProgramChanged(_)
@@ -237,10 +247,16 @@ pub fn advice_for_miss(reason: &MissReason, task: &str) -> String {
             Before::Failed => "a run that fails is never stored; one that succeeds is",
             Before::NotStored(why) => advice_for_refusal(why),
             Before::Removed => "the run stores it anew; `overhear cache stat` shows how full it is",
+            Before::Elsewhere => "its last run was kept in another cache folder; a run stores it here",
         },
         MissReason::InputModified(_) => return format!("`overhear diff {task}` shows it line by line"),
         MissReason::InputAdded(_) => "an earlier run looked for it, and did not find it",
         MissReason::InputRemoved(_) => "an earlier run found it; put it back for a hit",
+        MissReason::NameAdded(_) => "an earlier run listed the folder that it lies in",
+        MissReason::NameRemoved(_) => {
+            "an earlier run listed the folder that it lay in; put it back for a hit"
+        }
+        MissReason::NamesChanged(_) => "an earlier run listed it",
         MissReason::EnvChanged(_) | MissReason::EnvAdded(_) | MissReason::EnvRemoved(_) => {
             "an earlier run used it; the value of then hits again"
         }
@@ -263,10 +279,15 @@ pub fn advice_for_miss(reason: &MissReason, task: &str) -> String {
             DisabledBy::Config => "a person wrote so",
             DisabledBy::Flag => "without --no-cache it would be looked up",
             DisabledBy::Default => "an unknown script could be a deploy: it runs each time",
+            DisabledBy::RunsMany => {
+                let name = task.rsplit('#').next().unwrap_or(task);
+                return format!("`overhear run -r {name}` runs those of the packages, and caches each");
+            }
             DisabledBy::Adapter(adapter, _) => {
                 return format!("if that is wrong, in overhear.json: \"adapters\": {{\"{adapter}\": false}}");
             }
-            DisabledBy::Persistent => "`persistent` or `interactive` in the config",
+            DisabledBy::Persistent => "what does not end leaves no result to keep",
+            DisabledBy::Interactive => "what a person types would be an input",
             DisabledBy::Fault(why) if why.starts_with("adapter ") => return advice_for_fault(why),
             DisabledBy::Fault(_) => "`overhear doctor` says what works here, what does not and why",
         },
@@ -292,14 +313,16 @@ fn advice_for_fault(why: &str) -> String {
 /// What to do so that a run is stored, in words.
 pub fn advice_for_refusal(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::ReadWriteOverlap { .. } => "the next run can be kept, if it writes what was there before",
+        Refusal::ReadWriteOverlap { .. } => {
+            "a run that finds what one like it has left is kept: mostly the next"
+        }
         Refusal::ToolAsked => "the tool's own settings may say why",
         Refusal::TraceIncomplete(_) => "`overhear doctor` says what tracing needs here",
         Refusal::IpcFailed(_) => "run it again; if it happens each time, the tool speaks another protocol",
         Refusal::InputChangedDuringRun(_) => "run it again when nobody else writes there",
         Refusal::WroteOutside(_) => "what lies outside could not be put back; let it write inside",
         Refusal::OutsideService { .. } => "what that program read was not traced; run without it",
-        Refusal::HiddenEnv { .. } => "from the next run on it is passed and tracked",
+        Refusal::HiddenEnv { .. } => "from the next run on it is passed and tracked: run it again",
         Refusal::Detached(_) => "what it still does is not known; let the command wait for it",
         Refusal::ReadTerminal => "a cached command gets no terminal",
         Refusal::Interrupted => "run it again",

@@ -21,6 +21,7 @@ use progress::Progress;
 use queue::Queue;
 use serving::Served;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Mutex, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 use watch::Touch;
@@ -47,6 +48,10 @@ pub enum End {
 /// So many events may wait to be shown, each of at most one read of a pipe.
 const WAITING_MAX: usize = 64;
 
+/// So many pieces of a log that is shown again, of at most so many bytes, wait for the end of their step.
+const LAST_MAX: usize = 16;
+const LAST_BYTES_MAX: usize = 1024;
+
 /// How often a display is brought up to date, and a signal looked for while nothing runs.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -54,8 +59,8 @@ const TICK: Duration = Duration::from_millis(200);
 enum Wake {
     /// Something to be shown.
     Event(Event),
-    /// A step ended.
-    Ended(usize, Outcome),
+    /// A step ended, after these events.
+    Ended(usize, Outcome, Vec<Event>),
     /// Files changed.
     Changed,
 }
@@ -73,6 +78,7 @@ pub fn run(
     // A command that prints faster than the terminal takes it waits, as it would for the terminal.
     let (wake, woken) = mpsc::sync_channel(WAITING_MAX);
     let queue = Queue::default();
+    shared.digests.seen.forget();
     let chains = Chains::of(plan);
     let is_watching = watch.is_some();
     if let Some(watch) = &watch {
@@ -115,8 +121,18 @@ pub fn run(
 
 /// `hold` is called before the loop hears of a failure.
 fn work(shared: &Shared, chains: &Chains, index: usize, wake: &SyncSender<Wake>, hold: impl FnOnce()) {
+    let last: Mutex<Vec<Event>> = Mutex::default();
+    let take_last = || std::mem::take(&mut *last.lock().unwrap_or_else(PoisonError::into_inner));
     // A reporter that is gone has nobody to tell; the step still runs to its end.
-    let emit = |event| drop(wake.send(Wake::Event(event)));
+    let emit = |event| {
+        if is_short_replay(&event) {
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.len() < LAST_MAX {
+                return last.push(event);
+            }
+        }
+        take_last().into_iter().chain([event]).for_each(|event| drop(wake.send(Wake::Event(event))));
+    };
     let outcome = match shared.running.interrupted() {
         // It was handed out before the loop heard of the signal.
         Some(_) => Outcome::Skipped { because: None },
@@ -125,7 +141,12 @@ fn work(shared: &Shared, chains: &Chains, index: usize, wake: &SyncSender<Wake>,
     if matches!(outcome, Outcome::Failed { .. }) {
         hold();
     }
-    let _ = wake.send(Wake::Ended(index, outcome));
+    let _ = wake.send(Wake::Ended(index, outcome, take_last()));
+}
+
+/// Of a log that is shown again, which comes at once: the loop need not wake for each piece of it.
+fn is_short_replay(event: &Event) -> bool {
+    matches!(event, Event::Printed { replayed: true, bytes, .. } if bytes.len() <= LAST_BYTES_MAX)
 }
 
 /// The loop and what it keeps.
@@ -164,15 +185,11 @@ impl Session<'_, '_> {
                 return end;
             }
             match self.wait(woken, reporter) {
-                Ok(Wake::Event(event)) => {
-                    self.touch.iter_mut().for_each(|touch| touch.saw(&event));
-                    self.look_for_signs(&event);
-                    reporter.event(&event);
-                    if !reporter.is_heard() {
-                        self.shared.running.stop_unheard();
-                    }
+                Ok(Wake::Event(event)) => self.heard(&event, reporter),
+                Ok(Wake::Ended(index, outcome, last)) => {
+                    last.iter().for_each(|event| self.heard(event, reporter));
+                    self.ended(index, outcome, reporter);
                 }
-                Ok(Wake::Ended(index, outcome)) => self.ended(index, outcome, reporter),
                 Ok(Wake::Changed) => {}
                 Err(RecvTimeoutError::Timeout) => {
                     self.try_ports();
@@ -192,6 +209,15 @@ impl Session<'_, '_> {
         match [patience, debounce, live].into_iter().flatten().min() {
             Some(timeout) => woken.recv_timeout(timeout),
             None => woken.recv().map_err(RecvTimeoutError::from),
+        }
+    }
+
+    fn heard(&mut self, event: &Event, reporter: &mut dyn Reporter) {
+        self.touch.iter_mut().for_each(|touch| touch.saw(event));
+        self.look_for_signs(event);
+        reporter.event(event);
+        if !reporter.is_heard() {
+            self.shared.running.stop_unheard();
         }
     }
 

@@ -18,14 +18,20 @@ struct Inner {
     steps: BinaryHeap<(u64, Reverse<usize>)>,
     /// Failures that the loop has not seen yet: what comes of the other steps is for it to decide.
     held: usize,
+    /// Workers that wait.
+    idle: usize,
     is_closed: bool,
 }
 
 impl Queue {
     /// Adds a step.
     pub fn push(&self, index: usize, weight: u64) {
-        self.inner().steps.push((weight, Reverse(index)));
-        self.changed.notify_one();
+        let mut inner = self.inner();
+        inner.steps.push((weight, Reverse(index)));
+        // To tell nobody would cost a system call.
+        if inner.idle > 0 {
+            self.changed.notify_one();
+        }
     }
 
     /// Waits for a step; `None` once there will be no more.
@@ -40,7 +46,9 @@ impl Queue {
             if inner.is_closed {
                 return None;
             }
+            inner.idle += 1;
             inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner.idle -= 1;
         }
     }
 

@@ -367,6 +367,7 @@ impl<'a> Touch<'a> {
             })
             .collect();
         if !touched.is_empty() {
+            self.shared.digests.seen.forget();
             (self.in_round, self.round_began) = (true, SystemTime::now());
         }
         touched
@@ -382,7 +383,8 @@ impl<'a> Touch<'a> {
             };
             // Somebody took away what it made, and a hit puts it back.
             let is_lost = known.outputs.contains(&change.path) && change.path.symlink_metadata().is_err();
-            return is_lost || known.depends_on(change) && !(self.is_output(&change.path) && was_there());
+            let is_made = || self.is_output(&change.path) || self.holds_output(&change.path);
+            return is_lost || known.depends_on(change) && !(is_made() && was_there());
         }
         let step = &self.plan.steps[index];
         // What changed while a command ran of which nothing is known may be its own doing.
@@ -396,6 +398,12 @@ impl<'a> Touch<'a> {
 
     fn is_output(&self, path: &Path) -> bool {
         self.known.iter().any(|known| known.outputs.contains(path))
+    }
+
+    /// Whether a folder is there for outputs.
+    fn holds_output(&self, path: &Path) -> bool {
+        path.is_dir()
+            && self.known.iter().flat_map(|known| &known.outputs).any(|output| output.starts_with(path))
     }
 
     /// Reads what the last run of a step was found to depend on.

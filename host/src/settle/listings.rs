@@ -1,12 +1,14 @@
 //! What a step learned from the names in a folder. It comes last, when all outputs are known.
 
 use super::{Evidence, Fate, InputValue, Settled, input, is_own_folder};
+use crate::access::{Listing, Seen};
 use crate::fingerprint::{Query, Value};
 use crate::rules::Rules;
 use crate::stamp::Found;
 use crate::zone::{Zone, Zones};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::ops::Bound;
 use std::path::Path;
 
 /// A listing counts without the names that the step made or may ignore; and not at all where the step
@@ -18,13 +20,17 @@ pub(super) fn settle_listings(
     settled: &mut Settled,
 ) {
     for (path, seen) in &evidence.observed.paths {
-        let Some((first, names)) = seen.list.as_deref() else { continue };
+        let Some((first, names)) = seen.list.as_deref() else {
+            settle_emptiness(evidence, rules, path, seen, settled);
+            continue;
+        };
         let fate = Fate::of(seen, evidence.ends.get(path));
         let zone = evidence.zones.of(path);
         let counts = matches!(zone, Zone::Workspace | Zone::Outside)
             || (zone == Zone::Git && Zones::is_git_stamp(path));
         // Where things went depends on what there was, if they were not just removed.
-        let is_gone = seen.removed && !seen.renamed;
+        let was_emptied = !names.is_empty() || fate.change.is_none_or(|change| change.found == Found::Absent);
+        let is_gone = seen.removed && !seen.renamed && was_emptied;
         if !matches!(first.found, Found::Folder(_)) || is_gone || !counts || !rules.input_counts(path) {
             continue;
         }
@@ -81,4 +87,31 @@ pub(super) fn settle_listings(
         }
         settled.inputs.push(input(evidence, path, Query::Listing(except), InputValue::Known(value), first));
     }
+}
+
+/// A folder that was removed without a look at the names in it: the kernel removes it only where nothing lies
+/// in it but what the step had taken away.
+fn settle_emptiness(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen, settled: &mut Settled) {
+    let fate = Fate::of(seen, evidence.ends.get(path));
+    let Some(change) = fate.change.filter(|change| matches!(change.found, Found::Folder(_))) else { return };
+    let counts = matches!(evidence.zones.of(path), Zone::Workspace | Zone::Outside);
+    if !seen.removed || seen.renamed || !counts || !rules.input_counts(path) {
+        return;
+    }
+    let (mut names, mut except) = (Listing::new(), Vec::new());
+    let below = (Bound::Excluded(path), Bound::Unbounded);
+    let inside =
+        evidence.observed.paths.range::<Path, _>(below).take_while(|(other, _)| other.starts_with(path));
+    for (child, seen) in inside.filter(|(child, _)| child.parent() == Some(path)) {
+        let (Some(name), Some(change)) = (child.file_name(), &seen.change) else { continue };
+        if change.found == Found::Absent || (evidence.made_before)(child) {
+            except.push(name.to_owned());
+        } else {
+            names.push((name.to_owned(), change.found.letter()));
+        }
+    }
+    names.sort();
+    except.sort();
+    let value = InputValue::Known(Value::listing(&names, &except));
+    settled.inputs.push(input(evidence, path, Query::Listing(except), value, change));
 }

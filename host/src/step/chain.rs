@@ -154,6 +154,7 @@ pub fn begin<'a>(shared: &Shared<'a>, chains: &'a Chains<'a>, first: usize, emit
             }
         }
         if locks.is_empty() && has_to_wait(&chain, &mut locks) {
+            shared.digests.seen.forget();
             continue;
         }
         match put_in_place(shared, &chain) {
@@ -166,7 +167,7 @@ pub fn begin<'a>(shared: &Shared<'a>, chains: &'a Chains<'a>, first: usize, emit
                 let _ = hit.cached.store.remove_entry(hit.entry.fingerprint);
                 damaged.insert(hit.index, fault.to_string());
             }
-            Err(ReplayError::Changed(_)) => {}
+            Err(ReplayError::Changed(_)) => shared.digests.seen.forget(),
             Err(ReplayError::Store(fault)) => {
                 let first = chain.hits.into_iter().next().expect("a chain without hits was dealt with");
                 notice(shared, first.cached.step, format!("cache not used: {fault}"), emit);
@@ -186,6 +187,7 @@ pub fn begin<'a>(shared: &Shared<'a>, chains: &'a Chains<'a>, first: usize, emit
 /// Looks up the step that is to be run, again: another overhear has just run it.
 pub fn look_again(shared: &Shared, cached: &Cached, emit: Emit) -> Result<(Outcome, Entry), Miss> {
     let began = Instant::now();
+    shared.digests.seen.forget();
     let mut tree = VirtualTree::default();
     let against = Against { tree: &tree, later: &[], remembers: true };
     let (entry, survey) = look_up(shared, cached, &against, emit)?;
@@ -277,8 +279,10 @@ fn plan_hit(
     }
     for position in &survey.put {
         let output = &entry.manifest.outputs[*position];
-        let is_missing =
-            |folder: &PortablePath| tree.at(&shared.zones.places, folder).is_ok_and(|lies| lies.is_absent());
+        let places = &shared.zones.places;
+        let is_missing = |folder: &PortablePath| {
+            tree.at(folder, || Found::at(&places.absolute(folder))).is_ok_and(|lies| lies.is_absent())
+        };
         // All are looked for before any is planned: what is planned needs those above it, and they would
         // be there only as long as it is.
         let missing: Vec<PortablePath> = folders_above(&output.path).filter(is_missing).collect();

@@ -9,12 +9,11 @@ use crate::declaration::{Declaration, EnvMode};
 use crate::digest::{Digest, Fields};
 use crate::environment::Environment;
 use crate::key::CacheKey;
-use crate::plan::env::{self, StepEnv, Surroundings, Words};
+use crate::plan::env::{self, Set, StepEnv, Surroundings, Words, text_of};
 use crate::plan::{Run, Step, nested};
 use crate::process::find_program;
 use crate::store::Store;
-use crate::trace::{LeftOut, preload};
-use std::collections::BTreeMap;
+use crate::trace::LeftOut;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,42 +34,40 @@ pub struct Command {
 pub struct StepEnvironment {
     /// What is started.
     pub command: Command,
-    /// Its environment block.
-    pub passed: Vec<(OsString, OsString)>,
+    /// What it sees, and what of that counts.
+    pub sees: StepEnv,
     /// What it may be served when it asks by name, and what tracked names are looked up in.
     pub served: Environment,
     /// Its PATH.
     pub path: OsString,
     /// The folders of its PATH, absolute.
     pub search: Vec<PathBuf>,
-    /// Names of variables that overhear has and the step does not see.
-    pub left_out: Vec<String>,
-    /// Tracked variables, by name.
-    tracked: BTreeMap<String, Option<OsString>>,
 }
 
 fn surroundings<'a>(shared: &'a Shared) -> Surroundings<'a> {
-    Surroundings {
-        runner: shared.env,
-        root: &shared.zones.places.root,
-        from_dir: shared.from_dir,
-        is_overheard: preload::trouble().is_none(),
-    }
+    Surroundings { runner: shared.runner, root: &shared.zones.places.root, from_dir: shared.from_dir }
 }
 
 /// The environment that a step would have uncached, and where its programs are searched.
 pub struct Whole {
-    variables: Vec<(OsString, OsString)>,
+    set: Set,
+    path: OsString,
     search: Vec<PathBuf>,
 }
 
 impl Whole {
     /// Of a step.
     pub fn of(shared: &Shared, step: &Step) -> Whole {
-        let variables = env::whole(surroundings(shared), step);
-        let search = search_folders(&lookup(&variables, "PATH"), step);
-        Whole { variables, search }
+        let set = env::set_uncached(surroundings(shared), step);
+        let path = path_of(&set);
+        let search = search_folders(&path, step);
+        Whole { set, path, search }
     }
+}
+
+/// PATH is always set for a step.
+fn path_of(set: &Set) -> OsString {
+    set.get("PATH").unwrap_or_default().to_owned()
 }
 
 /// What the adapters say of a step; a fault as one line.
@@ -90,19 +87,16 @@ fn call<T>(shared: &Shared, step: &Step, whole: &Whole, ask: impl FnOnce(Call) -
     let Run::Program { program, args } = &seen.run else { return None };
     let root = &shared.zones.places.root;
     let found = if program.contains('/') {
-        let found = find_program(OsStr::new(program), &lookup(&whole.variables, "PATH"), &step.cwd);
+        let found = find_program(OsStr::new(program), &whole.path, &step.cwd);
         found.map(|found| step.cwd.join(found))
     } else {
         shared.digests.search(&whole.search, root).find(program).map(|found| found.path)
     };
     let found = found?;
     let name = program.rsplit('/').next().unwrap_or(program);
-    let value = |name: &str| {
-        whole
-            .variables
-            .iter()
-            .find(|(other, _)| other.to_str() == Some(name))
-            .and_then(|(_, value)| value.to_str().map(str::to_owned))
+    let value = |name: &str| match whole.set.get(name) {
+        Some(value) => value.to_str().map(str::to_owned),
+        None => shared.runner.value(name)?.to_str().map(str::to_owned),
     };
     Some(ask(Call {
         program: &found,
@@ -129,21 +123,18 @@ pub fn of_step(
     // What earlier runs were found to have missed is passed as if the command named it.
     let learned = store.learned_env(super::scope(step)).unwrap_or_default();
     words.push(Arc::new(learned.into_iter().collect()));
-    let StepEnv { passed, tracked, left_out, .. } = env::of_step(surroundings(shared), step, rules, &words);
-    let path = lookup(&passed, "PATH");
-    let Whole { variables, search } = whole;
-    let search = if path == lookup(&variables, "PATH") { search } else { search_folders(&path, step) };
-    // A value that is no text is a value all the same: it must differ from an absent one.
-    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, text_of(&value)));
-    let served = Environment::new(variables.into_iter().filter_map(text).collect(), store.salt());
-    StepEnvironment { command: command(step, &path), passed, served, path, search, left_out, tracked }
+    let sees = env::of_step(surroundings(shared), step, rules, &words);
+    let Whole { set, path, search } = whole;
+    let served = Environment::new(shared.runner.texts().clone(), set.texts(), store.salt());
+    StepEnvironment { command: command(step, &path), sees, served, path, search }
 }
 
 /// What is left out of the environment of a step, to be served when it is asked for by name.
 pub fn left_out(shared: &Shared, cached: &Cached) -> LeftOut {
-    let is_left_out =
-        |name: &OsStr| name.to_str().is_some_and(|name| cached.env.left_out.iter().any(|own| own == name));
-    let variables = shared.env.iter().filter(|(name, _)| is_left_out(name)).cloned().collect();
+    let is_left_out = |name: &OsStr| {
+        name.to_str().is_some_and(|name| cached.env.sees.left_out.iter().any(|own| own == name))
+    };
+    let variables = shared.runner.variables().iter().filter(|(name, _)| is_left_out(name)).cloned().collect();
     LeftOut { variables, is_strict: cached.step.config.strict_env }
 }
 
@@ -156,8 +147,8 @@ pub fn keep_what_counts(cached: &Cached, observed: &mut Observed) {
 
 /// What is started for a step that is not cached, and its whole environment.
 pub fn whole(shared: &Shared, step: &Step) -> (Command, Vec<(OsString, OsString)>) {
-    let env = env::whole(surroundings(shared), step);
-    (command(step, &lookup(&env, "PATH")), env)
+    let set = env::set_uncached(surroundings(shared), step);
+    (command(step, &path_of(&set)), env::whole(shared.runner, &set))
 }
 
 fn command(step: &Step, path: &OsStr) -> Command {
@@ -172,23 +163,12 @@ fn command(step: &Step, path: &OsStr) -> Command {
 fn search_folders(path: &OsStr, step: &Step) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = Vec::new();
     for folder in std::env::split_paths(path).map(|folder| step.cwd.join(folder)) {
-        if !folders.contains(&folder) {
+        // As bytes: comparing paths takes each apart every time.
+        if !folders.iter().any(|known| known.as_os_str() == folder.as_os_str()) {
             folders.push(folder);
         }
     }
     folders
-}
-
-/// A value as text; of one that is none each byte still tells it from others.
-fn text_of(value: &OsStr) -> String {
-    let bytes = value.as_encoded_bytes();
-    value
-        .to_str()
-        .map_or_else(|| format!("{}{}", char::REPLACEMENT_CHARACTER, bytes.escape_ascii()), str::to_owned)
-}
-
-fn lookup(env: &[(OsString, OsString)], name: &str) -> OsString {
-    env.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone()).unwrap_or_default()
 }
 
 /// What is known of a step before it runs.
@@ -208,7 +188,7 @@ pub fn key(
     CacheKey {
         command: command_text(step),
         cwd: shared.zones.places.portable(&step.cwd).to_string(),
-        env: env.tracked.iter().map(|(name, tracked)| (name.clone(), value(tracked))).collect(),
+        env: env.sees.tracked.iter().map(|(name, tracked)| (name.clone(), value(tracked))).collect(),
         untracked_env: step.config.untracked_env.iter().cloned().chain(untracked).collect(),
         input_config: selection(&step.config.input),
         output_config: selection(&step.config.output),

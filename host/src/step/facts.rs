@@ -1,7 +1,7 @@
 //! What is known of the last run of a step, as `overhear inspect --json` shows it: inputs, outputs,
 //! variables, each with who says so. Pure; kept in `checkout.db`, compressed.
 
-use super::Cached;
+use super::{Cached, names};
 use crate::access::{Observed, Reach};
 use crate::declaration::{Declaration, EnvMode, EnvSelectRule};
 use crate::fingerprint::{Query, Values};
@@ -50,7 +50,7 @@ pub fn document(
         "archive": null,
     });
     if let Ok(settling) = settling {
-        add_settling(&mut step, places, settling);
+        add_settling(&mut step, places, observed, settling);
     }
     step
 }
@@ -72,6 +72,14 @@ pub fn failed(cached: &Cached, before: Option<&[u8]>) -> Value {
     });
     step["failed"] = json!(true);
     step
+}
+
+/// What is told of a run that was stored, and then found not to be one to be kept.
+pub fn refused(report: &[u8], why: &Refusal) -> Vec<u8> {
+    let Some(mut step) = super::read_facts(report).filter(Value::is_object) else { return report.to_vec() };
+    step["stored"] = json!(false);
+    step["not_stored"] = report::not_stored(why);
+    packed(&step)
 }
 
 /// The document as it is kept.
@@ -129,14 +137,20 @@ fn adapter(declaration: &Declaration) -> Value {
     })
 }
 
-fn add_settling(step: &mut Value, places: &Places, settling: &Settling) {
+fn add_settling(step: &mut Value, places: &Places, observed: &Observed, settling: &Settling) {
     let inputs = settling.settled.inputs.iter().map(|input| {
-        json!({
+        let mut fact = json!({
             "path": places.portable(&input.path).to_string(),
             "as": query(&input.query),
             "source": source(input.source),
             "by": input.by,
-        })
+        });
+        if let Query::Listing(except) = &input.query
+            && let Some(names) = names::of(observed, &input.path, except)
+        {
+            fact["names"] = json!(names);
+        }
+        fact
     });
     let programs = settling.settled.programs.iter();
     let programs =

@@ -36,7 +36,7 @@ pub fn search(
         overheard: observed.env.contains_key(name),
     };
     let names: FxHashMap<&[u8], Heard> =
-        cached.env.left_out.iter().map(|name| (name.as_bytes(), heard(name))).collect();
+        cached.env.sees.left_out.iter().map(|name| (name.as_bytes(), heard(name))).collect();
     let mut refusal = None;
     let mut unset: BTreeSet<String> = BTreeSet::new();
     for input in &settled.inputs {

@@ -7,9 +7,10 @@ use crate::access::{Observed, Seen};
 use crate::digest::{Digest, Fields};
 use crate::fingerprint::Value;
 use crate::habit;
+use crate::outcome::Refusal;
 use crate::path::PortablePath;
 use crate::stamp::{self, Found, Stamp};
-use crate::store::{FolderHabit, Habits, LastRun};
+use crate::store::{FolderHabit, Habits, LastRun, Store};
 use crate::tool_state::is_in_hidden_folder;
 use crate::zone::Zone;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -37,6 +38,13 @@ pub(super) fn note(cached: &Cached, last: LastRun) {
     for scope in [cached.scope, of_task].into_iter().take(1 + usize::from(cached.step.has_args)) {
         let _ = cached.store.note_run(scope, &cached.step.id.task, cached.step.id.position, &last);
     }
+}
+
+/// What was kept of a run turned out not to be its own: it is forgotten, and told as not stored from now on.
+pub(super) fn unlearn(store: &Store, entry: Digest, why: Refusal) {
+    let _ = store.remove_entry(entry);
+    // Without the note less can be told of it.
+    let _ = store.retell(entry, |report| facts::refused(report, &why));
 }
 
 /// Notes which files of its own state the tool made, so that its reading them again is no news. A file

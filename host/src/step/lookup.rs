@@ -2,9 +2,9 @@
 //! as it is now. The reason for a miss comes from the same walk as the decision. Writes nothing but
 //! what it found when it looked.
 
-use super::{Cached, Shared, facts, listing};
+use super::{Cached, Shared, facts, listing, names};
 use crate::digest::Digest;
-use crate::fingerprint::{self, Difference, Pathset, Value, Values};
+use crate::fingerprint::{self, Difference, Pathset, Query, Value, Values};
 use crate::key::env_reason;
 use crate::outcome::{Before, Miss, MissReason};
 use crate::store::{Entry, Habits, Place, StoreError, Survey, Surveyed, VirtualTree};
@@ -29,7 +29,7 @@ pub struct Against<'a> {
 
 /// Looks a step up.
 pub fn look_up(shared: &Shared, cached: &Cached, against: &Against) -> Result<Lookup, StoreError> {
-    let mut closest: Option<Vec<MissReason>> = None;
+    let mut closest: Option<Vec<Difference>> = None;
     let mut blocked = None;
     for found in cached.store.pathsets(cached.key_digest)? {
         let (digest, pathset) = match found {
@@ -55,16 +55,17 @@ pub fn look_up(shared: &Shared, cached: &Cached, against: &Against) -> Result<Lo
             continue;
         }
         for then in cached.store.values(cached.key_digest, digest)? {
-            let reasons = reasons(fingerprint::differences(&pathset, &then, &values));
-            if closest.as_ref().is_none_or(|closest| reasons.len() < closest.len()) {
-                closest = Some(reasons);
+            let differences = fingerprint::differences(&pathset, &then, &values);
+            if closest.as_ref().is_none_or(|closest| differences.len() < closest.len()) {
+                closest = Some(differences);
             }
         }
     }
     if let Some(blocked) = blocked {
         return Ok(Lookup::Miss(blocked.into()));
     }
-    Ok(Lookup::Miss(match closest.and_then(Miss::of) {
+    let reasons = closest.map(|differences| reasons(shared, cached, differences));
+    Ok(Lookup::Miss(match reasons.and_then(Miss::of) {
         Some(miss) => miss,
         None => key_miss(shared, cached, against)?,
     }))
@@ -109,12 +110,15 @@ fn key_miss(shared: &Shared, cached: &Cached, against: &Against) -> Result<Miss,
     };
     let not_found = || MissReason::NotFound(facts::became(&last.report)).into();
     let Some(then) = last.key.as_ref() else { return Ok(not_found()) };
+    if cached.key.is_of_another_cache(then) {
+        return Ok(MissReason::NotFound(Before::Elsewhere).into());
+    }
     let mut reasons = cached.key.differences(then);
     if reasons.is_empty() {
         return Ok(not_found());
     }
     if let Some(closest) = closest(shared, cached, against.tree, then.digest())? {
-        for reason in self::reasons(closest.differences) {
+        for reason in self::reasons(shared, cached, closest.differences) {
             // A variable is in the key and, asked for, an input too.
             if !reasons.contains(&reason) {
                 reasons.push(reason);
@@ -156,8 +160,8 @@ pub(super) fn closest(
 }
 
 /// Everything that differs, most telling first: what a person edits, then what follows from it.
-fn reasons(differences: Vec<Difference>) -> Vec<MissReason> {
-    let mut reasons: Vec<MissReason> = differences.into_iter().map(reason).collect();
+fn reasons(shared: &Shared, cached: &Cached, differences: Vec<Difference>) -> Vec<MissReason> {
+    let mut reasons = names::explain(cached, &shared.zones.places, differences);
     reasons.sort_by_key(|reason| match reason {
         MissReason::EnvChanged(_) | MissReason::EnvAdded(_) | MissReason::EnvRemoved(_) => 0,
         MissReason::ProgramChanged(_) => 1,
@@ -168,7 +172,11 @@ fn reasons(differences: Vec<Difference>) -> Vec<MissReason> {
                 2
             }
         }
-        MissReason::InputAdded(path) | MissReason::InputRemoved(path) => {
+        MissReason::InputAdded(path)
+        | MissReason::InputRemoved(path)
+        | MissReason::NameAdded(path)
+        | MissReason::NameRemoved(path)
+        | MissReason::NamesChanged(path) => {
             if is_dependency(path) {
                 5
             } else {
@@ -186,6 +194,7 @@ fn is_dependency(path: &str) -> bool {
 
 pub(super) fn reason(difference: Difference) -> MissReason {
     match difference {
+        Difference::Path(path, Query::Listing(_), ..) => MissReason::NamesChanged(path.to_string()),
         Difference::Path(path, _, Value::ABSENT, _) => MissReason::InputAdded(path.to_string()),
         Difference::Path(path, _, _, Value::ABSENT) => MissReason::InputRemoved(path.to_string()),
         Difference::Path(path, _, _, _) => MissReason::InputModified(path.to_string()),
@@ -218,6 +227,7 @@ fn survey(
         habits: &habits,
         tool: &cached.tool,
         digests: shared.digests,
+        turn: shared.digests.seen.turn(),
     };
     cached.store.survey(entry, &place)
 }

@@ -17,6 +17,7 @@ mod learn;
 mod listing;
 mod lookup;
 mod named;
+mod names;
 mod spawn;
 mod together;
 
@@ -28,7 +29,8 @@ use crate::event::{Event, StepId};
 use crate::fingerprint::{Digests, Disk};
 use crate::ipc::Unused;
 use crate::outcome::{DisabledBy, Kept, Miss, MissReason, Outcome};
-use crate::plan::{Origin, Step};
+use crate::plan::env::Runner;
+use crate::plan::{Origin, Step, nested};
 use crate::process::{Commands, Running};
 use crate::store::{Entry, Frames, StepLock, Store};
 use crate::tool_state::ToolState;
@@ -43,7 +45,6 @@ pub use named::NamedFiles;
 use spawn::Ended;
 pub use spawn::tell_outer;
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 pub use together::Together;
@@ -57,7 +58,7 @@ pub struct Shared<'a> {
     /// What counts where.
     pub zones: &'a Zones,
     /// The environment that overhear itself was given.
-    pub env: &'a [(OsString, OsString)],
+    pub runner: &'a Runner,
     /// Where the user is.
     pub from_dir: &'a Path,
     /// Which steps are cached where nobody says so.
@@ -216,8 +217,11 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
     if shared.mode == Mode::Off {
         return disabled(DisabledBy::Flag);
     }
-    if step.config.persistent || step.config.interactive {
+    if step.config.persistent {
         return disabled(DisabledBy::Persistent);
+    }
+    if step.config.interactive {
+        return disabled(DisabledBy::Interactive);
     }
     if step.config.cache == Some(false) {
         return disabled(DisabledBy::Config);
@@ -252,8 +256,11 @@ fn decide<'a>(shared: &Shared<'a>, step: &'a Step, later: &'a [Digest], emit: Em
         },
     };
     if !by_default && step.config.cache != Some(true) && !shared.mode.is_for_all() {
-        let is_said = step.origin == Origin::Task;
-        return disabled(if is_said { DisabledBy::Config } else { DisabledBy::Default });
+        return disabled(match step.origin {
+            Origin::Task => DisabledBy::Config,
+            _ if nested::runs_many_packages(&step.invocation) => DisabledBy::RunsMany,
+            _ => DisabledBy::Default,
+        });
     }
     let env = environment::of_step(shared, step, whole, declaration.as_ref(), store);
     let key = environment::key(shared, step, declaration.as_ref(), &env);

@@ -9,7 +9,7 @@ use crate::event::{Event, Stream};
 use crate::fingerprint::{Matched, Value, digest_file};
 use crate::globs;
 use crate::ipc::{Server, ServerSpec};
-use crate::outcome::{DisabledBy, MissReason, Outcome};
+use crate::outcome::{DisabledBy, MissReason, Outcome, Refusal};
 use crate::plan::Step;
 use crate::process::{self, Mode, SpawnError};
 use crate::stamp::{self, Found, Stamp};
@@ -41,7 +41,8 @@ pub enum Ended {
 
 /// Runs the command and overhears it.
 pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
-    let launch = match cached.env.command.launch(&cached.env.passed) {
+    let passed = cached.env.sees.passed(shared.runner);
+    let launch = match cached.env.command.launch(&passed) {
         Ok(launch) => launch,
         Err((exit_code, error)) => {
             return Ended::Failed { exit_code, error: Some(error), took: Duration::ZERO };
@@ -51,8 +52,8 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
     let left_whole = left_whole(shared, cached);
     let matched = matched_before(shared, cached);
     let cwd_links = cwd_links(shared, cached);
-    let env = Arc::new(cached.env.served.vars().clone());
-    let spec = ServerSpec { env, all: passed_where_all_is_asked(cached) };
+    let env = Arc::new(cached.env.served.vars());
+    let spec = ServerSpec { env, all: passed_where_all_is_asked(cached, &passed) };
     let server = Server::start_in(shared.take_unused(), spec);
     let mut launch = launch;
     let mut own = Vec::new();
@@ -72,6 +73,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
     };
     let spec = Spec::new(cached.env.path.clone(), own).overhearing(environment::left_out(shared, cached));
     let companion = shared.together.begin();
+    let stir = shared.digests.seen.stir();
     let ended = match shared.commands.run(&launch, Mode::Traced(spec), shared.running, &mut output) {
         Ok(ended) => ended,
         Err(SpawnError::Interrupted) => return Ended::NotBegun,
@@ -80,6 +82,7 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
             return Ended::Failed { exit_code, error: Some(error.to_string()), took: Duration::ZERO };
         }
     };
+    drop(stir);
     let is_over = !ended.interrupted
         && ended.observed.as_ref().is_some_and(|seen| seen.incomplete.is_none() && seen.detached.is_none());
     let mut observed = ended.observed.unwrap_or_default();
@@ -96,11 +99,14 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
         None => hints,
     };
     for spoiled in companion.ended(&cached.step.id.task, learn::changed(&observed)) {
-        let _ = cached.store.remove_entry(spoiled.entry);
-        let path = shared.zones.places.portable(&spoiled.path);
-        let text =
-            format!("{} is not kept: {} changed {path} while it ran", spoiled.task, cached.step.id.task);
-        super::notice(shared, cached.step, text, emit);
+        let path = shared.zones.places.portable(&spoiled.path).to_string();
+        let by = &cached.step.id.task;
+        let text = format!(
+            "{}  not stored: {by} changed {path} while it ran; let one wait for the other",
+            spoiled.task
+        );
+        learn::unlearn(cached.store, spoiled.entry, Refusal::InputChangedDuringRun(path));
+        emit(Event::Notice { step: None, text });
     }
     environment::keep_what_counts(cached, &mut observed);
     for name in &observed.hidden {
@@ -128,11 +134,14 @@ pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
 
 /// A tool that asks for every variable, and means those that its adapter declares, gets what is passed:
 /// what it would find in its own environment, all of it tracked or of no effect.
-fn passed_where_all_is_asked(cached: &Cached) -> Option<Arc<BTreeMap<String, String>>> {
+fn passed_where_all_is_asked(
+    cached: &Cached,
+    passed: &[(OsString, OsString)],
+) -> Option<Arc<BTreeMap<String, String>>> {
     let is_declared = cached.declaration.as_ref()?.empty_prefix_is_declared;
     let text =
         |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
-    is_declared.then(|| Arc::new(cached.env.passed.iter().filter_map(text).collect()))
+    is_declared.then(|| Arc::new(passed.iter().filter_map(text).collect()))
 }
 
 /// Digests of what earlier runs read and then changed, so that this run can be kept although it does
@@ -202,10 +211,11 @@ pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> 
     }
     let (command, mut env) = super::environment::whole(shared, step);
     // Inside a task that another overhear overhears, tools speak to that one.
-    env.extend(crate::ipc::outer(shared.env));
+    env.extend(crate::ipc::outer(shared.runner.variables()));
     let mode = if shared.is_alone || step.config.interactive { Mode::Attached } else { Mode::Captured };
     let says_colors = |(name, _): &(OsString, OsString)| name == "FORCE_COLOR" || name == "NO_COLOR";
-    if shared.shows_colors && matches!(mode, Mode::Captured) && !env.iter().any(says_colors) {
+    let is_shown = shared.shows_colors && matches!(mode, Mode::Captured);
+    if is_shown && !crate::plan::env::writes_elsewhere(step) && !env.iter().any(says_colors) {
         // It writes into a pipe, and what it writes is shown on a terminal.
         env.push(("FORCE_COLOR".into(), "1".into()));
     }
@@ -216,6 +226,7 @@ pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> 
     let mut output = |stream: Stream, bytes: &[u8]| {
         emit(Event::Printed { step: Arc::clone(&step.id), stream, bytes: bytes.to_vec(), replayed: false });
     };
+    let _stir = shared.digests.seen.stir();
     match shared.commands.run(&launch, mode, shared.running, &mut output) {
         Ok(ended) if ended.exit_code == 0 => {
             Outcome::Ran { why, refusal: None, took: ended.took, kept: None, adapter: None }

@@ -331,6 +331,18 @@ impl Store {
         )
     }
 
+    /// Tells something else of the run that made, or last used, an entry.
+    pub fn retell(&self, entry: Digest, tell: impl FnOnce(&[u8]) -> Vec<u8>) -> Result<(), StoreError> {
+        let sql = "SELECT report FROM steps WHERE fingerprint = ?1";
+        let Some(report) = self.checkout_row(sql, [entry.as_bytes()], |row| row.get::<_, Vec<u8>>(0))? else {
+            return Ok(());
+        };
+        self.checkout_write(
+            "UPDATE steps SET report = ?2 WHERE fingerprint = ?1",
+            params![entry.as_bytes(), tell(&report)],
+        )
+    }
+
     /// What an adapter answered, under a digest of what it was asked.
     pub fn memo(&self, key: Digest) -> Option<Vec<u8>> {
         self.checkout_row("SELECT value FROM memos WHERE key = ?1", [key.as_bytes()], |row| row.get(0))

@@ -90,6 +90,7 @@ impl Store {
         }
         let mut made = BTreeMap::new();
         if !with_work.is_empty() {
+            let _stir = digests.seen.stir();
             made = self.put(&work, hits, places)?;
         }
         self.note(tree, hits, places, &made);
@@ -176,6 +177,10 @@ impl Store {
     ) {
         for hit in hits {
             if hit.survey.is_in_place() && !hit.survey.is_news {
+                if hit.survey.has_other_folders {
+                    let stamps = [hit.survey.stamps.as_slice(), &hit.survey.folders].concat();
+                    let _ = self.remember_placed(hit.entry.fingerprint, &stamps);
+                }
                 continue;
             }
             let outputs = &hit.entry.manifest.outputs;
@@ -192,7 +197,9 @@ impl Store {
             let files = outputs.iter().zip(&stamps).filter(|(output, _)| !is_folder(output));
             let files = files.map(|(output, stamp)| (output.path.clone(), output.kind.value(), *stamp));
             let left: Vec<_> = folders.chain(files).collect();
-            let _ = self.remember_placed(hit.entry.fingerprint, &stamps);
+            // Of the folders only where nothing was put in them.
+            let folders = if hit.survey.is_in_place() { hit.survey.folders.as_slice() } else { &[] };
+            let _ = self.remember_placed(hit.entry.fingerprint, &[&stamps, folders].concat());
             let _ = self.leave(hit.step, &left, &hit.survey.remove);
             if !hit.entry.manifest.state_files.is_empty() {
                 let _ = self.note_state(hit.step, hit.entry.fingerprint);

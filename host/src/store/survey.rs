@@ -6,7 +6,7 @@ use super::format::{FolderHabit, Habits, Output, OutputKind};
 use super::virtual_tree::{Lies, VirtualTree};
 use super::{Entry, Store, StoreError, io_error, names};
 use crate::digest::Digest;
-use crate::fingerprint::{Digests, Pathset, Query, Value};
+use crate::fingerprint::{Digests, Pathset, Query, Turn, Value};
 use crate::globs::Globs;
 use crate::path::{Places, PortablePath};
 use crate::stamp::{self, Found, Stamp};
@@ -36,6 +36,8 @@ pub struct Place<'a> {
     pub tool: &'a ToolState,
     /// Digests that this session has computed.
     pub digests: &'a Digests,
+    /// From before the survey.
+    pub turn: Turn,
 }
 
 /// What must be done, before anything is.
@@ -49,6 +51,10 @@ pub struct Survey {
     pub stamps: Vec<Option<Stamp>>,
     /// Whether the stamps are others than remembered.
     pub is_news: bool,
+    /// Stamps of the folders with outputs in which nothing else lies, in the order of their paths.
+    pub folders: Vec<Option<Stamp>>,
+    /// Whether these are others than remembered.
+    pub has_other_folders: bool,
 }
 
 /// What a survey found.
@@ -70,7 +76,8 @@ impl Survey {
 impl Store {
     /// Finds out what it takes to put the outputs of an entry in place, if what lies there allows it.
     pub fn survey(&self, entry: &Entry, place: &Place) -> Result<Surveyed, StoreError> {
-        let placed = self.placed(entry.fingerprint)?;
+        let mut placed = self.placed(entry.fingerprint)?;
+        let placed_folders = placed.split_off(placed.len().min(entry.manifest.outputs.len()));
         let mut survey = Survey::default();
         let mut expected = expected_names(&entry.manifest.outputs);
         for folder in &entry.manifest.emptied {
@@ -82,6 +89,7 @@ impl Store {
             if !lies.is_folder() && !lies.is_absent() {
                 return Ok(Surveyed::Blocked(folder.clone()));
             }
+            place.note(folder, &lies);
             // Where the run found no folder, one that others made may lead it elsewhere (`cp -r a b`).
             // What the step itself left, or a later one of its chain, counts as absent.
             let is_news = lies.is_folder() && entry.manifest.was_bare(folder);
@@ -113,10 +121,11 @@ impl Store {
                 return Ok(Surveyed::Blocked(path.clone()));
             }
         }
-        if let Some(blocked) = self.survey_extras(entry, place, &expected, &mut survey)? {
+        if let Some(blocked) = self.survey_extras(entry, place, &expected, &placed_folders, &mut survey)? {
             return Ok(Surveyed::Blocked(blocked));
         }
         survey.is_news = survey.stamps != placed;
+        survey.has_other_folders = survey.folders != placed_folders;
         Ok(Surveyed::Fits(survey))
     }
 
@@ -131,6 +140,7 @@ impl Store {
         survey: &mut Survey,
     ) -> Result<Option<PortablePath>, StoreError> {
         let lies = place.at(&output.path)?;
+        place.note(&output.path, &lies);
         let path = place.places().absolute(&output.path);
         let (is_right, stamp) = match &lies {
             Lies::Disk(found) => compare(&path, found, &output.kind, known, place.digests),
@@ -180,16 +190,28 @@ impl Store {
         entry: &Entry,
         place: &Place,
         expected: &BTreeMap<PortablePath, FxHashSet<&OsStr>>,
+        placed: &[Option<Stamp>],
         survey: &mut Survey,
     ) -> Result<Option<PortablePath>, StoreError> {
-        for (folder, names) in expected {
+        for (nth, (folder, names)) in expected.iter().enumerate() {
+            survey.folders.push(None);
             let habit = folder_habit(entry, place, folder);
             let is_shown = own_habit(entry, folder).is_some();
             let is_news = entry.manifest.was_bare(folder) || entry.manifest.was_emptied(folder);
             if habit == Some(FolderHabit::Kept) && !is_news {
                 continue;
             }
+            let stamp = place.stamp_of_folder(folder)?;
+            if stamp.is_some() && placed.get(nth) == Some(&stamp) {
+                survey.folders[nth] = stamp;
+                continue;
+            }
+            // From before the listing: what comes later must show in the stamp.
+            let began = stamp::now_ns();
             let Some(there) = place.names(folder)? else { continue };
+            if there.iter().all(|name| names.contains(name.as_os_str())) {
+                survey.folders[nth] = stamp.filter(|stamp| stamp.is_settled(began));
+            }
             for name in there.iter().filter(|name| !names.contains(name.as_os_str())) {
                 let extra = folder.join(name);
                 let absolute = place.places().absolute(&extra);
@@ -380,8 +402,27 @@ impl Place<'_> {
     }
 
     fn at(&self, path: &PortablePath) -> Result<Lies, StoreError> {
+        let look = || match self.digests.seen.at(path) {
+            Some(seen) => Ok(seen),
+            None => Found::at(&self.places().absolute(path)),
+        };
         let failed = |source| io_error("look at", &self.places().absolute(path))(source);
-        self.tree.at(self.places(), path).map_err(failed)
+        self.tree.at(path, look).map_err(failed)
+    }
+
+    /// Notes what lies at a path of the disk; what lies on the way to it was seen to be folders.
+    fn note(&self, path: &PortablePath, lies: &Lies) {
+        if let Lies::Disk(found) = lies {
+            self.digests.seen.note(path, found, self.turn);
+        }
+    }
+
+    /// The stamp of a folder of which the disk alone says what is in it.
+    fn stamp_of_folder(&self, folder: &PortablePath) -> Result<Option<Stamp>, StoreError> {
+        Ok(match self.at(folder)? {
+            Lies::Disk(Found::Folder(stamp)) if !self.tree.plans_within(folder) => Some(stamp),
+            _ => None,
+        })
     }
 
     /// Whether a link or a file is on the way to a path: then what lies there lies elsewhere.

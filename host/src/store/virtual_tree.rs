@@ -98,10 +98,10 @@ impl VirtualTree {
         self.planned.contains_key(path)
     }
 
-    /// What lies at a path.
-    pub fn at(&self, places: &Places, path: &PortablePath) -> io::Result<Lies> {
+    /// What lies at a path. `look` says what does on the disk, and is asked where that counts.
+    pub fn at(&self, path: &PortablePath, look: impl FnOnce() -> io::Result<Found>) -> io::Result<Lies> {
         if self.planned.is_empty() {
-            return Found::at(&places.absolute(path)).map(Lies::Disk);
+            return look().map(Lies::Disk);
         }
         match self.planned.get(path) {
             Some(Planned { what: Some(kind), step, .. }) => return Ok(Lies::Planned(kind.clone(), *step)),
@@ -116,13 +116,18 @@ impl VirtualTree {
         if let Some((_, _, planned)) = self.below(path).find(|(_, _, planned)| planned.what.is_some()) {
             return Ok(Lies::Planned(OutputKind::Folder, planned.step));
         }
-        Found::at(&places.absolute(path)).map(Lies::Disk)
+        look().map(Lies::Disk)
+    }
+
+    /// Whether a hit says something of what is below a folder.
+    pub fn plans_within(&self, folder: &PortablePath) -> bool {
+        !self.planned.is_empty() && self.below(folder).next().is_some()
     }
 
     /// The names in a folder, sorted; `None` where there is none.
     pub fn names(&self, places: &Places, folder: &PortablePath) -> io::Result<Option<Vec<OsString>>> {
         let absolute = places.absolute(folder);
-        let is_planned = self.below(folder).next().is_some();
+        let is_planned = self.plans_within(folder);
         let mut names = match std::fs::read_dir(&absolute) {
             Ok(entries) => {
                 entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<_, _>>()?
@@ -251,6 +256,10 @@ mod tests {
         PortablePath::from_bytes(text.as_bytes())
     }
 
+    fn absent() -> io::Result<Found> {
+        Ok(Found::Absent)
+    }
+
     fn nowhere() -> Places {
         Places { root: "/nowhere".into(), home: None }
     }
@@ -292,8 +301,8 @@ mod tests {
     #[test]
     fn a_folder_is_there_when_something_is_planned_in_it() {
         let tree = tree();
-        assert!(tree.at(&nowhere(), &path("ui/dist")).expect("looks").is_folder());
-        assert!(tree.at(&nowhere(), &path("ui/old")).expect("looks").is_absent());
+        assert!(tree.at(&path("ui/dist"), absent).expect("looks").is_folder());
+        assert!(tree.at(&path("ui/old"), absent).expect("looks").is_absent());
         let names = tree.names(&nowhere(), &path("ui")).expect("lists");
         assert_eq!(names, Some(vec![OsString::from("dist")]));
         assert_eq!(tree.names(&nowhere(), &path("other")).expect("lists"), None);
@@ -308,7 +317,7 @@ mod tests {
         tree.remove(path("dist"), 0, step, Found::Folder(stamp));
         tree.put(&path("dist/x"), &file(), 1, step, Found::Absent);
         assert!(!tree.is_planned(&path("dist")));
-        assert!(tree.at(&nowhere(), &path("dist")).expect("looks").is_folder());
+        assert!(tree.at(&path("dist"), absent).expect("looks").is_folder());
     }
 
     #[test]
@@ -316,7 +325,7 @@ mod tests {
         let mut tree = tree();
         let step = Digest::of(b"later");
         tree.remove(path("ui/dist/index.js"), 1, step, Found::Absent);
-        assert!(tree.at(&nowhere(), &path("ui/dist/index.js")).expect("looks").is_absent());
+        assert!(tree.at(&path("ui/dist/index.js"), absent).expect("looks").is_absent());
         assert_eq!(tree.names(&nowhere(), &path("ui/dist")).expect("lists"), Some(vec![]));
     }
 }

@@ -30,8 +30,9 @@ pub enum Resolved {
     Loop,
 }
 
-/// A symlink that was followed: where it lies, and its text.
-pub type Followed = (PathBuf, OsString);
+/// What the way led through and the end of it does not show: a symlink that was followed, a folder that
+/// `..` left again, a file with a slash after it.
+pub type Passed = (PathBuf, Found);
 
 /// What lies at the end of a path, as the kernel has answered already.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +66,7 @@ pub struct Who {
 }
 
 impl Resolver {
-    /// Resolves an absolute path. Links that were followed are handed to `followed`. What is given is not
+    /// Resolves an absolute path. What it leads through is handed to `passed`. What is given is not
     /// looked at again, but to find the place.
     pub fn resolve(
         &mut self,
@@ -73,12 +74,12 @@ impl Resolver {
         follow_last: bool,
         given: Option<Given<'_>>,
         who: Who,
-        followed: &mut Vec<Followed>,
+        passed: &mut Vec<Passed>,
     ) -> Resolved {
-        debug_assert!(followed.is_empty());
+        debug_assert!(passed.is_empty());
         match self.plain(path, follow_last, given) {
             Some(found) => Resolved::Path { path: to_path(path), found },
-            None => self.walk(path.to_vec(), follow_last, who, followed),
+            None => self.walk(path.to_vec(), follow_last, who, passed),
         }
     }
 
@@ -102,7 +103,7 @@ impl Resolver {
         }
     }
 
-    fn walk(&mut self, path: Vec<u8>, follow_last: bool, who: Who, followed: &mut Vec<Followed>) -> Resolved {
+    fn walk(&mut self, path: Vec<u8>, follow_last: bool, who: Who, passed: &mut Vec<Passed>) -> Resolved {
         // What is to walk, how far we are in it, and where that is: never with a slash at the end.
         let mut rest = path;
         let mut end = 0;
@@ -118,7 +119,8 @@ impl Resolver {
             let after = &rest[end..];
             let is_last = after.iter().all(|byte| *byte == b'/');
             if name == b"." || name == b".." {
-                if name == b".." {
+                if name == b".." && !here.is_empty() {
+                    passed.push((to_path(&here), look(&here)));
                     here.truncate(here.iter().rposition(|byte| *byte == b'/').unwrap_or(0));
                 }
                 continue;
@@ -148,6 +150,11 @@ impl Resolver {
             let link = match self.node(&here) {
                 Ok(Node::Folder) => None,
                 Ok(Node::Link(text)) => Some(text.to_vec()),
+                // A slash after what is no folder: the kernel says so, and goes no further.
+                Err(found) if is_last && found != Found::Absent && !after.is_empty() => {
+                    passed.push((to_path(&here), found));
+                    return Resolved::Elsewhere;
+                }
                 Err(found) if is_last => return Resolved::Path { path: to_path(&here), found },
                 // `..` of what is not there is not there either, whatever its text collapses to.
                 Err(found) if after.split(|byte| *byte == b'/').any(|name| name == b"..") => {
@@ -157,7 +164,7 @@ impl Resolver {
                 Err(_) => return Resolved::Path { path: lexical(here, after), found: Found::Absent },
             };
             let Some(text) = link else { continue };
-            followed.push((to_path(&here), OsString::from_vec(text.clone())));
+            passed.push((to_path(&here), Found::Link(OsString::from_vec(text.clone()))));
             hops += 1;
             if hops > LINKS_MAX {
                 return Resolved::Loop;
@@ -343,9 +350,9 @@ mod tests {
     }
 
     fn resolve(resolver: &mut Resolver, path: &std::path::Path, follow: bool) -> (PathBuf, u8, usize) {
-        let mut followed = Vec::new();
-        match resolver.resolve(path.as_os_str().as_bytes(), follow, None, WHO, &mut followed) {
-            Resolved::Path { path, found } => (path, found.letter(), followed.len()),
+        let mut passed = Vec::new();
+        match resolver.resolve(path.as_os_str().as_bytes(), follow, None, WHO, &mut passed) {
+            Resolved::Path { path, found } => (path, found.letter(), passed.len()),
             other => panic!("{other:?}"),
         }
     }
@@ -360,11 +367,35 @@ mod tests {
         symlink("b", root.join("a")).unwrap();
         symlink("real/f", root.join("b")).unwrap();
         let mut resolver = Resolver::default();
-        assert_eq!(resolve(&mut resolver, &root.join("link/../f"), true), (root.join("real/f"), b'f', 1));
+        assert_eq!(resolve(&mut resolver, &root.join("link/../f"), true), (root.join("real/f"), b'f', 2));
         assert_eq!(resolve(&mut resolver, &root.join("a"), true), (root.join("real/f"), b'f', 2));
         assert_eq!(resolve(&mut resolver, &root.join("a"), false), (root.join("a"), b'l', 0));
         assert_eq!(resolve(&mut resolver, &root.join("no/../x"), true), (root.join("no"), b'-', 0));
         assert_eq!(resolve(&mut resolver, &root.join("real/f/g"), true), (root.join("real/f/g"), b'-', 0));
+    }
+
+    #[test]
+    fn what_the_end_of_a_way_does_not_show_is_noted() {
+        let tmp = folder();
+        let root = tmp.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("a/b")).unwrap();
+        std::fs::write(root.join("f"), "x").unwrap();
+        let passed = |path: &str| {
+            let mut passed = Vec::new();
+            let path = format!("{}/{path}", root.display());
+            let resolved = Resolver::default().resolve(path.as_bytes(), true, None, WHO, &mut passed);
+            let name = |path: PathBuf| path.strip_prefix(&root).unwrap().display().to_string();
+            let passed: Vec<String> = passed
+                .into_iter()
+                .map(|(path, found)| format!("{} {}", found.letter() as char, name(path)))
+                .collect();
+            (resolved == Resolved::Elsewhere, passed.join(", "))
+        };
+        assert_eq!(passed("a/b/../../f"), (false, "d a/b, d a".to_owned()));
+        assert_eq!(passed("a/./b"), (false, String::new()));
+        assert_eq!(passed("f/"), (true, "f f".to_owned()));
+        assert_eq!(passed("a/"), (false, String::new()));
+        assert_eq!(passed("new/"), (false, String::new()));
     }
 
     #[test]
@@ -395,8 +426,7 @@ mod tests {
     #[test]
     fn descriptors_without_a_place_lead_elsewhere() {
         let who = Who { pid: std::process::id(), tid: std::process::id() };
-        let mut followed = Vec::new();
-        let resolved = Resolver::default().resolve(b"/proc/self/status", true, None, who, &mut followed);
+        let resolved = Resolver::default().resolve(b"/proc/self/status", true, None, who, &mut Vec::new());
         assert_eq!(resolved, Resolved::Elsewhere);
     }
 }

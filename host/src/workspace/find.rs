@@ -32,7 +32,11 @@ pub(super) fn find(from: &Path) -> Result<Found, Problems> {
     let mut nearest: Option<(PathBuf, Option<Source>)> = None;
     for dir in from.ancestors() {
         let manifest_file = dir.join("package.json");
-        let manifest = read_source(&manifest_file).map_err(|error| unreadable(&manifest_file, &error))?;
+        let manifest = match read_source(&manifest_file) {
+            // It may belong to somebody else, as with the globs.
+            Err(_) if nearest.is_some() => None,
+            read => read.map_err(|error| unreadable(&manifest_file, &error))?,
+        };
         let globs = globs_at(dir, manifest.as_ref(), nearest.is_some())?;
         if nearest.is_none() && (manifest.is_some() || globs.is_some()) {
             nearest = Some((dir.to_path_buf(), manifest.clone()));

@@ -94,6 +94,7 @@ impl Globs {
             found.retain(|(relative, _)| !is_excluded(relative));
             missed.retain(|(relative, _)| !relative.ancestors().any(is_excluded));
         }
+        missed.sort_by(|one, other| one.0.cmp(&other.0));
         missed.dedup_by(|later, earlier| later.0 == earlier.0);
         problems.0.extend(missed.into_iter().map(|(_, problem)| problem));
         // Several globs may stand for one folder. Split once: comparing paths takes each apart every time.

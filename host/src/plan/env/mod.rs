@@ -11,6 +11,7 @@ use crate::config::TaskConfig;
 use crate::declaration::{EnvMode, EnvRule, EnvSelectRule};
 use crate::wildcard;
 use rustc_hash::FxHashSet;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -18,30 +19,162 @@ use std::sync::{Arc, LazyLock};
 
 pub use names::{CI_MARKERS, DROPPED, TRACKED, UNTRACKED};
 
+/// The environment of overhear itself, with what is said of each name whichever step asks: worked out once
+/// in a session.
+#[derive(Debug)]
+pub struct Runner {
+    variables: Vec<(OsString, OsString)>,
+    /// For each of them.
+    listed: Vec<Listed>,
+    /// Those that are not dropped, as text.
+    texts: Arc<BTreeMap<String, String>>,
+    /// PATH as it is.
+    path: OsString,
+    /// PATH without the folders that whoever launched overhear had put there, each after a colon.
+    rest_of_path: OsString,
+    /// Whether somebody said what is to be done with colours.
+    says_colors: bool,
+}
+
+/// What the lists of `names` say of a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listed {
+    Dropped,
+    Tracked,
+    Untracked,
+    /// Nothing: it counts where a command names it.
+    Unlisted,
+    /// Its name is no text.
+    NoText,
+}
+
 /// What a step sees of the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepEnv {
-    /// All variables of its environment block, sorted by name.
-    pub passed: Vec<(OsString, OsString)>,
     /// Those that are part of the CacheKey; `None` for one that Config names and that is not set.
     pub tracked: BTreeMap<String, Option<OsString>>,
     /// Names passed and not part of the CacheKey, sorted; without overhear's own.
     pub untracked: Vec<String>,
     /// Names that the runner has and the step does not see, sorted; without the dropped ones.
     pub left_out: Vec<String>,
+    /// What is set in place of the runner's.
+    pub set: Set,
 }
+
+/// What is set for a step in place of what the runner has: overhear's own variables, and those of the command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Set(Vec<(Cow<'static, str>, OsString)>);
 
 /// Where the runner is and what it knows.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
     /// The environment of overhear itself.
-    pub runner: &'a [(OsString, OsString)],
+    pub runner: &'a Runner,
     /// The workspace root.
     pub root: &'a Path,
     /// Where the user is.
     pub from_dir: &'a Path,
-    /// Whether reads of left-out variables are overheard.
-    pub is_overheard: bool,
+}
+
+impl Runner {
+    /// Of these variables, in a workspace. `is_overheard`: reads of left-out variables are.
+    pub fn new(variables: Vec<(OsString, OsString)>, root: &Path, is_overheard: bool) -> Runner {
+        let listed =
+            |name: &OsStr| name.to_str().map_or(Listed::NoText, |name| Listed::of(name, is_overheard));
+        let listed: Vec<Listed> = variables.iter().map(|(name, _)| listed(name)).collect();
+        let kept = variables.iter().zip(&listed).filter(|(_, listed)| **listed != Listed::Dropped);
+        let text = |((name, value), _): (&(OsString, OsString), _)| {
+            Some((name.to_str()?.to_owned(), text_of(value)))
+        };
+        let texts = Arc::new(kept.filter_map(text).collect());
+        let value =
+            |name: &str| variables.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
+        let path = value("PATH").unwrap_or_default();
+        let is_launcher = |dir: &Path| {
+            let of_package = dir.ends_with("node_modules/.bin") && dir.starts_with(root);
+            of_package || dir.ends_with("node-gyp-bin")
+        };
+        let mut rest_of_path = OsString::new();
+        for dir in std::env::split_paths(&path).filter(|dir| !is_launcher(dir)) {
+            rest_of_path.push(":");
+            rest_of_path.push(dir);
+        }
+        let says_colors = value("FORCE_COLOR").or_else(|| value("NO_COLOR")).is_some();
+        Runner { listed, texts, path, rest_of_path, says_colors, variables }
+    }
+
+    /// All its variables.
+    pub fn variables(&self) -> &[(OsString, OsString)] {
+        &self.variables
+    }
+
+    /// What a step that is not cached sees of it.
+    pub fn value(&self, name: &str) -> Option<&OsStr> {
+        let mut found = self.listed().filter(|((own, _), listed)| *listed != Listed::Dropped && own == name);
+        found.next().map(|((_, value), _)| value.as_os_str())
+    }
+
+    /// Those that no step is refused, as text.
+    pub fn texts(&self) -> &Arc<BTreeMap<String, String>> {
+        &self.texts
+    }
+
+    /// Those with what is said of them.
+    fn listed(&self) -> impl Iterator<Item = (&(OsString, OsString), Listed)> {
+        self.variables.iter().zip(self.listed.iter().copied())
+    }
+}
+
+impl Set {
+    /// The value that is set.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_os_str())
+    }
+
+    /// Each as text, as [`Runner::texts`].
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        self.0.iter().map(|(name, value)| (name.to_string(), text_of(value))).collect()
+    }
+
+    /// With the variables that the command sets itself.
+    fn with_command(mut self, step: &Step) -> Set {
+        for (name, value) in &step.invocation.env {
+            match self.0.iter_mut().find(|(own, _)| own == name) {
+                Some(pair) => pair.1 = value.into(),
+                None => self.0.push((name.clone().into(), value.into())),
+            }
+        }
+        self
+    }
+
+    /// These in place of those of the same name, sorted by name.
+    fn over(&self, others: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
+        let is_set = |name: &OsStr| name.to_str().is_some_and(|name| self.get(name).is_some());
+        let mut all: Vec<_> = others.filter(|(name, _)| !is_set(name)).collect();
+        all.extend(self.0.iter().map(|(name, value)| (OsString::from(&**name), value.clone())));
+        all.sort();
+        all
+    }
+}
+
+impl StepEnv {
+    /// The environment block of a step that is cached, sorted by name.
+    pub fn passed(&self, runner: &Runner) -> Vec<(OsString, OsString)> {
+        let is_passed = |name: &str| {
+            self.tracked.contains_key(name)
+                || self.untracked.binary_search_by(|own| (**own).cmp(name)).is_ok()
+        };
+        let passed = runner.variables.iter().filter(|(name, _)| name.to_str().is_some_and(is_passed));
+        self.set.over(passed.cloned())
+    }
+}
+
+/// A value as text; of one that is none each byte still tells it from others.
+pub fn text_of(value: &OsStr) -> String {
+    let bytes = value.as_encoded_bytes();
+    value
+        .to_str()
+        .map_or_else(|| format!("{}{}", char::REPLACEMENT_CHARACTER, bytes.escape_ascii()), str::to_owned)
 }
 
 /// The words of a text that could be names of variables.
@@ -50,41 +183,31 @@ pub type Words = FxHashSet<String>;
 /// The environment of a step that is cached. `named` are the words of the files that its command line
 /// names ([`named_files`]).
 pub fn of_step(around: Surroundings<'_>, step: &Step, declared: &[EnvRule], named: &[Arc<Words>]) -> StepEnv {
-    let own_words = words(step.id.command.as_bytes());
-    let is_named = |name: &str| own_words.contains(name) || named.iter().any(|words| words.contains(name));
+    let own_words: Vec<&str> = names_in(step.id.command.as_bytes()).collect();
+    let is_named = |name: &str| own_words.contains(&name) || named.iter().any(|words| words.contains(name));
     let mut env = StepEnv::default();
-    for (name, value) in around.runner {
+    for ((name, value), listed) in around.runner.listed() {
         let Some(text) = name.to_str() else { continue };
-        match decide(text, &step.config, declared, &is_named, around.is_overheard) {
+        match decide(text, listed, &step.config, declared, &is_named) {
             Decision::Dropped => {}
             Decision::LeftOut => env.left_out.push(text.to_string()),
-            Decision::Untracked => {
-                env.untracked.push(text.to_string());
-                env.passed.push((name.clone(), value.clone()));
-            }
-            Decision::Tracked => {
-                env.tracked.insert(text.to_string(), Some(value.clone()));
-                env.passed.push((name.clone(), value.clone()));
-            }
+            Decision::Untracked => env.untracked.push(text.to_string()),
+            Decision::Tracked => drop(env.tracked.insert(text.to_string(), Some(value.clone()))),
         }
     }
+    env.untracked.sort();
+    env.left_out.sort();
     track_absent(&step.config, declared, &mut env);
     // As if started in the package: where the user happens to be must not change a stored result.
     let own = own(around, step, &step.package.dir);
-    for (name, value) in own {
-        if OWN_TRACKED.contains(&name) {
-            env.tracked.insert(name.to_string(), Some(value.clone()));
-        }
-        set(&mut env.passed, OsStr::new(name), value);
+    for (name, value) in own.0.iter().filter(|(name, _)| OWN_TRACKED.contains(&&**name)) {
+        env.tracked.insert(name.to_string(), Some(value.clone()));
     }
-    for (name, value) in &step.invocation.env {
+    for (name, _) in &step.invocation.env {
         // The command says it, and the command is in the CacheKey.
         env.tracked.remove(name);
-        set(&mut env.passed, OsStr::new(name), value.into());
     }
-    env.passed.sort();
-    env.untracked.sort();
-    env.left_out.sort();
+    env.set = own.with_command(step);
     env
 }
 
@@ -105,21 +228,18 @@ pub fn without_own_starter(mut env: Vec<(OsString, OsString)>, root: &Path) -> V
     env
 }
 
-/// The environment of a step that is not cached: everything but what is dropped, and overhear's own.
-pub fn whole(around: Surroundings<'_>, step: &Step) -> Vec<(OsString, OsString)> {
-    let dropped = |name: &OsStr| name.to_str().is_some_and(|name| !is_kept(name) && LISTS.dropped.hold(name));
-    let mut passed: Vec<_> = around.runner.iter().filter(|(name, _)| !dropped(name)).cloned().collect();
+/// What is set for a step that is not cached, which has everything else but what is dropped ([`whole`]).
+pub fn set_uncached(around: Surroundings<'_>, step: &Step) -> Set {
+    let mut own = own(around, step, around.from_dir);
     // What is shown as it comes has colours where it would have them directly.
-    for (name, value) in
-        own(around, step, around.from_dir).into_iter().filter(|(name, _)| *name != "FORCE_COLOR")
-    {
-        set(&mut passed, OsStr::new(name), value);
-    }
-    for (name, value) in &step.invocation.env {
-        set(&mut passed, OsStr::new(name), value.into());
-    }
-    passed.sort();
-    passed
+    own.0.retain(|(name, _)| name != "FORCE_COLOR");
+    own.with_command(step)
+}
+
+/// The environment of a step that is not cached: everything but what is dropped, and what is set for it.
+pub fn whole(runner: &Runner, set: &Set) -> Vec<(OsString, OsString)> {
+    let kept = runner.listed().filter(|(_, listed)| *listed != Listed::Dropped);
+    set.over(kept.map(|(pair, _)| pair.clone()))
 }
 
 /// The arguments that may name a file whose text is the command: a script given to an interpreter.
@@ -142,33 +262,37 @@ enum Decision {
 /// Whether a name that a program asked for counts: what was left out does, or would have been left out
 /// if it were set. What is passed, is overhear's own or is hidden counts elsewhere or not at all.
 pub fn counts_when_asked(name: &str, config: &TaskConfig, declared: &[EnvRule]) -> bool {
-    decide(name, config, declared, &|_| false, true) == Decision::LeftOut
+    decide(name, Listed::of(name, true), config, declared, &|_| false) == Decision::LeftOut
 }
 
 fn decide(
     name: &str,
+    listed: Listed,
     config: &TaskConfig,
     declared: &[EnvRule],
     is_named: &dyn Fn(&str) -> bool,
-    is_overheard: bool,
 ) -> Decision {
     if let Some(decision) = by_config(name, config) {
         return decision;
     }
-    if LISTS.dropped.hold(name) && !is_kept(name) {
+    let by_list = || match listed {
+        Listed::Dropped | Listed::NoText => Decision::Dropped,
+        Listed::Tracked => Decision::Tracked,
+        Listed::Untracked => Decision::Untracked,
+        Listed::Unlisted if is_named(name) => Decision::Tracked,
+        Listed::Unlisted => Decision::LeftOut,
+    };
+    if listed == Listed::Dropped {
         return Decision::Dropped;
     }
-    if let Some(rule) = declared.iter().rev().find(|rule| means(&rule.select, name)) {
-        return match rule.mode {
-            EnvMode::Tracked => Decision::Tracked,
-            EnvMode::Untracked if may_be_untracked(name) => Decision::Untracked,
-            // As if the adapter had said nothing of it.
-            EnvMode::Untracked => by_lists(name, is_named, is_overheard),
-            // Nor is it served: the tool must not see it.
-            EnvMode::Removed => Decision::Dropped,
-        };
+    match declared.iter().rev().find(|rule| means(&rule.select, name)).map(|rule| rule.mode) {
+        Some(EnvMode::Tracked) => Decision::Tracked,
+        Some(EnvMode::Untracked) if may_be_untracked(name) => Decision::Untracked,
+        // Nor is it served: the tool must not see it.
+        Some(EnvMode::Removed) => Decision::Dropped,
+        // As if the adapter had said nothing of it.
+        Some(EnvMode::Untracked) | None => by_list(),
     }
-    by_lists(name, is_named, is_overheard)
 }
 
 /// Whether an adapter may have a variable passed that then does not count: what says where a run takes
@@ -177,14 +301,18 @@ pub fn may_be_untracked(name: &str) -> bool {
     LISTS.untracked.hold(name) || LISTS.ci_markers.hold(name)
 }
 
-fn by_lists(name: &str, is_named: &dyn Fn(&str) -> bool, is_overheard: bool) -> Decision {
-    if LISTS.tracked.hold(name) || (!is_overheard && LISTS.ci_markers.hold(name)) {
-        return Decision::Tracked;
+impl Listed {
+    fn of(name: &str, is_overheard: bool) -> Listed {
+        if LISTS.dropped.hold(name) && !is_kept(name) {
+            Listed::Dropped
+        } else if LISTS.tracked.hold(name) || (!is_overheard && LISTS.ci_markers.hold(name)) {
+            Listed::Tracked
+        } else if LISTS.untracked.hold(name) {
+            Listed::Untracked
+        } else {
+            Listed::Unlisted
+        }
     }
-    if LISTS.untracked.hold(name) {
-        return Decision::Untracked;
-    }
-    if is_named(name) { Decision::Tracked } else { Decision::LeftOut }
 }
 
 /// Tracked comes before untracked: to count one variable too many is safe.
@@ -297,7 +425,7 @@ fn track_absent(config: &TaskConfig, declared: &[EnvRule], env: &mut StepEnv) {
 const OWN_TRACKED: &[&str] = &["npm_package_name", "npm_package_version", "npm_lifecycle_event"];
 
 /// What package managers set for a script, and overhear's marks.
-fn own(around: Surroundings<'_>, step: &Step, init_cwd: &Path) -> Vec<(&'static str, OsString)> {
+fn own(around: Surroundings<'_>, step: &Step, init_cwd: &Path) -> Set {
     let package = &step.package;
     let mut own: Vec<(&'static str, OsString)> = vec![
         ("OVERHEAR", "1".into()),
@@ -311,16 +439,15 @@ fn own(around: Surroundings<'_>, step: &Step, init_cwd: &Path) -> Vec<(&'static 
     ];
     own.extend(package.name.as_ref().map(|name| ("npm_package_name", name.into())));
     own.extend(package.version.as_ref().map(|version| ("npm_package_version", version.into())));
-    let set = |name: &str| around.runner.iter().any(|(own, _)| own == name);
-    if !set("FORCE_COLOR") && !set("NO_COLOR") && !writes_elsewhere(step) {
+    if !around.runner.says_colors && !writes_elsewhere(step) {
         own.push(("FORCE_COLOR", "1".into()));
     }
-    own
+    Set(own.into_iter().map(|(name, value)| (name.into(), value)).collect())
 }
 
 /// Whether a shell takes what a command prints to somewhere else than to who watches: colours would lie in
 /// files and in variables.
-fn writes_elsewhere(step: &Step) -> bool {
+pub fn writes_elsewhere(step: &Step) -> bool {
     let takes = |text: &str| text.contains(['>', '|', '`']) || text.contains("$(");
     match &step.invocation.run {
         Run::Shell(text) => takes(text),
@@ -336,45 +463,38 @@ fn writes_elsewhere(step: &Step) -> bool {
 /// PATH with `node_modules/.bin` of the package and of each folder above it up to the root, and
 /// without those that whoever launched overhear had put there.
 fn path(around: Surroundings<'_>, package_dir: &Path) -> OsString {
-    let inherited = around
-        .runner
-        .iter()
-        .find(|(name, _)| name == "PATH")
-        .map(|(_, value)| value.clone())
-        .unwrap_or_default();
-    let up_to_root = package_dir.ancestors().take_while(|dir| dir.starts_with(around.root));
-    let bins: Vec<PathBuf> = up_to_root.map(|dir| dir.join("node_modules/.bin")).collect();
-    let launcher = |dir: &PathBuf| {
-        let of_package = dir.ends_with("node_modules/.bin") && dir.starts_with(around.root);
-        of_package || dir.ends_with("node-gyp-bin")
-    };
-    let rest: Vec<PathBuf> = std::env::split_paths(&inherited).filter(|dir| !launcher(dir)).collect();
-    // A folder with a colon in its name cannot be in PATH; then PATH stays as it is.
-    std::env::join_paths(bins.iter().chain(&rest)).unwrap_or(inherited)
-}
-
-fn set(passed: &mut Vec<(OsString, OsString)>, name: &OsStr, value: OsString) {
-    match passed.iter_mut().find(|(own, _)| own == name) {
-        Some(pair) => pair.1 = value,
-        None => passed.push((name.to_os_string(), value)),
+    let mut path = OsString::new();
+    for dir in package_dir.ancestors().take_while(|dir| dir.starts_with(around.root)) {
+        if dir.as_os_str().as_encoded_bytes().contains(&b':') {
+            // Such a folder cannot be in PATH; then PATH stays as it is.
+            return around.runner.path.clone();
+        }
+        if !path.is_empty() {
+            path.push(":");
+        }
+        path.push(dir);
+        path.push("/node_modules/.bin");
     }
+    path.push(&around.runner.rest_of_path);
+    path
 }
 
 /// Each run of letters, digits and `_` that could be the name of a variable.
 pub fn words(text: &[u8]) -> Words {
     let mut words = Words::default();
-    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    for word in text
-        .split(|byte| !in_name(byte))
-        .filter(|word| word.first().is_some_and(|first| !first.is_ascii_digit()))
-    {
-        if let Ok(word) = std::str::from_utf8(word)
-            && !words.contains(word)
-        {
+    for word in names_in(text) {
+        if !words.contains(word) {
             words.insert(word.to_string());
         }
     }
     words
+}
+
+fn names_in(text: &[u8]) -> impl Iterator<Item = &str> {
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let words = text.split(move |byte| !in_name(byte));
+    let may_be_name = |word: &&[u8]| word.first().is_some_and(|first| !first.is_ascii_digit());
+    words.filter(may_be_name).filter_map(|word| std::str::from_utf8(word).ok())
 }
 
 #[cfg(test)]

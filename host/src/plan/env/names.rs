@@ -128,6 +128,8 @@ pub const TRACKED: &[&str] = &[
     "GCONV_PATH",
     "TZDIR",
     "POSIXLY_CORRECT",
+    // what bash reads before its script
+    "BASH_ENV",
     "LOCALDOMAIN",
     "RES_OPTIONS",
     "HOSTALIASES",

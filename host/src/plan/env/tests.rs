@@ -32,12 +32,17 @@ fn step(command: &str, config: TaskConfig) -> Step {
     }
 }
 
-fn vars(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
-    pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+fn vars(pairs: &[(&str, &str)]) -> Runner {
+    runner(pairs, false)
 }
 
-fn around(runner: &[(OsString, OsString)]) -> Surroundings<'_> {
-    Surroundings { runner, root: Path::new("/w"), from_dir: Path::new("/w/docs"), is_overheard: false }
+fn runner(pairs: &[(&str, &str)], is_overheard: bool) -> Runner {
+    let variables = pairs.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    Runner::new(variables, Path::new("/w"), is_overheard)
+}
+
+fn around(runner: &Runner) -> Surroundings<'_> {
+    Surroundings { runner, root: Path::new("/w"), from_dir: Path::new("/w/docs") }
 }
 
 fn get<'a>(passed: &'a [(OsString, OsString)], name: &str) -> Option<&'a str> {
@@ -109,14 +114,15 @@ fn each_variable_has_one_fate() {
     for (name, expected) in cases {
         assert_eq!(fate(&env, name), expected, "{name}");
     }
-    assert!(env.passed.iter().all(|(name, _)| name != "OTHER" && name != "API_DEBUG" && name != "UNSET"));
+    assert!(
+        env.passed(&runner).iter().all(|(name, _)| name != "OTHER" && name != "API_DEBUG" && name != "UNSET")
+    );
 }
 
 #[test]
 fn markers_of_ci_are_left_out_where_reads_are_overheard() {
-    let runner = vars(&[("CI", "true"), ("GITHUB_ACTIONS", "true")]);
-    let around = Surroundings { is_overheard: true, ..around(&runner) };
-    let env = of_step(around, &step("vite build --ci=$CI", TaskConfig::default()), &[], &[]);
+    let runner = runner(&[("CI", "true"), ("GITHUB_ACTIONS", "true")], true);
+    let env = of_step(around(&runner), &step("vite build --ci=$CI", TaskConfig::default()), &[], &[]);
     assert_eq!((fate(&env, "CI"), fate(&env, "GITHUB_ACTIONS")), ("tracked", "left out"));
 }
 
@@ -171,7 +177,7 @@ fn a_step_gets_the_variables_that_package_managers_set() {
         ("FORCE_COLOR", "1"),
     ];
     for (name, value) in expected {
-        assert_eq!(get(&env.passed, name), Some(value), "{name}");
+        assert_eq!(get(&env.passed(&runner), name), Some(value), "{name}");
     }
     let tracked: Vec<&str> = env.tracked.keys().map(String::as_str).collect();
     assert_eq!(tracked, ["npm_lifecycle_event", "npm_package_name", "npm_package_version"]);
@@ -182,8 +188,8 @@ fn colours_are_forced_only_where_nobody_said_anything() {
     for (name, value) in [("NO_COLOR", "1"), ("FORCE_COLOR", "0")] {
         let runner = vars(&[(name, value)]);
         let env = of_step(around(&runner), &step("x", TaskConfig::default()), &[], &[]);
-        assert_eq!(get(&env.passed, name), Some(value));
-        assert_ne!(get(&env.passed, "FORCE_COLOR"), Some("1"));
+        assert_eq!(get(&env.passed(&runner), name), Some(value));
+        assert_ne!(get(&env.passed(&runner), "FORCE_COLOR"), Some("1"));
     }
 }
 
@@ -191,7 +197,7 @@ fn colours_are_forced_only_where_nobody_said_anything() {
 fn a_step_that_is_not_cached_sees_everything_but_what_is_dropped() {
     let runner =
         vars(&[("ANY", "1"), ("npm_execpath", "/x"), ("PATH", "/usr/bin"), ("npm_config_user_agent", "npm")]);
-    let passed = whole(around(&runner), &step("A=b x", TaskConfig::default()));
+    let passed = whole(&runner, &set_uncached(around(&runner), &step("A=b x", TaskConfig::default())));
     assert_eq!(get(&passed, "ANY"), Some("1"));
     assert_eq!(get(&passed, "npm_execpath"), None);
     assert_eq!(get(&passed, "npm_config_user_agent"), Some("npm"));
@@ -203,7 +209,7 @@ fn a_step_that_is_not_cached_sees_everything_but_what_is_dropped() {
 fn what_the_command_sets_itself_wins_and_is_not_tracked_twice() {
     let runner = vars(&[("NODE_ENV", "development")]);
     let env = of_step(around(&runner), &step("NODE_ENV=production x", TaskConfig::default()), &[], &[]);
-    assert_eq!(get(&env.passed, "NODE_ENV"), Some("production"));
+    assert_eq!(get(&env.passed(&runner), "NODE_ENV"), Some("production"));
     assert!(!env.tracked.contains_key("NODE_ENV"));
 }
 

@@ -113,6 +113,7 @@ impl Room {
             habits: &habits,
             tool: &ToolState::default(),
             digests: &digests,
+            turn: digests.seen.turn(),
         };
         let survey = match self.store.survey(&entry, &place)? {
             Surveyed::Fits(survey) => survey,

@@ -67,7 +67,7 @@ pub struct Recorder {
     searches: FxHashMap<Vec<u8>, Option<PathBuf>>,
     /// Buffers that are used again.
     absolute: Vec<u8>,
-    followed: Vec<super::resolve::Followed>,
+    passed: Vec<super::resolve::Passed>,
     /// What the last event was about, where somebody wants to know.
     last: Option<Target>,
     wants_last: bool,
@@ -82,6 +82,14 @@ pub struct Recorder {
 /// A resolved path and what lies there.
 pub(super) type Target = (PathBuf, Found);
 
+fn is_at_or_below(path: &[u8], above: &[u8]) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
+}
+
+fn is_folder(found: &Found) -> bool {
+    matches!(found, Found::Folder(_))
+}
+
 impl Recorder {
     /// Nothing seen yet.
     pub fn new(spec: Spec) -> Recorder {
@@ -95,7 +103,7 @@ impl Recorder {
             resolver: Resolver::default(),
             searches: FxHashMap::default(),
             absolute: Vec::new(),
-            followed: Vec::new(),
+            passed: Vec::new(),
             last: None,
             wants_last: false,
             connections: FxHashSet::default(),
@@ -256,14 +264,17 @@ impl Recorder {
         }
         let mut absolute = std::mem::take(&mut self.absolute);
         place.absolute(&mut absolute);
-        self.followed.clear();
-        let resolved = self.resolver.resolve(&absolute, follow, event.given, event.who, &mut self.followed);
+        self.passed.clear();
+        let resolved = self.resolver.resolve(&absolute, follow, event.given, event.who, &mut self.passed);
         self.absolute = absolute;
-        for (path, text) in std::mem::take(&mut self.followed) {
-            if !self.is_ignored(path.as_os_str().as_bytes()) {
-                let found = Found::Link(text);
-                self.paths.add(Access { path, kind: AccessKind::Link, found, pid: event.who.pid });
+        for (path, found) in std::mem::take(&mut self.passed) {
+            let bytes = path.as_os_str().as_bytes();
+            // The folder that one is in, and those above it, are there whatever the path says.
+            if self.is_ignored(bytes) || (is_folder(&found) && is_at_or_below(place.base, bytes)) {
+                continue;
             }
+            let kind = if matches!(found, Found::Link(_)) { AccessKind::Link } else { AccessKind::Kind };
+            self.paths.add(Access { path, kind, found, pid: event.who.pid });
         }
         let target = match resolved {
             Resolved::Path { path, found } if !self.is_ignored(path.as_os_str().as_bytes()) => {
@@ -288,9 +299,7 @@ impl Recorder {
         {
             return true;
         }
-        self.ignore.iter().any(|ignored| {
-            path.strip_prefix(&**ignored).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
-        })
+        self.ignore.iter().any(|ignored| is_at_or_below(path, ignored))
     }
 
     fn add(&mut self, event: &Event<'_>, path: &Path, kind: AccessKind, found: Found) {

@@ -1,103 +1,13 @@
 //! What people see, from outside: `why`, `--dry-run`, the forms of the log, the flags that contradict
 //! each other, `init`, completions. Each test is a workspace in a folder of its own.
 
+mod fixture;
+mod init;
+
+use fixture::Fixture;
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-
-/// A workspace on disk.
-struct Fixture {
-    dir: tempfile::TempDir,
-}
-
-impl Fixture {
-    fn new(files: &[(&str, &str)]) -> Fixture {
-        let fixture = Fixture { dir: tempfile::tempdir().expect("a temporary folder can be made") };
-        files.iter().for_each(|(path, text)| fixture.write(path, text));
-        fixture
-    }
-
-    /// Two packages, `web` on `ui`, whose scripts are cached.
-    fn web_on_ui() -> Fixture {
-        Fixture::new(&[
-            ("package.json", r#"{"name": "root", "private": true, "workspaces": ["packages/*"]}"#),
-            (
-                "overhear.json",
-                r#"{"cache": {"scripts": true}, "scripts": {"build": {"dependsOn": ["^build"]}}}"#,
-            ),
-            (
-                "packages/ui/package.json",
-                r#"{"name": "ui", "version": "1.0.0", "scripts": {"build": "sh build.sh"}}"#,
-            ),
-            ("packages/ui/build.sh", "mkdir -p dist && cat src.txt > dist/out.txt"),
-            ("packages/ui/src.txt", "one"),
-            (
-                "packages/web/package.json",
-                r#"{"name": "web", "version": "1.0.0", "dependencies": {"ui": "workspace:*"}, "scripts": {"build": "sh build.sh"}}"#,
-            ),
-            ("packages/web/build.sh", "cat ../ui/dist/out.txt a.txt b.txt > out.txt"),
-            ("packages/web/a.txt", "a"),
-            ("packages/web/b.txt", "b"),
-        ])
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let file = self.dir.path().join(path);
-        std::fs::create_dir_all(file.parent().expect("a file lies in a folder"))
-            .expect("folders can be made");
-        std::fs::write(file, text).expect("files can be written");
-    }
-
-    fn read(&self, path: &str) -> String {
-        std::fs::read_to_string(self.dir.path().join(path)).expect("the file is there")
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_overhear"));
-        command.args(args).current_dir(self.dir.path());
-        for name in ["GITHUB_ACTIONS", "CI", "FORCE_COLOR", "NO_COLOR", "OVERHEAR_CACHE_DIR", "API_URL"] {
-            command.env_remove(name);
-        }
-        command
-    }
-
-    fn output(&self, args: &[&str]) -> Output {
-        self.command(args).output().expect("overhear starts")
-    }
-
-    /// Standard output of a command that must end well.
-    fn out(&self, args: &[&str]) -> String {
-        let output = self.output(args);
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// Exit code and standard error.
-    fn failure(&self, args: &[&str]) -> (Option<i32>, String) {
-        let output = self.output(args);
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.out(args)).expect("it is JSON")
-    }
-
-    /// Every file with its content.
-    fn tree(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        fn walk(dir: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
-            for entry in std::fs::read_dir(dir).expect("the folder can be listed").flatten() {
-                match entry.path() {
-                    path if path.is_dir() => walk(&path, files),
-                    path => drop(files.insert(path.clone(), std::fs::read(&path).unwrap_or_default())),
-                }
-            }
-        }
-        let mut files = BTreeMap::new();
-        walk(self.dir.path(), &mut files);
-        files
-    }
-}
+use std::path::Path;
+use std::process::Command;
 
 /// Lines without the times in them.
 fn without_times(text: &str) -> Vec<String> {
@@ -189,7 +99,7 @@ fn why_tells_why_the_last_run_was_not_stored_and_what_would_change_that() {
     assert!(String::from_utf8_lossy(&output.stderr).lines().any(|one| one == line));
     let text = fixture.out(&["why", "gen"]);
     let expected = "  last run not stored: sh changed count.txt after it was read
-  the next run can be kept, if it writes what was there before
+  a run that finds what one like it has left is kept: mostly the next
   if that is no input, in overhear.json:
     \"scripts\": {\"gen\": {\"input\": [{\"auto\": true}, \"!count.txt\"]}}
 ";
@@ -337,7 +247,7 @@ fn github_actions_gets_folded_groups_and_marks_for_failures() {
     let output = command.env("GITHUB_ACTIONS", "true").output().expect("overhear starts");
     assert_eq!(output.status.code(), Some(3));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let not_cached = "not cached: unknown; set \"cache\": {\"scripts\": true} in overhear.json";
+    let not_cached = "not cached: no adapter knows this command; `overhear why` says more";
     assert!(
         text.contains(&format!(
             "::group::a#say  {not_cached}\nhello\n::endgroup::\na#say  failed: exit code 3\n"
@@ -391,165 +301,6 @@ fn a_task_that_the_root_lacks_is_offered_in_all_packages() {
     let (code, text) = fixture.failure(&["run", "build"]);
     assert_eq!(code, Some(2));
     assert!(text.contains("2 other packages have it; run it there with -r"), "{text}");
-}
-
-#[test]
-fn init_writes_the_order_of_builds_and_nothing_where_none_is_needed() {
-    let fixture = Fixture::web_on_ui();
-    std::fs::remove_file(fixture.dir.path().join("overhear.json")).expect("it is there");
-    let text = fixture.out(&["init"]);
-    assert!(
-        text.contains("build: sh build.sh (2 packages)\n  runs each time: no adapter knows it\n"),
-        "{text}"
-    );
-    let config: Value = serde_json::from_str(&fixture.read("overhear.json")).expect("it is JSON");
-    assert_eq!(config["scripts"], serde_json::json!({"build": {"dependsOn": ["^build"]}}));
-    let alone = Fixture::new(&[("package.json", r#"{"name": "app", "scripts": {"build": "vite build"}}"#)]);
-    assert!(alone.out(&["init"]).ends_with("No overhear.json is needed here.\n"));
-}
-
-/// What `init --from` writes for the package at the root and for `web`, and what it says.
-fn carried(runner: &str, files: &[(&str, &str)]) -> (Value, Value, String) {
-    let fixture = Fixture::web_on_ui();
-    std::fs::remove_file(fixture.dir.path().join("overhear.json")).expect("it is there");
-    files.iter().for_each(|(path, text)| fixture.write(path, text));
-    let said = fixture.out(&["init", "--from", runner]);
-    let read = |path: &str| {
-        let text =
-            std::fs::read_to_string(fixture.dir.path().join(path)).unwrap_or_else(|_| "null".to_owned());
-        let mut value: Value = serde_json::from_str(&text).expect("it is JSON");
-        value.as_object_mut().map(|object| object.remove("$schema"));
-        value
-    };
-    // What was written can be read, and there is a plan.
-    fixture.out(&["run", "--dry-run", "-r", "build"]);
-    (read("overhear.json"), read("packages/web/overhear.json"), said)
-}
-
-#[test]
-fn init_carries_over_turbo_json() {
-    let turbo = r#"{ // with a comment
-      "globalEnv": ["REGION"],
-      "tasks": {
-        "build": {"dependsOn": ["^build", "nowhere"], "outputs": ["dist/**"], "inputs": ["$TURBO_DEFAULT$", "!**/*.md"], "env": ["API_URL"]},
-        "web#build": {"cache": false},
-        "lint": {}
-      }
-    }"#;
-    let (root, web, said) = carried("turbo", &[("turbo.json", turbo)]);
-    let build = serde_json::json!({
-        "dependsOn": ["^build"], "output": [{"auto": true}, "dist/**"], "input": [{"auto": true}, "!**/*.md"],
-        "env": ["API_URL"], "cache": true,
-    });
-    assert_eq!(root, serde_json::json!({"env": ["REGION"], "scripts": {"build": build}}));
-    assert_eq!(web, serde_json::json!({"scripts": {"build": {"cache": false}}}));
-    assert!(said.contains("build: dependsOn `nowhere`: no package has it\n"), "{said}");
-    assert!(said.contains("lint: no package has such a script\n"), "{said}");
-}
-
-#[test]
-fn init_carries_over_nx_json_and_project_json() {
-    let nx = r#"{"targetDefaults": {"build": {"dependsOn": ["^build"], "cache": true, "outputs": ["{projectRoot}/dist"]}}}"#;
-    let project = r#"{"targets": {"check": {"command": "sh check.sh", "dependsOn": ["build"], "options": {"cwd": "packages/web"}},
-                                 "e2e": {"executor": "@nx/cypress:cypress"}}}"#;
-    let (root, web, said) = carried("nx", &[("nx.json", nx), ("packages/web/project.json", project)]);
-    let build =
-        serde_json::json!({"dependsOn": ["^build"], "output": [{"auto": true}, "dist/"], "cache": true});
-    assert_eq!(root, serde_json::json!({"scripts": {"build": build}}));
-    assert_eq!(
-        web,
-        serde_json::json!({"tasks": {"check": {"command": "sh check.sh", "dependsOn": ["build"]}}})
-    );
-    assert!(said.contains("web#e2e: executor @nx/cypress:cypress; write the command"), "{said}");
-}
-
-#[test]
-fn init_carries_over_wireit() {
-    let manifest = r#"{"name": "web", "version": "1.0.0", "scripts": {"build": "wireit"}, "wireit": {"build": {
-        "command": "sh build.sh", "dependencies": ["../ui:build"], "files": ["src/**", "!src/old/**"], "output": ["out.txt"],
-        "env": {"MODE": "x y", "TOKEN": {"external": true}}}}}"#;
-    let (_, web, said) = carried("wireit", &[("packages/web/package.json", manifest)]);
-    let build = serde_json::json!({
-        "dependsOn": ["ui#build"], "input": [{"auto": true}, "!src/old/**"], "output": [{"auto": true}, "out.txt"],
-        "env": ["TOKEN"], "cache": true,
-    });
-    assert_eq!(web, serde_json::json!({"scripts": {"build": build}}));
-    assert!(
-        said.contains(r#"packages/web/package.json: "scripts": {"build": "MODE='x y' sh build.sh"}"#),
-        "{said}"
-    );
-}
-
-#[test]
-fn what_wireit_says_of_the_root_alone_holds_for_the_root_alone() {
-    let root = r#"{"name": "all", "private": true, "workspaces": ["packages/*"], "scripts": {"build": "wireit"},
-        "wireit": {"build": {"dependencies": ["./packages/web:build"]}}}"#;
-    let web = r#"{"name": "web", "version": "1.0.0", "scripts": {"build": "wireit"}, "wireit": {"build": {"command": "true"}}}"#;
-    let (root, web, _) = carried("wireit", &[("package.json", root), ("packages/web/package.json", web)]);
-    assert_eq!(root, serde_json::json!({"scripts": {"build": {"dependsOn": ["web#build"]}}}));
-    // Else it would wait for itself.
-    assert_eq!(web, serde_json::json!({"scripts": {"build": {"dependsOn": []}}}));
-}
-
-#[test]
-fn init_carries_over_moon() {
-    let tasks = "tasks:\n  check:\n    command: sh check.sh\n    deps: ['~:build']\n    options:\n      cache: false\n";
-    let own = "tasks:\n  codegen:\n    command: [node, 'gen it.js']\n    outputs: [generated]\n    deps: ['ui:build']\n";
-    let files = [(".moon/tasks.yml", tasks), ("packages/web/moon.yml", own), ("packages/ui/moon.yml", "{}")];
-    let (_, web, _) = carried("moon", &files);
-    let expected = serde_json::json!({"tasks": {
-        "check": {"command": "sh check.sh", "dependsOn": ["build"], "cache": false},
-        "codegen": {"command": "node 'gen it.js'", "dependsOn": ["ui#build"], "output": [{"auto": true}, "generated/"]},
-    }});
-    assert_eq!(web, expected);
-}
-
-#[test]
-fn init_carries_over_lage_without_running_its_config() {
-    let lage = "module.exports = { pipeline: { build: ['^build'], nowhere: [] }, npmClient: 'yarn' };";
-    let (root, _, said) = carried("lage", &[("lage.config.js", lage)]);
-    assert_eq!(root, serde_json::json!({"scripts": {"build": {"dependsOn": ["^build"], "cache": true}}}));
-    assert!(said.contains("nowhere: no package has such a script\n"), "{said}");
-}
-
-#[test]
-fn init_carries_over_the_run_block_of_a_vite_config_without_running_it() {
-    let vite = "import { defineConfig } from 'vite';\nexport default defineConfig({ run: { tasks: { check: { command: 'sh check.sh', dependsOn: ['build'] } } } });";
-    let (_, web, _) = carried("vite-task", &[("packages/web/vite.config.ts", vite)]);
-    assert_eq!(
-        web,
-        serde_json::json!({"tasks": {"check": {"command": "sh check.sh", "dependsOn": ["build"]}}})
-    );
-}
-
-#[test]
-fn init_says_which_scripts_still_call_the_other_runner_and_alone_writes_nothing_beside_it() {
-    let fixture = Fixture::new(&[
-        (
-            "package.json",
-            r#"{"name": "root", "scripts": {"build": "npx turbo run build", "x": "node x.js"}}"#,
-        ),
-        ("turbo.json", r#"{"tasks": {"build": {}}}"#),
-    ]);
-    let said = fixture.out(&["init"]);
-    assert!(said.contains("turbo.json is here: overhear init --from turbo carries it over."), "{said}");
-    assert!(!said.contains("wrote"), "{said}");
-    let said = fixture.out(&["init", "--from", "turbo"]);
-    assert!(
-        said.contains("package.json: script `build` still calls turbo (`npx turbo run build`)"),
-        "{said}"
-    );
-    assert!(!said.contains("`x`"), "{said}");
-}
-
-#[test]
-fn init_never_overwrites_a_config() {
-    let fixture = Fixture::web_on_ui();
-    let before = fixture.read("overhear.json");
-    fixture.write("turbo.json", r#"{"tasks": {"build": {}}}"#);
-    let (code, text) = fixture.failure(&["init", "--from", "turbo"]);
-    assert_eq!((code, fixture.read("overhear.json")), (Some(2), before), "{text}");
-    assert!(fixture.out(&["init", "--from", "turbo", "--print"]).starts_with("overhear.json:\n{"));
 }
 
 #[test]
