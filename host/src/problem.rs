@@ -49,6 +49,9 @@ pub struct Problems(pub Vec<Problem>);
 /// More of a line than this is cut to what surrounds the column.
 const SHOWN_CHARS_MAX: usize = 120;
 
+/// No line of help is wider, but for a single word.
+const HELP_WIDTH: usize = 80;
+
 impl Source {
     /// Wraps the text of a file; a byte order mark is dropped.
     pub fn new(file: PathBuf, text: String) -> Source {
@@ -129,13 +132,50 @@ impl fmt::Display for Problem {
             write!(f, "\n{gutter} |\n{} | {}", place.line, place.text.trim_end())?;
             write!(f, "\n{gutter} | {}{}", " ".repeat(place.indent), "^".repeat(place.width))?;
             if let Some(help) = &self.help {
-                write!(f, "\n{gutter} = help: {help}")?;
+                write_help(f, &gutter, help)?;
             }
         } else if let Some(help) = &self.help {
-            write!(f, "\n = help: {help}")?;
+            write_help(f, "", help)?;
         }
         Ok(())
     }
+}
+
+/// The help, its further lines below the first.
+fn write_help(f: &mut fmt::Formatter<'_>, gutter: &str, help: &str) -> fmt::Result {
+    let lead = format!("{gutter} = help: ");
+    let room = HELP_WIDTH - lead.len().min(HELP_WIDTH / 2);
+    for (position, line) in help.lines().flat_map(|line| wrapped(line, room)).enumerate() {
+        let lead = if position == 0 { lead.clone() } else { " ".repeat(lead.len()) };
+        write!(f, "\n{lead}{line}")?;
+    }
+    Ok(())
+}
+
+/// A line in lines of this width, broken between words. What stands in backticks or brackets is to be copied,
+/// and is one word.
+fn wrapped(line: &str, width: usize) -> Vec<String> {
+    let (mut depth, mut quoted) = (0usize, false);
+    let words = line.split(|c: char| {
+        match c {
+            '`' => quoted = !quoted,
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ' ' && depth == 0 && !quoted
+    });
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(last) if last.chars().count() + 1 + word.chars().count() <= width => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 impl Problems {
@@ -205,6 +245,18 @@ mod tests {
         let problems = Problems::from(problem).seen_from(Path::new("/w"));
         let expected = "unknown key `tusks`\n --> overhear.json:2:3\n  |\n2 |   \"tusks\": {}\n  |   ^^^^^^^\n  = help: did you mean `tasks`?";
         assert_eq!(problems.to_string(), expected);
+    }
+
+    #[test]
+    fn long_help_is_broken_between_words_and_not_within_what_is_to_be_copied() {
+        let help = "write it into the task of the package, where `a b c d e f g h i j` is \
+                    one word as is {\"cache\": {\"scripts\": true}}";
+        let expected = "wrong
+ = help: write it into the task of the package, where `a b c d e f g h i j` is
+         one word as is {\"cache\": {\"scripts\": true}}";
+        assert_eq!(Problem::new("wrong").help(help).to_string(), expected);
+        let whole = format!("`{}`", "x y ".repeat(40));
+        assert!(Problem::new("wrong").help(&whole).to_string().ends_with(&whole));
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn unknown_keys_are_asked_back_wherever_they_stand() {
             "{\"tasks\": {\n  \"x\": {\"cache\": {\"inputs\": []}}}}",
             "`inputs`",
             ":2:19",
-            "did you mean `input`?",
+            "it is called `input` here",
         ),
         (
             "{\"tasks\": {\n  \"x\": {\"readyWhen\": {\"prot\": 1}}}}",
@@ -127,7 +127,12 @@ fn unknown_keys_are_asked_back_wherever_they_stand() {
             ":2:23",
             "did you mean `port`?",
         ),
-        ("{\"scripts\": {\n  \"build\": {\"outputs\": []}}}", "`outputs`", ":2:13", "did you mean `output`?"),
+        (
+            "{\"scripts\": {\n  \"build\": {\"outputs\": []}}}",
+            "`outputs`",
+            ":2:13",
+            "it is called `output` here",
+        ),
         ("{\n  \"cache\": {\"script\": true}}", "`script`", ":2:13", "did you mean `scripts`?"),
         ("{\"tasks\": {\n  \"x\": {\"zzz\": 1}}}", "`zzz`", ":2:9", "known keys here: command, cwd"),
     ];

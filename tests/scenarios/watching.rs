@@ -125,6 +125,7 @@ fn a_change_of_a_config_plans_anew_and_a_mistake_in_it_ends_nothing() {
     let mut started = watch(&world, &["ui#build"]);
     started.wait_for("built from ui 1");
     world.write("packages/ui/overhear.json", "{\"tusks\": {}}");
+    started.wait_for("packages/ui/overhear.json changed: planning again");
     started.wait_for("unknown key `tusks`");
     world.write("packages/ui/overhear.json", r#"{"scripts": {"build": {"env": ["X"]}}}"#);
     started.wait_for("watching 1 step;");

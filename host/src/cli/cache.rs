@@ -1,11 +1,15 @@
 //! `overhear cache`: looking at what is kept, and removing it.
 
 use super::{WhereArgs, setup};
+use crate::digest::Digest;
+use crate::key::CacheKey;
+use crate::plan::command::quote;
 use crate::problem::{Problem, Problems, closest};
 use crate::report;
 use crate::store::{Listed, Stat, Store, StoreError};
 use crate::workspace::Workspace;
 use clap::{Args, Subcommand};
+use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -85,7 +89,7 @@ fn carry_out(store: &Store, what: &What, size_max: u64) -> Result<i32, Problems>
                 false => format!("{}\n", in_words(&stat)),
             });
         }
-        What::List { json } => list(&store.list().map_err(problem)?, *json),
+        What::List { json } => list(store, *json)?,
         What::Clean { task: None, package: None } => {
             tell_removed(&store.clean_all().map_err(problem)?);
         }
@@ -122,19 +126,63 @@ fn carry_out(store: &Store, what: &What, size_max: u64) -> Result<i32, Problems>
     Ok(0)
 }
 
-fn list(entries: &[Listed], as_json: bool) {
+fn list(store: &Store, as_json: bool) -> Result<(), Problems> {
+    let entries = store.list().map_err(problem)?;
     if as_json {
         let entry = |entry: &Listed| {
-            let Listed { task, created_s, bytes, took_ms, fingerprint } = entry;
+            let Listed { task, created_s, bytes, took_ms, fingerprint, key: _ } = entry;
             json!({ "fingerprint": fingerprint, "task": task, "created_s": created_s, "archive_bytes": bytes,
                 "took_ms": took_ms })
         };
         let entries: Vec<_> = entries.iter().map(entry).collect();
-        return report::print(&format!("{:#}\n", json!({ "version": 1, "entries": entries })));
+        report::print(&format!("{:#}\n", json!({ "version": 1, "entries": entries })));
+        return Ok(());
     }
-    for entry in entries {
-        let id = &entry.fingerprint[..12];
-        report::print(&format!("{id}  {:>9}  {:>8} ms  {}\n", size(entry.bytes), entry.took_ms, entry.task));
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let steps = store.steps_by_key();
+    let now_s = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    let mut text = format!("{:<12}  {:>9}  {:>11}  {:>6}  task\n", "entry", "archive", "took", "age");
+    for entry in &entries {
+        let age = in_one_unit(now_s.saturating_sub(u64::try_from(entry.created_s).unwrap_or(0)));
+        let (id, size, took) = (&entry.fingerprint[..12], size(entry.bytes), entry.took_ms);
+        let name = name_of(entry, &steps);
+        text.push_str(&format!("{id}  {size:>9}  {took:>8} ms  {age:>6}  {name}\n"));
+    }
+    report::print(&text);
+    Ok(())
+}
+
+/// The task that made an entry: with the position of a later step, and with the command where it has no other
+/// name. What this checkout has not run is known by the task alone.
+fn name_of(entry: &Listed, steps: &FxHashMap<Digest, (usize, CacheKey)>) -> String {
+    let task = report::visible(&entry.task).into_owned();
+    match steps.get(&entry.key) {
+        Some((0, key)) if task == "exec" => match words_of(key) {
+            Some(words) => format!("exec -- {}", report::visible(&words)),
+            None => task,
+        },
+        Some((position @ 1.., _)) => format!("{task}.{}", position + 1),
+        _ => task,
+    }
+}
+
+/// The words of a command, as a key has them.
+fn words_of(key: &CacheKey) -> Option<String> {
+    let command: Value = serde_json::from_str(&key.command).ok()?;
+    let (program, args) = (command[1][0].as_str()?, command[1][1].as_array()?);
+    let words = std::iter::once(program).chain(args.iter().filter_map(Value::as_str));
+    Some(words.map(quote).collect::<Vec<_>>().join(" "))
+}
+
+/// `40 s`, `15 min`, `12 h`, `30 d`.
+fn in_one_unit(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
     }
 }
 
@@ -166,7 +214,12 @@ fn tell_removed(removed: &Stat) {
 /// `3 entries, 2 archives, 1.2 MB`.
 pub(super) fn in_words(stat: &Stat) -> String {
     let Stat { entries, archives, archive_bytes } = stat;
-    format!("{entries} entries, {archives} archives, {}", size(*archive_bytes))
+    let entries = counted(*entries, "entry", "entries");
+    format!("{entries}, {}, {}", counted(*archives, "archive", "archives"), size(*archive_bytes))
+}
+
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// The same for programs.

@@ -135,12 +135,14 @@ fn possible(before: &[String], current: &str) -> Vec<(String, String)> {
         }
     }
     if let Some(flag) = flag {
-        return if flag.get_id() == "filter" { packages(&dir) } else { values(flag) };
+        return values_here(flag, &dir, current);
     }
     if let Some((name, _)) = current.split_once('=').filter(|_| current.starts_with('-')) {
         let flag = flags(command).find(|arg| is_named(arg, name));
         let named = |(value, help)| (format!("{name}={value}"), help);
-        return flag.map(values).unwrap_or_default().into_iter().map(named).collect();
+        let written = &current[name.len() + 1..];
+        let found = flag.map(|flag| values_here(flag, &dir, written));
+        return found.unwrap_or_default().into_iter().map(named).collect();
     }
     if has_name && matches!(command.get_name(), "run" | "exec") {
         return Vec::new();
@@ -173,6 +175,15 @@ fn is_named(arg: &Arg, word: &str) -> bool {
 
 fn takes_a_word(arg: &Arg) -> bool {
     arg.get_action().takes_values() && !arg.is_require_equals_set()
+}
+
+/// The values of a flag, of which some are names in the workspace.
+fn values_here(flag: &Arg, dir: &std::path::Path, current: &str) -> Vec<(String, String)> {
+    match flag.get_id().as_str() {
+        "filter" | "package" => packages(dir),
+        "task" => tasks(dir, current, false),
+        _ => values(flag),
+    }
 }
 
 fn values(arg: &Arg) -> Vec<(String, String)> {
@@ -259,5 +270,9 @@ mod tests {
         assert_eq!(words(&["run", "-C", at, "-F"], ""), ["app"]);
         assert_eq!(words(&["run", "-C", at, "-F", "app"], "te"), ["test:unit"]);
         assert_eq!(words(&["run", "-C", at, "--filter=app"], ""), ["test:unit"]);
+        let clean = ["cache", "-C", at, "clean"];
+        assert_eq!(words(&[&clean[..], &["--task"]].concat(), "te"), ["test:unit"]);
+        assert_eq!(words(&clean, "--task=a"), ["--task=app#test:unit"]);
+        assert_eq!(words(&[&clean[..], &["--package"]].concat(), ""), ["app"]);
     }
 }

@@ -29,11 +29,11 @@ const ASKED_MAX: usize = 200;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  overhear diff build                     since the closest entry, which is what `why` compares with
+  overhear diff build                     since the closest entry, as `why` has it
   overhear diff web#build --search src/   only paths that contain this
 
-Nothing is run and nothing is written. Of inputs only digests are kept: their earlier content is
-shown where git has it, or where another step has made them.")]
+Nothing is run and nothing is written. Of inputs only digests are kept: their
+earlier content is shown where git has it, or where another step has made them.")]
 pub struct DiffArgs {
     #[command(flatten)]
     place: WhereArgs,

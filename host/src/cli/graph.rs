@@ -1,6 +1,7 @@
 //! `overhear run --graph`: the steps and what each waits for.
 
 use crate::plan::{Plan, Step};
+use crate::report;
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 
@@ -58,7 +59,7 @@ fn dot(plan: &Plan) -> String {
     let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     let mut text = String::from("digraph overhear {\n  rankdir = LR\n  node [shape = box]\n");
     for step in &plan.steps {
-        let label = format!("{}\\n{}", quoted(&step.id.task), quoted(&step.id.command));
+        let label = format!("{}\\n{}", quoted(&report::name(&step.id)), quoted(&step.id.command));
         text.push_str(&format!("  {} [label = \"{label}\"]\n", step.id.index));
     }
     for step in &plan.steps {

@@ -16,7 +16,7 @@ use std::path::Path;
 #[command(after_help = "\
 Examples:
   overhear inspect web#build
-  overhear inspect build --search .env     only paths and names that contain this
+  overhear inspect build --search .env    only paths and names that contain this
   overhear inspect build --json")]
 pub struct InspectArgs {
     #[command(flatten)]

@@ -53,15 +53,80 @@ fn leaked(name: &str) -> &'static str {
 }
 
 fn page(command: clap::Command) -> String {
+    let values: Vec<(String, String)> = command.get_arguments().filter_map(with_value).collect();
     let mut bytes = Vec::new();
     // Writing into memory does not fail.
     let _ = Man::new(command).render(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
+    let page = String::from_utf8_lossy(&bytes);
+    // The library leaves the values out of the synopsis; they stand below it, where each option is told of.
+    let (before, after) = page.split_once("\n.SH DESCRIPTION").unwrap_or((&page, ""));
+    let synopsis =
+        values.iter().fold(before.to_owned(), |text, (option, with_value)| text.replace(option, with_value));
+    if after.is_empty() { synopsis } else { format!("{synopsis}\n.SH DESCRIPTION{after}") }
+}
+
+/// How the synopsis shows an option that takes a value, and how it should.
+fn with_value(option: &clap::Arg) -> Option<(String, String)> {
+    let value = option.get_value_names()?.first().filter(|_| option.get_action().takes_values())?;
+    let escaped = |text: &str| text.replace('-', "\\-");
+    let value = escaped(value);
+    Some(match (option.get_long(), option.get_short()) {
+        (Some(long), _) => {
+            let name = format!("\\fB{}\\fR]", escaped(&format!("--{long}")));
+            let bare = name.trim_end_matches(']').to_owned();
+            let value = match option.is_require_equals_set() {
+                true => format!("[=\\fI{value}\\fR]"),
+                false => format!(" \\fI{value}\\fR"),
+            };
+            (name, format!("{bare}{value}]"))
+        }
+        (None, Some(short)) => {
+            (format!("\\fB\\-{short} \\fR]"), format!("\\fB\\-{short}\\fR \\fI{value}\\fR]"))
+        }
+        (None, None) => return None,
+    })
+}
+
+/// The pages of a command and of those below it. A built command knows the name of its page.
+fn write_pages(command: &clap::Command, dir: &Path) -> std::io::Result<()> {
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+        write_pages(inner, dir)?;
+    }
+    let file = Man::new(command.clone()).get_filename();
+    std::fs::write(dir.join(file), page(command.clone()))
 }
 
 fn write_all(whole: clap::Command, dir: &Path) -> Result<i32, Problems> {
-    let written = std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(whole, dir));
+    let mut whole = whole.disable_help_subcommand(true);
+    whole.build();
+    let written = std::fs::create_dir_all(dir).and_then(|()| write_pages(&whole, dir));
     written
         .map_err(|error| Problem::new(format!("cannot write the pages to `{}`: {error}", dir.display())))?;
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_synopsis_names_the_values_of_options() {
+        let command = clap::Command::new("tool")
+            .arg(clap::Arg::new("dir").short('C').value_name("DIR"))
+            .arg(clap::Arg::new("filter").short('F').long("filter").value_name("PATTERN"))
+            .arg(
+                clap::Arg::new("graph")
+                    .long("graph")
+                    .value_name("FORMAT")
+                    .num_args(0..=1)
+                    .require_equals(true),
+            )
+            .arg(clap::Arg::new("max").long("max-size").value_name("SIZE"))
+            .arg(clap::Arg::new("quiet").long("quiet").action(clap::ArgAction::SetTrue));
+        let page = page(command).replace("\\fB", "").replace("\\fI", "").replace("\\fR", "");
+        let synopsis = page.lines().skip_while(|line| *line != ".SH SYNOPSIS").nth(1);
+        let expected = "tool [\\-C DIR] [\\-F|\\-\\-filter PATTERN] [\\-\\-graph[=FORMAT]] \
+                        [\\-\\-max\\-size SIZE] [\\-\\-quiet] [\\-h|\\-\\-help]";
+        assert_eq!(synopsis.map(str::trim_end), Some(expected));
+    }
 }

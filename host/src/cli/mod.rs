@@ -6,6 +6,7 @@ mod cache;
 mod complete;
 mod diff;
 mod doctor;
+mod foreign;
 mod graph;
 mod init;
 mod inspect;
@@ -34,7 +35,7 @@ const USAGE: u8 = 2;
 #[command(
     name = "overhear",
     version,
-    max_term_width = 100,
+    max_term_width = 80,
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -54,17 +55,17 @@ enum Command {
     List(list::ListArgs),
     /// Say whether a task would hit now, and what differs if not
     Why(why::WhyArgs),
-    /// Show what the last run of a task depended on and made, and who says so
+    /// Show what the last run depended on and made, and who says so
     Inspect(inspect::InspectArgs),
     /// Write, test, use and look at adapters
     Adapter(adapter::AdapterArgs),
-    /// Show what differs between the closest entry of a task and the files of now
+    /// Show what differs between the closest entry and the files of now
     Diff(diff::DiffArgs),
     /// Look at the cache, or clean it
     Cache(cache::CacheArgs),
     /// Tell the runner something, from inside a task
     Tell(tell::TellArgs),
-    /// Say what would be cached here, and write an overhear.json where one is needed
+    /// Say what would be cached, and write an overhear.json if needed
     Init(init::InitArgs),
     /// Say what works on this machine, what does not and why
     Doctor(doctor::DoctorArgs),
@@ -141,9 +142,13 @@ impl WhereArgs {
     }
 }
 
-/// Other runners take the name of a task as their first word.
-fn task_hint(error: &clap::Error) -> Option<String> {
-    if error.kind() != clap::error::ErrorKind::InvalidSubcommand {
+/// Other runners take the name of a task as their first word, and a number after `--parallel`.
+fn hint(error: &clap::Error) -> Option<String> {
+    use clap::error::ErrorKind;
+    if matches!(error.kind(), ErrorKind::TooManyValues) && names_arg(error, "--parallel") {
+        return Some("To run at most N steps at once: --concurrency N".to_owned());
+    }
+    if error.kind() != ErrorKind::InvalidSubcommand {
         return None;
     }
     let words = std::env::args_os().skip(1);
@@ -152,6 +157,31 @@ fn task_hint(error: &clap::Error) -> Option<String> {
     let is_meant = matches!(error.get(clap::error::ContextKind::InvalidSubcommand),
         Some(clap::error::ContextValue::String(wrong)) if wrong == word);
     is_meant.then(|| format!("To run a task: overhear run {}", words.join(" ")))
+}
+
+/// Whether a mistake is about this flag.
+fn names_arg(error: &clap::Error, flag: &str) -> bool {
+    let named = match error.get(clap::error::ContextKind::InvalidArg) {
+        Some(clap::error::ContextValue::String(named)) => named,
+        _ => return false,
+    };
+    named.split([' ', '=']).next() == Some(flag)
+}
+
+/// A flag that nobody wrote has its value from a variable, and that is what is wrong.
+fn wrong_variable(error: &clap::Error) -> Option<Problem> {
+    let is_flag = |word: std::ffi::OsString| {
+        word.to_string_lossy().split('=').next().is_some_and(|name| name.starts_with("--concurrency"))
+    };
+    if error.kind() != clap::error::ErrorKind::ValueValidation
+        || !names_arg(error, "--concurrency")
+        || std::env::args_os().any(is_flag)
+    {
+        return None;
+    }
+    let written = std::env::var_os(run::CONCURRENCY)?;
+    let message = format!("the variable {} is `{}`", run::CONCURRENCY, written.to_string_lossy());
+    Some(Problem::new(message).help("write a number from 1, or unset it"))
 }
 
 /// Reads the command line, does what it says, and gives the exit code.
@@ -163,7 +193,13 @@ pub fn main() -> ExitCode {
     }
     let matches = match command.try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => return report::usage(&error, task_hint(&error).as_deref()),
+        Err(error) => match wrong_variable(&error) {
+            Some(problem) => {
+                report::problems(&problem.into());
+                return ExitCode::from(USAGE);
+            }
+            None => return report::usage(&error, hint(&error).as_deref()),
+        },
     };
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
@@ -227,7 +263,7 @@ mod tests {
         for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
             assert!(grouped.contains(&sub.get_name()), "{} is in no group", sub.get_name());
             let about = sub.get_about().expect("each command says what it does").to_string();
-            assert!(about.len() + 16 <= 100, "too long for a line: {about}");
+            assert!(about.len() + 16 <= 80, "too long for a line: {about}");
         }
     }
 

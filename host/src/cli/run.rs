@@ -1,7 +1,7 @@
 //! `overhear run` and `overhear exec`.
 
 use super::setup::Setup;
-use super::{WhereArgs, graph, list, took, watch};
+use super::{WhereArgs, foreign, graph, list, took, watch};
 use crate::event::Stream;
 use crate::plan::{self, Inside, Plan, Request, TaskSpec};
 use crate::problem::{Problem, Problems};
@@ -26,7 +26,10 @@ Examples:
   overhear run -r build,test         of all packages, dependencies first
   overhear run -F 'web...' build     of web and all that it depends on
   overhear run --dry-run -r build    what would run, and why; nothing is run
-  overhear run build --mode staging  what comes after the task goes to it, untouched";
+  overhear run build --mode staging  what comes after the task goes to it";
+
+/// The variable that says what `--concurrency` does.
+pub const CONCURRENCY: &str = "OVERHEAR_CONCURRENCY";
 
 /// Headings of `--help`.
 const SELECTION: &str = "Which packages";
@@ -127,7 +130,7 @@ pub(super) struct HowArgs {
         long,
         alias = "concurrency-limit",
         value_name = "N",
-        env = "OVERHEAR_CONCURRENCY",
+        env = CONCURRENCY,
         hide_env_values = true,
         value_parser = at_least_one
     )]
@@ -188,6 +191,11 @@ impl HowArgs {
         }
     }
 
+    /// What is no mistake is not for who wants it quiet.
+    fn notes<'a>(&self, plan: &'a Plan) -> &'a [String] {
+        if self.quiet { &[] } else { &plan.notes }
+    }
+
     fn detail(&self) -> Detail {
         match (self.quiet, self.verbose) {
             (true, _) => Detail::Quiet,
@@ -227,10 +235,11 @@ pub fn run(args: &RunArgs) -> Result<i32, Problems> {
         return last_details(&workspace, &args.how);
     }
     let mut words = args.words.clone();
+    if words.first().is_some_and(|word| word.starts_with('-')) {
+        return Err(unknown_flag(&words));
+    }
     if words.is_empty() {
-        if args.selects() {
-            return Err(Problem::new("no task named").help("`overhear list` shows the tasks").into());
-        }
+        args.needs_a_task(&workspace)?;
         match list::choose(&workspace, &from_dir, "")? {
             list::Chosen::Task(task) => words.push(task),
             list::Chosen::Nothing(code) => return Ok(code),
@@ -247,9 +256,6 @@ pub fn run(args: &RunArgs) -> Result<i32, Problems> {
         }
     }
     let Some((tasks, rest)) = words.split_first() else { return Ok(0) };
-    if tasks.starts_with('-') {
-        return Err(unknown_flag(tasks));
-    }
     let request = args.request(&from_dir, TaskSpec::parse_list(tasks), rest);
     let make = |workspace: &Workspace| {
         let request = with_changes(workspace, &request)?;
@@ -289,6 +295,47 @@ impl RunArgs {
             || self.graph.is_some()
             || self.how.dry_run
             || self.how.json
+    }
+
+    /// Where a flag is given there is something to be run: a list of the tasks, as without any, would pass for
+    /// a run that went well.
+    fn needs_a_task(&self, workspace: &Workspace) -> Result<(), Problem> {
+        let files = [("--summarize", &self.how.summarize), ("--trace-profile", &self.how.trace_profile)];
+        for (flag, file) in files {
+            let Some(file) = file.as_ref().and_then(|file| file.to_str()) else { continue };
+            if is_task(workspace, file) {
+                let message = format!("no task named: {flag} took `{file}` for its file");
+                return Err(Problem::new(message).help(format!("write {flag} FILE {file}")));
+            }
+        }
+        // Who is asked which task is meant has not been told that one ran.
+        let is_given = self.selects() || (self.says_how() && !picker::can_pick());
+        match is_given {
+            true => Err(Problem::new("no task named").help("`overhear list` shows the tasks")),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a flag says how what is run is run or shown. A variable is set for all runs, and says nothing of
+    /// this one.
+    fn says_how(&self) -> bool {
+        let how = &self.how;
+        how.cache
+            || how.no_cache
+            || how.force
+            || how.frozen
+            || how.keep_going
+            || how.log.is_some()
+            || how.summarize.is_some()
+            || how.trace_profile.is_some()
+            || how.verbose
+            || how.quiet
+            || how.color != "auto"
+            || (how.concurrency.is_some() && std::env::var_os(CONCURRENCY).is_none())
+            || self.parallel
+            || self.ignore_depends_on
+            || self.fail_if_no_match
+            || self.watch
     }
 
     fn request(&self, from_dir: &Path, tasks: Vec<TaskSpec>, rest: &[String]) -> Request {
@@ -339,11 +386,15 @@ pub fn exec(args: &ExecArgs) -> Result<i32, Problems> {
 }
 
 /// clap lets anything begin the words for a task, so that what follows may be anything.
-fn unknown_flag(flag: &str) -> Problems {
+fn unknown_flag(words: &[String]) -> Problems {
+    let flag = words[0].split('=').next().unwrap_or_default();
     let known = super::Cli::flags_of("run");
-    let help = match crate::problem::closest(flag, known.iter().map(String::as_str)) {
-        Some(close) => format!("did you mean {close}?"),
-        None => "see overhear run --help; flags for the task go after its name".to_owned(),
+    // Every flag of one letter is one letter away from any other.
+    let known = || known.iter().map(String::as_str).filter(|known| known.starts_with("--"));
+    let help = match (foreign::help(words), crate::problem::closest(flag, known())) {
+        (Some(help), _) => help,
+        (None, Some(close)) => format!("did you mean {close}?"),
+        (None, None) => "see overhear run --help; flags for the task go after its name".to_owned(),
     };
     Problem::new(format!("unknown flag {flag}")).help(help).into()
 }
@@ -370,23 +421,24 @@ fn tell_of_misplaced_flags(task: &str, rest: &[String], counts: impl Fn(&str) ->
 /// Other runners take several tasks, one word each. Here the words after the first are its arguments: tells
 /// so where each is the name of a task.
 fn tell_of_tasks_as_args(workspace: &Workspace, task: &str, rest: &[String]) {
-    let is_task = |word: &String| {
-        let (package, name) =
-            word.split_once('#').map_or((None, word.as_str()), |(of, name)| (Some(of), name));
-        match package {
-            Some(of) => workspace
-                .package_named(of)
-                .is_some_and(|at| workspace.packages[at].definition(name).is_some()),
-            None => workspace.packages.iter().any(|package| package.definition(name).is_some()),
-        }
-    };
-    if rest.is_empty() || !rest.iter().all(is_task) {
+    if rest.is_empty() || !rest.iter().all(|word| is_task(workspace, word)) {
         return;
     }
     let (named, all) = (rest.join(" "), rest.join(","));
     report::tell(&format!(
         "{named} goes to {task}; if it was meant as a task too: overhear run … {task},{all}"
     ));
+}
+
+/// Whether a word is the name of a task, of whichever package.
+fn is_task(workspace: &Workspace, word: &str) -> bool {
+    match word.split_once('#') {
+        Some((of, name)) => {
+            let package = workspace.package_named(of);
+            package.is_some_and(|at| workspace.packages[at].definition(name).is_some())
+        }
+        None => workspace.packages.iter().any(|package| package.definition(word).is_some()),
+    }
 }
 
 /// Runs the plan, or says what it would come to.
@@ -444,7 +496,7 @@ pub(super) fn go(
     }
     let style = how.style(plan.steps.len());
     let mut lines = Lines::new(how.detail(), how.color(), style, how.only(style));
-    plan.warnings.iter().for_each(|warning| lines.notice(warning));
+    plan.warnings.iter().chain(how.notes(plan)).for_each(|warning| lines.notice(warning));
     let (mut setup, notices) = Setup::to_run(workspace, from_dir, how.mode(), how.frozen);
     setup.running = running.clone();
     notices.iter().for_each(|notice| lines.notice(notice));
@@ -477,7 +529,7 @@ pub(super) fn go(
 }
 
 fn foresee(workspace: &Workspace, plan: &Plan, from_dir: &Path, how: &HowArgs) -> Result<i32, Problems> {
-    plan.warnings.iter().for_each(|warning| report::tell(warning));
+    plan.warnings.iter().chain(how.notes(plan)).for_each(|warning| report::tell(warning));
     let (setup, notices) = Setup::to_foresee(workspace, from_dir, how.frozen);
     notices.iter().for_each(|notice| report::tell(notice));
     let foreseen = step::foresee(&setup.shared(how.mode(), false), plan);
@@ -541,7 +593,7 @@ fn last_details(workspace: &Workspace, how: &HowArgs) -> Result<i32, Problems> {
 
 impl super::Cli {
     /// The flags of a command, as they are written.
-    fn flags_of(command: &str) -> Vec<String> {
+    pub(super) fn flags_of(command: &str) -> Vec<String> {
         use clap::CommandFactory;
         let cli = super::Cli::command();
         let found = cli.find_subcommand(command);

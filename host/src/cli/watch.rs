@@ -32,7 +32,11 @@ pub(super) fn watch(
             watch.tell_nobody();
             match end? {
                 End::Code(code) => break code,
-                End::Replan => report::tell("the plan is made anew: a file changed that it is made of"),
+                End::Replan => {
+                    let file = watch.plan_file().map(|file| file.strip_prefix(&root).unwrap_or(file));
+                    let file = file.map_or("a file".into(), Path::to_string_lossy);
+                    report::tell(&format!("{file} changed: planning again"));
+                }
             }
         } else {
             watch.wait_for_plan_file(|| running.interrupted().is_none());

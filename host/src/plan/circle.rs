@@ -8,8 +8,14 @@ use crate::wildcard;
 use crate::workspace::{Definition, Workspace};
 use rustc_hash::FxHashSet;
 
-/// The error for nodes each of which waits for the next, and the last for the first.
-pub(super) fn problem(workspace: &Workspace, nodes: &[Node], mut path: Vec<usize>) -> Problem {
+/// The error for nodes each of which waits for the next, and the last for the first. `parallel`: packages were
+/// asked for in no order.
+pub(super) fn problem(
+    workspace: &Workspace,
+    nodes: &[Node],
+    mut path: Vec<usize>,
+    parallel: bool,
+) -> Problem {
     path.dedup();
     if path.len() > 1 && path.first() == path.last() {
         path.pop();
@@ -20,18 +26,34 @@ pub(super) fn problem(workspace: &Workspace, nodes: &[Node], mut path: Vec<usize
     path.push(path[0]);
     let label = |node: &usize| workspace.task_label(nodes[*node].package, &nodes[*node].task);
     let names: Vec<String> = path.iter().map(label).collect();
-    let packages: FxHashSet<usize> = path.iter().map(|node| nodes[*node].package).collect();
-    let tasks: FxHashSet<&str> = path.iter().map(|node| nodes[*node].task.as_str()).collect();
-    let help = if packages.len() > 1 && tasks.len() == 1 {
-        "these packages depend on each other: remove one of the dependencies from package.json, or run without order (--parallel)"
-    } else {
-        "each waits for the next: take one out of `dependsOn`, or out of the command that calls it"
-    };
+    let help = help(workspace, nodes, &path, parallel);
     let message = format!("tasks wait for each other in a circle: {}", names.join(" → "));
     let pairs = path.windows(2).map(|pair| (&nodes[pair[0]], &nodes[pair[1]]));
     let place = pairs.clone().find_map(|(node, next)| asked_for(workspace, node, next));
     let place = place.or_else(|| pairs.clone().find_map(|(node, _)| defined(workspace, node)));
     Problem { place, ..Problem::new(message).help(help) }
+}
+
+/// How the circle can be cut.
+fn help(workspace: &Workspace, nodes: &[Node], path: &[usize], parallel: bool) -> String {
+    let packages: FxHashSet<usize> = path.iter().map(|node| nodes[*node].package).collect();
+    let tasks: FxHashSet<&str> = path.iter().map(|node| nodes[*node].task.as_str()).collect();
+    let first = &nodes[path[0]];
+    let calls_itself = || first.items.iter().any(|item| item.calls.iter().flatten().eq([&path[0]]));
+    let is_elsewhere = || workspace.packages[1..].iter().any(|other| other.definition(&first.task).is_some());
+    match (packages.len(), tasks.len()) {
+        (2.., 1) if parallel => "these packages depend on each other: remove one of the dependencies from \
+            package.json, or run without what `dependsOn` names (--ignore-depends-on)"
+            .to_owned(),
+        (2.., 1) => "these packages depend on each other: remove one of the dependencies from package.json, \
+            or run without order (--parallel)"
+            .to_owned(),
+        (1, 1) if first.package == 0 && calls_itself() && is_elsewhere() => {
+            format!("to run it in all packages, write `overhear run -r {}` there", first.task)
+        }
+        _ => "each waits for the next: take one out of `dependsOn`, or out of the command that calls it"
+            .to_owned(),
+    }
 }
 
 /// Where it is written that one task waits for another: in `dependsOn`, or because its package depends on

@@ -81,7 +81,7 @@ pub(super) fn plan(workspace: &Workspace, request: &Request, selected: &Selected
         builder.order_by_packages(&requested);
     }
     let nodes = std::mem::take(&mut builder.problems).or(builder.nodes)?;
-    Ok(Plan { steps: points::steps(workspace, &nodes)?, ..Plan::default() })
+    Ok(Plan { steps: points::steps(workspace, &nodes, request.parallel)?, ..Plan::default() })
 }
 
 /// What a step needs to know of its package.
@@ -254,7 +254,8 @@ impl Builder<'_> {
                 })
                 .collect(),
             DependsOnPackage::Named(name) => {
-                vec![self.workspace.package_named(name).ok_or_else(|| no_package(self.workspace, name))?]
+                let found = self.workspace.package_named(name);
+                vec![found.ok_or_else(|| no_package(self.workspace, name, &member.task))?]
             }
             DependsOnPackage::Dependencies(kinds) => {
                 return Ok(self.upstream(package, kinds, |at| self.matching(at, &member.task)));
@@ -469,7 +470,8 @@ impl Builder<'_> {
         if !super::asked_of_git(&request).is_empty() {
             return None;
         }
-        let mut selected = select(self.workspace, &request).ok().filter(|found| found.warnings.is_empty())?;
+        let says_nothing = |found: &Selected| found.warnings.is_empty() && found.notes.is_empty();
+        let mut selected = select(self.workspace, &request).ok().filter(says_nothing)?;
         if flags.says_something() {
             let own = &self.nodes[node];
             selected.tasks.retain(|(package, task)| (*package, task) != (own.package, &own.task));

@@ -27,6 +27,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What the user should know of the selection, one line each: a filter that matched nothing.
     pub warnings: Vec<String>,
+    /// What was left out of the selection because it is run otherwise, one line each.
+    pub notes: Vec<String>,
     /// As many at once as like: `--parallel`.
     pub unlimited: bool,
 }
@@ -114,6 +116,7 @@ pub fn make(workspace: &Workspace, request: &Request) -> Result<Plan, Problems> 
     let selected = select::select(workspace, request)?;
     let mut plan = graph::plan(workspace, request, &selected)?;
     plan.warnings = selected.warnings;
+    plan.notes = selected.notes;
     plan.unlimited = request.parallel;
     Ok(plan)
 }

@@ -6,17 +6,17 @@ use super::graph::{Item, Node, package_ref};
 use super::{PackageRef, Step, circle, nested};
 use crate::config::TaskConfig;
 use crate::event::StepId;
-use crate::problem::{Problem, Problems};
+use crate::problem::Problems;
 use crate::workspace::Workspace;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 /// The steps of these tasks, each after all that it waits for.
-pub(super) fn steps(workspace: &Workspace, nodes: &[Node]) -> Result<Vec<Step>, Problems> {
+pub(super) fn steps(workspace: &Workspace, nodes: &[Node], parallel: bool) -> Result<Vec<Step>, Problems> {
     let mut points = Points::of(nodes);
     let calls = points.connect_calls(nodes);
-    let order = points.sort(workspace, nodes)?;
+    let order = points.sort().map_err(|circle| circle::problem(workspace, nodes, circle, parallel))?;
     let is_run = points.is_run(nodes, &calls);
     Ok(points.steps(workspace, nodes, &order, &|point, node| calls.contains(&point) || !is_run[node]))
 }
@@ -243,7 +243,10 @@ impl Points {
     }
 
     /// The points in an order in which each comes after all that it waits for.
-    fn sort(&self, workspace: &Workspace, nodes: &[Node]) -> Result<Vec<usize>, Problems> {
+    ///
+    /// # Errors
+    /// The nodes that wait for each other in a circle.
+    fn sort(&self) -> Result<Vec<usize>, Vec<usize>> {
         #[derive(Clone, Copy, PartialEq)]
         enum State {
             New,
@@ -276,7 +279,7 @@ impl Points {
                     State::Open => {
                         let from = way.iter().position(|(at, _)| *at == other).unwrap_or(0);
                         let points: Vec<usize> = way[from..].iter().map(|(at, _)| *at).collect();
-                        return Err(self.circle(workspace, nodes, &points).into());
+                        return Err(self.nodes_of(&points));
                     }
                 }
             }
@@ -284,11 +287,11 @@ impl Points {
         Ok(order)
     }
 
-    fn circle(&self, workspace: &Workspace, nodes: &[Node], points: &[usize]) -> Problem {
+    fn nodes_of(&self, points: &[usize]) -> Vec<usize> {
         let node_of = |point: &usize| match self.points[*point] {
             Point::Begin(node) | Point::End(node) | Point::Item(node, _) => node,
         };
-        circle::problem(workspace, nodes, points.iter().map(node_of).collect())
+        points.iter().map(node_of).collect()
     }
 
     /// For each node whether it is run: asked for, waited for, or what a call stands for that is. A call that

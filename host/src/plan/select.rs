@@ -21,6 +21,8 @@ pub(super) struct Selected {
     /// Packages that depend on each other run in that order.
     pub ordered: bool,
     pub warnings: Vec<String>,
+    /// What is left out because it is run otherwise.
+    pub notes: Vec<String>,
 }
 
 /// Selects, or says what does not fit.
@@ -93,7 +95,7 @@ fn packages_of(
     affected: Option<&BTreeSet<usize>>,
 ) -> Result<Vec<usize>, Problem> {
     let start = match &spec.package {
-        Some(name) => workspace.package_named(name).ok_or_else(|| no_package(workspace, name))?,
+        Some(name) => workspace.package_named(name).ok_or_else(|| no_package(workspace, name, &spec.task))?,
         None if request.workspace_root => 0,
         None => workspace.package_around(&request.from_dir),
     };
@@ -125,8 +127,16 @@ pub(super) fn references(filters: &[String]) -> Vec<String> {
     parsed.filter_map(|filter| filter.since).collect()
 }
 
-pub(super) fn no_package(workspace: &Workspace, name: &str) -> Problem {
+pub(super) fn no_package(workspace: &Workspace, name: &str, task: &str) -> Problem {
     let problem = Problem::new(format!("no package `{name}` in this workspace"));
+    match in_scopes(workspace, name).as_slice() {
+        [one] => return problem.help(format!("did you mean `{one}#{task}`?")),
+        [] => {}
+        several => {
+            let several = several.join(", ");
+            return problem.help(format!("it could mean any of {several}: write the scope too"));
+        }
+    }
     match workspace.closest_package(name) {
         Some(close) => problem.help(format!("did you mean `{close}`?")),
         None => problem.help("`overhear list` shows the packages and their tasks"),
@@ -166,7 +176,7 @@ fn select_task(
         let label = workspace.task_label(at, &spec.task);
         if is_inside(workspace, request, at, &spec.task) {
             match packages.len() > 1 {
-                true => selected.warnings.push(format!("{label} runs this, and is left out of it")),
+                true => selected.notes.push(format!("{label} runs this, and is left out of it")),
                 false => problems.0.push(
                     Problem::new(format!("{label} runs itself, without end"))
                         .help("give what it is to run another name"),
@@ -177,7 +187,7 @@ fn select_task(
         let is_among = packages.len() > 1 || request.affected.is_some();
         if at == 0 && is_among && !names_root(workspace, request) && runs_many(workspace, request, &spec.task)
         {
-            selected.warnings.push(format!("{label} runs tasks in many packages itself and is left out"));
+            selected.notes.push(format!("{label} runs tasks in many packages itself and is left out"));
             continue;
         }
         selected.tasks.push((at, spec.task.clone()));
@@ -222,6 +232,9 @@ fn no_task(workspace: &Workspace, request: &Request, spec: &TaskSpec, packages: 
         _ => format!("none of the {} selected packages has a task `{task}`", packages.len()),
     };
     let problem = Problem::new(message);
+    if let Some(label) = after_a_colon(workspace, task) {
+        return problem.help(format!("a package and its task are written with `#`: `{label}`"));
+    }
     let known = packages.iter().flat_map(|at| workspace.packages[*at].definitions()).collect::<Vec<_>>();
     if let Some(close) = closest(task, known.iter().map(|definition| definition.name())) {
         return problem.help(format!("did you mean `{close}`?"));
@@ -250,6 +263,17 @@ fn no_task(workspace: &Workspace, request: &Request, spec: &TaskSpec, packages: 
     }
 }
 
+/// What `package:task` means, as other runners write it.
+fn after_a_colon(workspace: &Workspace, written: &str) -> Option<String> {
+    let (package, task) = written.rsplit_once(':')?;
+    let in_a_scope = || match in_scopes(workspace, package).as_slice() {
+        [one] => workspace.package_named(one),
+        _ => None,
+    };
+    let at = workspace.package_named(package).or_else(in_a_scope)?;
+    workspace.packages[at].definition(task).map(|_| workspace.task_label(at, task))
+}
+
 /// These packages and all that they depend on.
 pub(super) fn dependencies(workspace: &Workspace, start: BTreeSet<usize>) -> BTreeSet<usize> {
     let mut reached = start.clone();
@@ -275,7 +299,7 @@ fn dependents(workspace: &Workspace, start: BTreeSet<usize>) -> BTreeSet<usize> 
 }
 
 /// One filter, taken apart.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Filter {
     exclude: bool,
     exclude_self: bool,
@@ -352,9 +376,9 @@ fn filter(
         if matched.is_empty() && filter.exclude {
             // What is not there is excluded.
         } else if matched.is_empty() && request.fail_if_no_match {
-            problems.0.push(unmatched(workspace, written, &filter));
+            problems.0.push(unmatched(workspace, request, written, &filter));
         } else if matched.is_empty() {
-            let problem = unmatched(workspace, written, &filter);
+            let problem = unmatched(workspace, request, written, &filter);
             warnings.push(
                 problem.help.map_or(problem.message.clone(), |help| format!("{}: {help}", problem.message)),
             );
@@ -368,7 +392,7 @@ fn filter(
     problems.or(included.difference(&excluded).copied().collect())
 }
 
-fn unmatched(workspace: &Workspace, written: &str, filter: &Filter) -> Problem {
+fn unmatched(workspace: &Workspace, request: &Request, written: &str, filter: &Filter) -> Problem {
     let problem = Problem::new(format!("the filter `{written}` matches no package"));
     let scoped: Vec<&str> = filter.name.iter().flat_map(|name| in_scopes(workspace, name)).collect();
     if scoped.len() > 1 {
@@ -378,13 +402,33 @@ fn unmatched(workspace: &Workspace, written: &str, filter: &Filter) -> Problem {
     if !name.is_empty() && workspace.package_at(&workspace.root.join(name)).is_some() {
         return problem.help(format!("did you mean the folder `./{name}`?"));
     }
+    // Without the commit it matches: nothing is wrong with it.
+    let without = Filter { since: None, ..filter.clone() };
+    if let Some(since) =
+        filter.since.as_ref().filter(|_| !candidates(workspace, request, &without).is_empty())
+    {
+        return nothing_changed(written, since, filter);
+    }
     match workspace.closest_package(name) {
         Some(close) => problem.help(format!("did you mean `{close}`?")),
         None => problem.help("`overhear list` shows the packages"),
     }
 }
 
-fn apply(workspace: &Workspace, request: &Request, filter: &Filter) -> BTreeSet<usize> {
+/// Said where all that a filter names is as it was.
+fn nothing_changed(written: &str, since: &str, filter: &Filter) -> Problem {
+    let when = match since.contains("..") {
+        true => format!("in `{since}`"),
+        false => format!("since `{since}`"),
+    };
+    Problem::new(match (&filter.name, &filter.dir) {
+        (None, None) => format!("no package changed {when}"),
+        _ => format!("no package of the filter `{written}` changed {when}"),
+    })
+}
+
+/// The packages that a filter names, before those that they depend on or that use them are added.
+fn candidates(workspace: &Workspace, request: &Request, filter: &Filter) -> BTreeSet<usize> {
     let mut matched: BTreeSet<usize> = match &filter.name {
         Some(name) => by_name(workspace, name),
         None => (0..workspace.packages.len()).collect(),
@@ -397,6 +441,11 @@ fn apply(workspace: &Workspace, request: &Request, filter: &Filter) -> BTreeSet<
         let changed = request.changed.get(&Since::Named(since.clone()));
         matched.retain(|at| changed.is_some_and(|changed| changed.contains(at)));
     }
+    matched
+}
+
+fn apply(workspace: &Workspace, request: &Request, filter: &Filter) -> BTreeSet<usize> {
+    let matched = candidates(workspace, request, filter);
     let mut reached = BTreeSet::new();
     if filter.dependencies {
         reached.extend(dependencies(workspace, matched.clone()));

@@ -99,7 +99,7 @@ pub fn print_colored(text: &str, color: Option<bool>) {
 }
 
 /// How lines name a step: a task with several is told apart by the position of the step.
-fn name(step: &StepId) -> String {
+pub fn name(step: &StepId) -> String {
     let task = visible(&step.task);
     match step.position {
         0 => task.into_owned(),

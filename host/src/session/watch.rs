@@ -48,6 +48,8 @@ pub struct Watch {
     watched: FxHashSet<PathBuf>,
     /// Folders in `node_modules` that hold inputs. Whatever else changes there is nobody's concern.
     modules: FxHashSet<PathBuf>,
+    /// The file that the last plan was given up for.
+    plan_file: Option<PathBuf>,
 }
 
 impl Watch {
@@ -68,10 +70,21 @@ impl Watch {
             }
         });
         let watcher = watcher.map_err(|error| format!("cannot watch files: {error}"))?;
-        let mut watch =
-            Watch { watcher, changes, told, watched: FxHashSet::default(), modules: FxHashSet::default() };
+        let mut watch = Watch {
+            watcher,
+            changes,
+            told,
+            watched: FxHashSet::default(),
+            modules: FxHashSet::default(),
+            plan_file: None,
+        };
         watch.add(root)?;
         Ok(watch)
+    }
+
+    /// The file of which a plan is made that changed last.
+    pub fn plan_file(&self) -> Option<&Path> {
+        self.plan_file.as_deref()
     }
 
     /// Calls `told` after changes, on a thread of its own.
@@ -354,7 +367,10 @@ impl<'a> Touch<'a> {
         }
         let overtaken = std::mem::take(&mut self.overtaken);
         let noted = std::mem::take(&mut self.noted);
-        if noted.iter().any(|change| is_plan_file(&change.path) && !self.is_output(&change.path)) {
+        let plan_file =
+            noted.iter().find(|change| is_plan_file(&change.path) && !self.is_output(&change.path));
+        if let Some(change) = plan_file {
+            self.watch.plan_file = Some(change.path.clone());
             self.must_replan = true;
             return Vec::new();
         }

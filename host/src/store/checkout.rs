@@ -11,7 +11,7 @@ use crate::key::CacheKey;
 use crate::path::PortablePath;
 use crate::stamp::Stamp;
 use rusqlite::{OptionalExtension, Params, Row, Transaction, TransactionBehavior, params};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS remembered (pathset BLOB PRIMARY KEY, rows BLOB NOT NULL);
@@ -313,6 +313,25 @@ impl Store {
                 report: row.get(2)?,
             })
         })
+    }
+
+    /// The steps that this checkout has run, by their keys: where each stands in its task, and its key.
+    pub fn steps_by_key(&self) -> FxHashMap<Digest, (usize, CacheKey)> {
+        let checkout = self.checkout.read();
+        let read = || {
+            let mut statement =
+                checkout.prepare_cached("SELECT position, key FROM steps WHERE key NOT NULL")?;
+            let rows =
+                statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+            readable(rows)
+        };
+        // Without it entries have no more than the names of their tasks.
+        let rows = read().unwrap_or_default().into_iter();
+        let known = rows.filter_map(|(position, key)| {
+            let key: CacheKey = postcard::from_bytes(&key).ok()?;
+            Some((key.digest(), (usize::try_from(position).ok()?, key)))
+        });
+        known.collect()
     }
 
     /// Notes how a step ended.

@@ -43,6 +43,8 @@ pub struct Listed {
     pub took_ms: u64,
     /// What it is found by.
     pub fingerprint: String,
+    /// What is known beforehand of the step that made it.
+    pub key: Digest,
 }
 
 impl Store {
@@ -66,7 +68,7 @@ impl Store {
         let index = self.index();
         let read = || {
             let mut statement = index.prepare_cached(
-                "SELECT task, created, archive_bytes, took_ms, fingerprint FROM entries ORDER BY created DESC, rowid DESC")?;
+                "SELECT task, created, archive_bytes, took_ms, fingerprint, key FROM entries ORDER BY created DESC, rowid DESC")?;
             let rows = statement.query_map([], |row| {
                 Ok(Listed {
                     task: row.get(0)?,
@@ -74,6 +76,7 @@ impl Store {
                     bytes: row.get::<_, i64>(2)?.max(0) as u64,
                     took_ms: row.get::<_, i64>(3)?.max(0) as u64,
                     fingerprint: Digest(row.get(4)?).to_string(),
+                    key: Digest(row.get(5)?),
                 })
             })?;
             readable(rows)

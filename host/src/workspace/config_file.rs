@@ -375,7 +375,7 @@ fn task_cache(values: &mut Values<'_>, value: &Value<'_>, keys: &mut TaskKeys) {
             other,
             "cache",
             "true, false or an object",
-            "\"cache\": {\"env\": [\"API_URL\"]}",
+            "\"cache\": true or \"cache\": false",
         ),
     }
 }

@@ -18,6 +18,38 @@ pub(super) struct Values<'s> {
     pub problems: Problems,
 }
 
+/// Keys of other runners, and ours for the same.
+const KEYS_OF_OTHERS: &[(&[&str], &str)] = &[
+    (&["globalEnv"], "env"),
+    (&["passThroughEnv", "globalPassThroughEnv"], "untrackedEnv"),
+    (&["envMode"], "strictEnv"),
+    (&["deps", "dependencies"], "dependsOn"),
+    (&["inputs", "files", "globalDependencies"], "input"),
+    (&["outputs"], "output"),
+    (&["outputLogs", "outputMode"], "log"),
+    (&["service", "continuous"], "persistent"),
+    (&["cacheDir", "cacheDirectory"], "dir"),
+];
+
+/// Where a key of another runner has one of ours: what to write, for a place that knows these keys.
+fn key_of_others(key: &str, known: &[&str]) -> Option<String> {
+    match key {
+        "cacheScripts" => return Some("write \"cache\": {\"scripts\": true}".to_owned()),
+        "pipeline" | "targets" | "targetDefaults" | "wireit" if known.contains(&"tasks") => {
+            let help = "what holds for scripts of package.json is in `scripts` here, and tasks with a command \
+                        of their own are in `tasks`; `overhear init --from` carries it over";
+            return Some(help.to_owned());
+        }
+        _ => {}
+    }
+    let (_, ours) = KEYS_OF_OTHERS.iter().find(|(theirs, _)| theirs.contains(&key))?;
+    Some(match (known.contains(ours), *ours) {
+        (true, _) => format!("it is called `{ours}` here"),
+        (false, "dir") => "it is called `dir` here, and stands in `cache` at the root".to_owned(),
+        (false, _) => format!("it is called `{ours}` here, and stands in an entry of `scripts` or `tasks`"),
+    })
+}
+
 impl Values<'_> {
     /// Notes a mistake.
     pub fn wrong(&mut self, range: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
@@ -26,7 +58,11 @@ impl Values<'_> {
 
     /// Notes that a value has the wrong type.
     pub fn wrong_type(&mut self, value: &Value<'_>, key: &str, expected: &str, example: &str) {
-        let message = format!("`{key}` must be {expected}, but is {}", kind_of(value));
+        let found = match value {
+            Value::NumberLit(number) if expected.starts_with("a number") => number.value,
+            _ => kind_of(value),
+        };
+        let message = format!("`{key}` must be {expected}, but is {found}");
         self.wrong(span(value), message, format!("write {example}"));
     }
 
@@ -34,8 +70,7 @@ impl Values<'_> {
     pub fn unknown_key(&mut self, property: &ObjectProp<'_>, known: &[&str]) {
         let key = property.name.as_str();
         let help = match closest(key, known.iter().copied()) {
-            _ if key == "cacheScripts" => "write \"cache\": {\"scripts\": true}".to_owned(),
-            _ if key.starts_with("passThroughEnv") => "it is called `untrackedEnv` here".to_owned(),
+            _ if let Some(help) = key_of_others(key, known) => help,
             Some(close) => format!("did you mean `{close}`?"),
             None => format!("known keys here: {}", known.join(", ")),
         };

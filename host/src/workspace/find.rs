@@ -100,7 +100,9 @@ fn manifest_globs(source: &Source) -> Result<Option<Globs>, Problems> {
 #[allow(clippy::type_complexity, reason = "a list of places and globs")]
 fn pnpm_globs(source: &Source) -> Result<Option<Vec<(Range<usize>, String)>>, Problem> {
     let documents = MarkedYaml::load_from_str(&source.text).map_err(|error| {
-        let at = byte_of(source, error.marker().index());
+        // What does not end is missing at the end of what is written, and not on a line below it.
+        let last = source.text.trim_end().len().saturating_sub(1);
+        let at = byte_of(source, error.marker().index()).min(last);
         source
             .problem(at..at + 1, format!("pnpm-workspace.yaml is not valid YAML: {}", error.info()))
             .help(EXAMPLE)

@@ -1,8 +1,9 @@
 //! What people see, from outside: `why`, `--dry-run`, the forms of the log, the flags that contradict
-//! each other, `init`, completions. Each test is a workspace in a folder of its own.
+//! each other, what is typed as with other runners, `init`, completions. Each test is a workspace in a folder of its own.
 
 mod fixture;
 mod init;
+mod usage;
 
 use fixture::Fixture;
 use serde_json::Value;

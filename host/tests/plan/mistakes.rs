@@ -51,12 +51,14 @@ fn mistakes_of_workspace_files_are_shown_with_their_place() {
     let pnpm = |text: &str| Fixture::new(&[("pnpm-workspace.yaml", text), ("package.json", "{}")]).mistakes();
     assert_eq!(
         pnpm("packages:\n  - '../x/*'\n"),
-        "the glob `../x/*` leads out of the workspace\n --> pnpm-workspace.yaml:2:5\n  |\n2 |   - '../x/*'\n  |     ^^^^^^^^\n  = help: packages must lie below the folder of this file; move the file up, or the packages in"
+        "the glob `../x/*` leads out of the workspace\n --> pnpm-workspace.yaml:2:5\n  |\n2 |   - '../x/*'\n  |     ^^^^^^^^\n  = help: packages must lie below the folder of this file; move the file up, or\n          the packages in"
     );
     assert!(
         pnpm("packages: 'a'\n")
             .starts_with("`packages` must be a list of globs\n --> pnpm-workspace.yaml:1:11\n")
     );
+    // What does not end is missing where the text ends, and not on an empty line below it.
+    assert!(pnpm("packages: [a\n\n").contains("\n --> pnpm-workspace.yaml:1:12\n"));
     assert!(pnpm("packages: [a\nb: c: d\n").starts_with("pnpm-workspace.yaml is not valid YAML: "));
     assert!(
         pnpm("packages:\n  - {a: b}\n")
@@ -118,7 +120,7 @@ fn mistakes_of_overhear_json_say_what_to_write_instead() {
             &[(
                 "`cache` must be true, false or an object, but is a string",
                 "\"yes\"",
-                "write \"cache\": {\"env\": [\"API_URL\"]}",
+                "write \"cache\": true or \"cache\": false",
             )],
         ),
         (
@@ -152,6 +154,38 @@ fn mistakes_of_overhear_json_say_what_to_write_instead() {
                     "put \\ before a character that is meant as it is",
                 ),
             ],
+        ),
+        (
+            "{\"globalEnv\": [], \"globalDependencies\": []}",
+            &[
+                ("unknown key `globalEnv`", "\"globalEnv\"", "it is called `env` here"),
+                (
+                    "unknown key `globalDependencies`",
+                    "\"globalDependencies\"",
+                    "it is called `input` here, and stands in an entry of `scripts` or `tasks`",
+                ),
+            ],
+        ),
+        (
+            "{\"scripts\": {\"build\": {\"outputs\": [], \"deps\": [], \"files\": []}}}",
+            &[
+                ("unknown key `outputs`", "\"outputs\"", "it is called `output` here"),
+                ("unknown key `deps`", "\"deps\"", "it is called `dependsOn` here"),
+                ("unknown key `files`", "\"files\"", "it is called `input` here"),
+            ],
+        ),
+        (
+            "{\"pipeline\": {}}",
+            &[(
+                "unknown key `pipeline`",
+                "\"pipeline\"",
+                "what holds for scripts of package.json is in `scripts` here, and tasks with a command of their own \
+                 are in `tasks`; `overhear init --from` carries it over",
+            )],
+        ),
+        (
+            "{\"tasks\": {\"a\": {\"readyWhen\": {\"port\": 70000}}}}",
+            &[("`port` must be a number from 1 to 65535, but is 70000", "70000", "write \"port\": 5173")],
         ),
         (
             "{\"cache\": {\"remote\": {}}}",

@@ -201,6 +201,17 @@ fn cycles_are_named_with_their_path() {
         "tasks wait for each other in a circle: a#build → b#build → a#build\n --> a/package.json:1:87\n";
     assert!(told.starts_with(place), "{told}");
     assert!(told.contains("run without order (--parallel)"), "{told}");
+    packages.write("overhear.json", "{\"scripts\": {\"build\": {\"dependsOn\": [\"^build\"]}}}");
+    let told = packages.refused(&Request { parallel: true, ..request });
+    assert!(told.contains("(--ignore-depends-on)") && !told.contains("--parallel"), "{told}");
+    let root = "{\"name\": \"r\", \"workspaces\": [\"*\"], \"scripts\": {\"build\": \"overhear run build\"}}";
+    let root = Fixture::new(&[("package.json", root)]);
+    root.write("a/package.json", &manifest("a", &["build"], &[]));
+    let told = root.refused(&root.request("build", ""));
+    assert!(
+        told.ends_with("= help: to run it in all packages, write `overhear run -r build` there"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -82,6 +82,33 @@ fn a_filter_that_matches_nothing_is_a_warning_or_an_error() {
 }
 
 #[test]
+fn a_filter_of_what_changed_says_that_nothing_did() {
+    let fixture = monorepo();
+    let warnings = |filter: &str| {
+        fixture.plan(&Request { filters: vec![filter.into()], ..fixture.request("build", "") }).warnings
+    };
+    assert_eq!(warnings("[main]"), ["no package changed since `main`"]);
+    assert_eq!(warnings("...[main...HEAD]"), ["no package changed in `main...HEAD`"]);
+    assert_eq!(warnings("web[main]"), ["no package of the filter `web[main]` changed since `main`"]);
+    assert_eq!(warnings("wbe[main]"), ["the filter `wbe[main]` matches no package: did you mean `web`?"]);
+}
+
+/// As other runners name it.
+#[test]
+fn a_package_without_its_scope_or_with_a_colon_is_told_how_to_be_written() {
+    let fixture = monorepo();
+    let help = |task: &str| {
+        let told = fixture.refused(&fixture.request(task, ""));
+        told.split_once("help: ").expect("it says what to write").1.to_owned()
+    };
+    assert_eq!(help("ui#build"), "did you mean `@s/ui#build`?");
+    for written in ["@s/ui:build", "ui:build"] {
+        assert_eq!(help(written), "a package and its task are written with `#`: `@s/ui#build`");
+    }
+    assert_eq!(help("ui:nothing"), "`overhear list` shows the tasks");
+}
+
+#[test]
 fn a_filter_that_cannot_be_read_is_an_error() {
     let fixture = monorepo();
     let refused = |filter: &str| {
@@ -126,7 +153,7 @@ fn a_root_task_that_runs_all_packages_does_its_own_part_and_does_not_run_itself_
     fixture.write("package.json", &root("pnpm -r build"));
     let plan = fixture.plan(&Request { recursive: true, ..fixture.request("build", "") });
     assert!(!tasks(&plan).contains(&"root#build".to_string()));
-    assert_eq!(plan.warnings, ["root#build runs tasks in many packages itself and is left out"]);
+    assert_eq!(plan.notes, ["root#build runs tasks in many packages itself and is left out"]);
 }
 
 /// Without end otherwise: each would start the next.
@@ -152,7 +179,7 @@ fn what_a_script_starts_does_not_run_that_script_again() {
     let many = Request { recursive: true, inside: inside.clone(), ..request.clone() };
     let plan = fixture.plan(&many);
     assert!(!tasks(&plan).contains(&"root#build".to_string()), "{:?}", tasks(&plan));
-    assert_eq!(plan.warnings, ["root#build runs this, and is left out of it"]);
+    assert_eq!(plan.notes, ["root#build runs this, and is left out of it"]);
     let problems = fixture.refused(&Request { inside, ..request });
     assert!(problems.contains("root#build runs itself, without end"), "{problems}");
 }

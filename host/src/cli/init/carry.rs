@@ -3,6 +3,7 @@
 use crate::workspace::Workspace;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// What was carried over.
 #[derive(Default)]
@@ -35,15 +36,19 @@ impl Carried {
         }
     }
 
-    /// The files to be written; what says nothing is left out.
-    pub fn documents(&self) -> BTreeMap<String, Value> {
+    /// The files to be written; what says nothing is left out. They name the schema where it is installed.
+    pub fn documents(&self, root: &Path) -> BTreeMap<String, Value> {
+        const SCHEMA: &str = "node_modules/overhear/schema.json";
+        let has_schema = root.join(SCHEMA).is_file();
         let says_something = |value: &Value| value.as_object().is_none_or(|object| !object.is_empty());
         let mut documents = BTreeMap::new();
         for (package, file) in &self.files {
             let ups = "../".repeat(package.split('/').filter(|part| !part.is_empty()).count());
             let ups = if ups.is_empty() { "./".to_owned() } else { ups };
             let mut document = Map::new();
-            document.insert("$schema".into(), json!(format!("{ups}node_modules/overhear/schema.json")));
+            if has_schema {
+                document.insert("$schema".into(), json!(format!("{ups}{SCHEMA}")));
+            }
             for (key, value) in file {
                 let value = match (key.as_str(), value) {
                     ("scripts", Value::Object(entries)) => entries
@@ -57,7 +62,7 @@ impl Carried {
                     document.insert(key.clone(), value);
                 }
             }
-            if document.len() > 1 {
+            if document.len() > usize::from(has_schema) {
                 documents.insert(package.clone(), Value::Object(document));
             }
         }

@@ -27,8 +27,8 @@ use std::path::Path;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  overhear init                       what would be cached here, and how that is known
-  overhear init --from turbo --print  what would be written, and what cannot be carried over
+  overhear init                       what would be cached, and how that is known
+  overhear init --from turbo --print  what would be written, and what is left
   overhear init --from nx             writes it")]
 pub struct InitArgs {
     #[command(flatten)]
@@ -90,7 +90,7 @@ pub fn init(args: &InitArgs) -> Result<i32, Problems> {
 
 /// Writes the files, or prints them, and says what is left to do.
 fn hand_over(workspace: &Workspace, carried: &Carried, args: &InitArgs) -> Result<(), Problems> {
-    let documents = carried.documents();
+    let documents = carried.documents(&workspace.root);
     let mut text = String::new();
     if documents.is_empty() {
         text.push_str("No overhear.json is needed here.\n");
