@@ -1,6 +1,8 @@
 //! lage.config.js, read without running it.
 
-use super::carry::{Carried, add, add_globs, dependency, folder, is_anywhere, texts};
+use super::carry::{
+    Carried, READ_IS_SEEN, add, add_globs, dependency, folder, is_anywhere, leave_inputs, texts,
+};
 use crate::adapter::static_config;
 use crate::problem::Problem;
 use crate::workspace::Workspace;
@@ -29,7 +31,7 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
             .map_or((None, written.as_str()), |(package, task)| (Some(package), task));
         let at = package.map_or(Some(0), |package| workspace.package_named(package));
         let Some(at) = at.filter(|_| is_anywhere(workspace, task_name)) else {
-            carried.leave(format!("{written}: no package has such a script"));
+            carried.leave(format!("{name}: {written}: no package has such a script"));
             continue;
         };
         let mut left = Vec::new();
@@ -48,16 +50,29 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
         // There every script is cached unless it says no; here what no adapter knows is cached only when told.
         entry.insert("cache".into(), json!(task["cache"] != json!(false)));
         for key in task.as_object().into_iter().flatten().map(|(key, _)| key.as_str()) {
-            if !matches!(key, "dependsOn" | "outputs" | "inputs" | "cache" | "weight" | "priority") {
-                left.push(format!("`{key}`"));
-            }
+            let why = match key {
+                "dependsOn" | "outputs" | "inputs" | "cache" => continue,
+                "weight" | "maxWorkers" => "there is none; --concurrency holds for all",
+                "priority" => "not needed: what is waited for longest comes first",
+                "environmentGlob" => READ_IS_SEEN,
+                _ => "there is none",
+            };
+            left.push(format!("`{key}`: {why}"));
         }
-        left.into_iter().for_each(|what| carried.leave(format!("{written}: {what}")));
+        left.into_iter().for_each(|what| carried.leave(format!("{name}: {written}: {what}")));
+        let read = texts(&task["inputs"]);
+        leave_inputs(carried, "inputs", read.iter().any(|glob| !glob.starts_with('!')));
     }
-    for key in config.as_object().into_iter().flatten().map(|(key, _)| key.as_str()) {
-        if !matches!(key, "pipeline" | "npmClient" | "concurrency" | "ignore") {
-            carried.leave(format!("`{key}` of {name}"));
-        }
+    for (key, value) in config.as_object().into_iter().flatten() {
+        let why = match key.as_str() {
+            "pipeline" => continue,
+            "npmClient" => "not needed: scripts are run without the package manager".to_owned(),
+            "concurrency" => format!("--concurrency {value}, or OVERHEAR_CONCURRENCY={value}"),
+            "ignore" | "cacheOptions" => READ_IS_SEEN.to_owned(),
+            "repoWideChanges" => "--affected counts what git says of each package".to_owned(),
+            _ => "there is none".to_owned(),
+        };
+        carried.leave(format!("`{key}` of {name}: {why}"));
     }
     Ok(())
 }

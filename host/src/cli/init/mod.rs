@@ -2,6 +2,7 @@
 //! one is needed. `--from` carries over what another runner was told (`carry`, and one file per
 //! runner); what cannot be carried over is said.
 
+mod calls;
 mod carry;
 mod lage;
 mod moon;
@@ -13,7 +14,7 @@ mod wireit;
 use super::WhereArgs;
 use super::setup::Setup;
 use crate::outcome::{DisabledBy, MissReason};
-use crate::plan::{self, Request, Run, TaskSpec, command, nested};
+use crate::plan::{self, Request, TaskSpec};
 use crate::problem::{Problem, Problems};
 use crate::report;
 use crate::step::{self, Mode};
@@ -82,7 +83,9 @@ pub fn init(args: &InitArgs) -> Result<i32, Problems> {
         }
     }
     if args.from.is_some() {
-        scripts_of_peers(&workspace, &mut carried);
+        carried.without_dependencies_on_nothing(&workspace);
+        carried.not_cached_at_the_root(|script| calls::is_run_of_many(&workspace, script));
+        calls::list(&workspace, &mut carried);
     }
     hand_over(&workspace, &carried, args)?;
     Ok(0)
@@ -99,7 +102,7 @@ fn hand_over(workspace: &Workspace, carried: &Carried, args: &InitArgs) -> Resul
         let file = workspace.root.join(package).join("overhear.json");
         let shown = file.strip_prefix(&workspace.root).unwrap_or(&file).display();
         if args.print {
-            text.push_str(&format!("{shown}:\n{document:#}\n"));
+            text.push_str(&format!("{shown}:\n{}\n", carry::written(document)));
             continue;
         }
         if file.exists() {
@@ -114,7 +117,7 @@ fn hand_over(workspace: &Workspace, carried: &Carried, args: &InitArgs) -> Resul
     if !args.print {
         for (package, document) in &documents {
             let file = workspace.root.join(package).join("overhear.json");
-            std::fs::write(&file, format!("{document:#}\n"))
+            std::fs::write(&file, format!("{}\n", carry::written(document)))
                 .map_err(|error| Problem::new(format!("cannot write {}: {error}", file.display())))?;
             text.push_str(&format!(
                 "wrote {}\n",
@@ -188,33 +191,6 @@ fn what_is_cached(workspace: &Workspace, from_dir: &Path) -> String {
 fn peers(workspace: &Workspace) -> impl Iterator<Item = (&'static str, &'static str)> {
     PEERS.into_iter().filter(|(file, _)| workspace.root.join(file).exists())
 }
-
-/// Scripts that call another runner go on calling it: a person must change them.
-fn scripts_of_peers(workspace: &Workspace, carried: &mut Carried) {
-    for package in &workspace.packages {
-        for script in &package.scripts {
-            let parts = command::split(&script.command, &package.dir);
-            let calls = parts.iter().find_map(|part| match nested::look_through(&part.invocation).run {
-                // `pnpm turbo` is `pnpm exec turbo` where no script has that name.
-                Run::Program { program, args } => std::iter::once(program)
-                    .chain(args.into_iter().take(1))
-                    .find(|word| RUNNERS.contains(&&**word)),
-                Run::Shell(_) => None,
-            });
-            let Some(runner) = calls else { continue };
-            let file = package.relative_dir.join("package.json");
-            carried.to_do.push(format!(
-                "{}: script `{}` still calls {runner} (`{}`): have it call `overhear run`",
-                file.display(),
-                script.name,
-                script.command
-            ));
-        }
-    }
-}
-
-/// Programs of other runners.
-const RUNNERS: [&str; 4] = ["turbo", "nx", "moon", "lage"];
 
 /// Where packages that build depend on packages that build, a build alone must bring the others first.
 fn order_of_builds(workspace: &Workspace, carried: &mut Carried) {

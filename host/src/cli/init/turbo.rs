@@ -1,6 +1,8 @@
 //! turbo.json, of the root and of packages.
 
-use super::carry::{Carried, add, add_globs, dependency, folder, is_anywhere, texts};
+use super::carry::{
+    Carried, READ_IS_SEEN, add, add_globs, dependency, folder, is_anywhere, leave_inputs, texts,
+};
 use super::read_json;
 use crate::problem::Problem;
 use crate::workspace::Workspace;
@@ -13,7 +15,8 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
         for name in ["turbo.json", "turbo.jsonc"] {
             if let Some(config) = read_json(&workspace.packages[at].dir.join(name))? {
                 found = true;
-                one_file(workspace, carried, at, &config);
+                let file = std::path::Path::new(&folder(workspace, at)).join(name).display().to_string();
+                one_file(workspace, carried, at, &config, &file);
             }
         }
     }
@@ -24,9 +27,9 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
     }
 }
 
-fn one_file(workspace: &Workspace, carried: &mut Carried, at: usize, config: &Value) {
+fn one_file(workspace: &Workspace, carried: &mut Carried, at: usize, config: &Value, file: &str) {
     if !config.is_object() {
-        carried.leave("a turbo.json that is no object".to_owned());
+        carried.leave(format!("{file}: it is no object"));
     }
     let folder_of_file = folder(workspace, at);
     for (key, value) in config.as_object().into_iter().flatten() {
@@ -38,7 +41,7 @@ fn one_file(workspace: &Workspace, carried: &mut Carried, at: usize, config: &Va
             "globalPassThroughEnv" => {
                 add(carried.top(&folder_of_file), "untrackedEnv", texts(value).into_iter().map(Value::from))
             }
-            other => carried.leave(format!("`{other}` of turbo.json")),
+            other => carried.leave(format!("`{other}` of {file}: {}", of_the_whole(other, value))),
         }
     }
     let tasks = config.get("tasks").or_else(|| config.get("pipeline")).and_then(Value::as_object);
@@ -65,9 +68,16 @@ fn one_file(workspace: &Workspace, carried: &mut Carried, at: usize, config: &Va
                     carried.entry(&folder(workspace, target), "scripts", name),
                     task,
                 );
-                left.into_iter().for_each(|what| carried.leave(format!("{written}: {what}")));
+                left.into_iter().for_each(|what| carried.leave(format!("{file}: {written}: {what}")));
+                let read = texts(&task["inputs"]);
+                leave_inputs(
+                    carried,
+                    "inputs",
+                    read.iter().any(|glob| !glob.starts_with('!') && !is_mark(glob)),
+                );
             }
-            _ => carried.leave(format!("{written}: no package has such a script")),
+            _ if for_all => carried.leave(format!("{file}: {written}: no package has such a script")),
+            _ => carried.leave(format!("{file}: {written}: the package has no such script")),
         }
     }
 }
@@ -120,7 +130,7 @@ fn one_task(
                 _ => {}
             },
             "description" => drop(entry.insert(key.clone(), value.clone())),
-            other => left.push(format!("`{other}`")),
+            other => left.push(format!("`{other}`: {}", of_a_task(other))),
         }
     }
     // There every script is cached unless it says no; here what no adapter knows is cached only when told.
@@ -128,6 +138,41 @@ fn one_task(
         entry.insert("cache".into(), json!(true));
     }
     left
+}
+
+/// Why a key beside the tasks has no counterpart, or what is here in its place.
+fn of_the_whole(key: &str, value: &Value) -> String {
+    let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match key {
+        "globalDependencies" | "globalDotEnv" => READ_IS_SEEN.to_owned(),
+        "concurrency" if plain.parse::<std::num::NonZeroUsize>().is_ok() => {
+            format!("--concurrency {plain}, or OVERHEAR_CONCURRENCY={plain}")
+        }
+        "concurrency" => format!("{plain} has no counterpart; --concurrency N is a number"),
+        "remoteCache" => "there is no remote cache yet".to_owned(),
+        "ui" => "not needed: --log chooses how output is shown".to_owned(),
+        "cacheDir" => "\"cache\": {\"dir\": …} names a folder of our own".to_owned(),
+        "cacheMaxSize" => "\"cache\": {\"maxSize\": \"10GB\"}".to_owned(),
+        "envMode" if plain == "loose" => "there is none: name what is needed in `untrackedEnv`".to_owned(),
+        "envMode" => "\"strictEnv\": true is the nearest".to_owned(),
+        "daemon" => "not needed: there is no daemon".to_owned(),
+        "dangerouslyDisablePackageManagerCheck" | "noUpdateNotifier" => {
+            "not needed: there is no such check".to_owned()
+        }
+        "boundaries" | "tags" => "there is none; it is not about running tasks".to_owned(),
+        _ => "there is none".to_owned(),
+    }
+}
+
+/// The same for a key of a task.
+fn of_a_task(key: &str) -> &'static str {
+    match key {
+        "dotEnv" => READ_IS_SEEN,
+        "with" | "siblings" => "name both tasks: `overhear run a,b`",
+        "interruptible" => "not needed: --watch runs again what a change touches",
+        "extends" => "there is none; write out what the task has",
+        _ => "there is none",
+    }
 }
 
 /// A mark like `$TURBO_EXTENDS$` and `$TURBO_DEFAULT$`: what is said there goes without saying here.

@@ -1,7 +1,7 @@
 //! `wireit` in package.json. Its scripts say `wireit`: what they run goes back into package.json, by
 //! hand, because that file is the user's.
 
-use super::carry::{Carried, add, add_globs, folder, texts};
+use super::carry::{Carried, READ_IS_SEEN, add, add_globs, folder, leave_inputs, texts, with_env};
 use super::read_json;
 use crate::path::join_lexically;
 use crate::problem::Problem;
@@ -63,7 +63,7 @@ fn keep_the_root_apart(workspace: &Workspace, carried: &mut Carried) {
 fn one_script(workspace: &Workspace, carried: &mut Carried, at: usize, name: &str, script: &Value) {
     let (package, place) = (folder(workspace, at), workspace.task_label(at, name));
     let mut left = Vec::new();
-    let mut command = script["command"].as_str().unwrap_or("true").to_owned();
+    let mut env = Vec::new();
     let entry = carried.entry(&package, "scripts", name);
     for member in script["dependencies"].as_array().into_iter().flatten() {
         let Some(written) = member.as_str().or(member["script"].as_str()) else { continue };
@@ -80,9 +80,24 @@ fn one_script(workspace: &Workspace, carried: &mut Carried, at: usize, name: &st
     add_globs(entry, "output", texts(&script["output"]).into_iter().map(Value::from).collect());
     for (variable, value) in script["env"].as_object().into_iter().flatten() {
         match value.as_str() {
-            Some(text) => command = format!("{variable}={} {command}", crate::plan::command::quote(text)),
+            Some(text) => env.push((variable.clone(), text.to_owned())),
             None => add(entry, "env", [json!(variable)]),
         }
+        if let Some(default) = value["default"].as_str() {
+            left.push(format!(
+                "`default` of {variable}: there is none; set {variable}={default} where it is not set"
+            ));
+        }
+    }
+    let command = with_env(script["command"].as_str().unwrap_or("true"), &env);
+    for key in script.as_object().into_iter().flatten().map(|(key, _)| key.as_str()) {
+        let why = match key {
+            "command" | "dependencies" | "files" | "output" | "env" | "service" => continue,
+            "packageLocks" | "allowUsuallyExcludedPaths" => READ_IS_SEEN,
+            "clean" => "outputs are not removed before a run; have the command do it",
+            _ => "there is none",
+        };
+        left.push(format!("`{key}`: {why}"));
     }
     // A script that wireit cached is meant to be cached, whether an adapter knows it or not.
     if script.get("files").is_some() && script.get("output").is_some() {
@@ -99,8 +114,9 @@ fn one_script(workspace: &Workspace, carried: &mut Carried, at: usize, name: &st
         }
     }
     left.into_iter().for_each(|what| carried.leave(format!("{place}: {what}")));
+    leave_inputs(carried, "files", texts(&script["files"]).iter().any(|glob| !glob.starts_with('!')));
     let file = Path::new(&package).join("package.json");
-    carried.to_do.push(format!("{}: \"scripts\": {{{}: {}}}", file.display(), json!(name), json!(command)));
+    carried.ask(format!("{}: \"scripts\": {{{}: {}}}", file.display(), json!(name), json!(command)));
 }
 
 /// `name` of the same package, or `../folder:name`.
