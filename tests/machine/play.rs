@@ -8,12 +8,14 @@ use overhear::digest::Digest;
 use overhear::event::{Event, Stream};
 use overhear::fingerprint::Digests;
 use overhear::path::Places;
+use overhear::plan::env::Runner;
 use overhear::plan::{self, Request, TaskSpec};
 use overhear::process::{Commands, Ended, Launch, Mode, Running, SpawnError};
 use overhear::report::{All, Reporter, Summary};
 use overhear::session::{self, End, Options};
 use overhear::step::{self, Shared};
 use overhear::store::Store;
+use overhear::trace::preload;
 use overhear::workspace::Workspace;
 use overhear::zone::Zones;
 use std::collections::BTreeMap;
@@ -46,16 +48,17 @@ pub fn run(root: &Path, env: &BTreeMap<String, String>, task: &str, force: bool)
     };
     let path = ("PATH".into(), std::env::var_os("PATH").unwrap_or_default());
     let vars: Vec<_> = env.iter().map(|(name, value)| (name.into(), value.into())).chain([path]).collect();
+    let runner = Runner::new(vars, root, preload::trouble().is_none());
     let shared = Shared {
         store: Ok(&store),
         adapters: &adapters,
         zones: &zones,
-        env: &vars,
+        runner: &runner,
         from_dir: root,
         defaults: &settings.cache,
         mode: if force { step::Mode::Force } else { step::Mode::Normal },
         digests: &Digests::default(),
-        named: step::NamedFiles::new(&vars),
+        named: step::NamedFiles::new(runner.variables()),
         commands: &Tool { env },
         running: &Running::new(),
         is_alone: false,
