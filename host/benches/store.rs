@@ -295,6 +295,7 @@ fn replay(store: &Store, fingerprint: Digest, zones: &Zones) -> bool {
         habits: &habits,
         tool: &ToolState::default(),
         digests: &digests,
+        turn: digests.seen.turn(),
     };
     let Surveyed::Fits(survey) = store.survey(&entry, &place).unwrap() else { panic!("it is blocked") };
     for output in survey.put.iter().map(|index| &entry.manifest.outputs[*index]) {
