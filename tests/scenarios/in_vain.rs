@@ -247,3 +247,20 @@ fn a_name_that_is_new_or_gone_in_a_folder_that_was_listed_is_told() {
     assert!(why.contains("src/c.txt is new"), "{why}");
     assert!(!why.contains("\"input\""), "what leaves out a folder would leave out what is read there: {why}");
 }
+
+#[test]
+fn what_a_hit_would_remove_lies_there_until_it_does() {
+    let world = World::of_cached_scripts(&[("first", "mkdir -p dist/sub gen; echo x > dist/x")]);
+    world.write(
+        "overhear.json",
+        r#"{"cache": {"scripts": true}, "tasks": {"clean": {"command": "rm -rf dist"},
+            "make": {"command": "mkdir -p dist/sub gen", "dependsOn": ["clean"]}}}"#,
+    );
+    world.run("make");
+    world.remove("gen");
+    world.run("clean");
+    world.run("first");
+    // It is looked up with the step after it first, and again alone.
+    world.run("make");
+    assert!(!world.path("dist/x").exists());
+}

@@ -410,9 +410,12 @@ impl Place<'_> {
         self.tree.at(path, look).map_err(failed)
     }
 
-    /// Notes what lies at a path of the disk; what lies on the way to it was seen to be folders.
+    /// Notes what lies at a path of the disk; what lies on the way to it was seen to be folders. Where hits before
+    /// this one plan something, what they would leave is not what lies there.
     fn note(&self, path: &PortablePath, lies: &Lies) {
-        if let Lies::Disk(found) = lies {
+        if let Lies::Disk(found) = lies
+            && self.tree.is_empty()
+        {
             self.digests.seen.note(path, found, self.turn);
         }
     }

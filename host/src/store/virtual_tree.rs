@@ -93,6 +93,11 @@ impl VirtualTree {
         self.planned.iter()
     }
 
+    /// Whether no hit says anything: all is as it is on the disk.
+    pub fn is_empty(&self) -> bool {
+        self.planned.is_empty()
+    }
+
     /// Whether a hit says something of this very path.
     pub fn is_planned(&self, path: &PortablePath) -> bool {
         self.planned.contains_key(path)
