@@ -37,10 +37,15 @@ pub(super) fn reap_all(decoder: &Decoder, leader: i32) {
     for _ in 0..REAP_TRIES {
         let mut reaped = reap(decoder, leader);
         // Those that had not asked for anything yet are still of the leader's group.
-        // SAFETY: no pointer.
-        match unsafe { libc::waitpid(-leader, std::ptr::null_mut(), libc::WNOHANG) } {
-            0 => reaped.is_one_left = true,
-            waited => reaped.was_one_there |= waited > 0,
+        match ended_of_group(leader) {
+            // Whoever started it waits for it.
+            Some(pid) if pid == 0 || pid == leader => reaped.is_one_left = true,
+            // SAFETY: no pointer.
+            Some(pid) => {
+                let waited = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+                reaped.was_one_there |= waited == pid;
+            }
+            None => {}
         }
         if !reaped.was_one_there && !reaped.is_one_left {
             return;
@@ -48,5 +53,18 @@ pub(super) fn reap_all(decoder: &Decoder, leader: i32) {
         if reaped.is_one_left {
             std::thread::sleep(REAP_PAUSE);
         }
+    }
+}
+
+/// A process of a group that has ended and was not waited for; 0 where there is none yet, and `None` where none of
+/// them is ours. Nothing is waited for.
+fn ended_of_group(leader: i32) -> Option<i32> {
+    // SAFETY: an all-zero `siginfo_t` is valid, and it is ours to write; the kernel leaves its process 0
+    // where nobody has ended.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        let done = libc::waitid(libc::P_PGID, leader as libc::id_t, &raw mut info, how);
+        (done == 0).then(|| info.si_pid())
     }
 }
