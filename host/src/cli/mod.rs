@@ -13,6 +13,7 @@ mod inspect;
 mod internal;
 mod list;
 mod man;
+mod meant;
 mod run;
 mod schema;
 mod setup;

@@ -1,7 +1,7 @@
 //! `overhear run` and `overhear exec`.
 
 use super::setup::Setup;
-use super::{WhereArgs, foreign, graph, list, took, watch};
+use super::{WhereArgs, graph, list, meant, took, watch};
 use crate::event::Stream;
 use crate::plan::{self, Inside, Plan, Request, TaskSpec};
 use crate::problem::{Problem, Problems};
@@ -236,7 +236,7 @@ pub fn run(args: &RunArgs) -> Result<i32, Problems> {
     }
     let mut words = args.words.clone();
     if words.first().is_some_and(|word| word.starts_with('-')) {
-        return Err(unknown_flag(&words));
+        return Err(meant::unknown_flag(&words));
     }
     if words.is_empty() {
         args.needs_a_task(&workspace)?;
@@ -269,17 +269,16 @@ pub fn run(args: &RunArgs) -> Result<i32, Problems> {
         return Ok(0);
     }
     // Whoever meant overhear by one of these would not have had it run.
-    let tells =
-        !args.how.quiet && tell_of_misplaced_flags(tasks, rest, |flag| FLAGS_OF_INTENT.contains(&flag));
+    let tells = !args.how.quiet && meant::tell_of_misplaced_flags(tasks, rest, meant::decides_what_runs);
     if !args.how.quiet {
-        tell_of_tasks_as_args(&workspace, tasks, rest);
+        meant::tell_of_tasks_as_args(&workspace, tasks, rest);
     }
     if args.watch {
         return watch::watch((workspace, plan), &from_dir, &args.how, &make);
     }
     let code = start(&workspace, &plan, &from_dir, &args.how)?;
     if code != 0 && !tells {
-        tell_of_misplaced_flags(tasks, rest, |_| true);
+        meant::tell_of_misplaced_flags(tasks, rest, |_| true);
     }
     Ok(code)
 }
@@ -303,7 +302,7 @@ impl RunArgs {
         let files = [("--summarize", &self.how.summarize), ("--trace-profile", &self.how.trace_profile)];
         for (flag, file) in files {
             let Some(file) = file.as_ref().and_then(|file| file.to_str()) else { continue };
-            if is_task(workspace, file) {
+            if meant::is_task(workspace, file) {
                 let message = format!("no task named: {flag} took `{file}` for its file");
                 return Err(Problem::new(message).help(format!("write {flag} FILE {file}")));
             }
@@ -383,62 +382,6 @@ pub fn exec(args: &ExecArgs) -> Result<i32, Problems> {
     let step = plan::exec_step(&workspace, &args.words, from_dir.clone())?;
     let plan = Plan { steps: vec![step], ..Plan::default() };
     start(&workspace, &plan, &from_dir, &args.how)
-}
-
-/// clap lets anything begin the words for a task, so that what follows may be anything.
-fn unknown_flag(words: &[String]) -> Problems {
-    let flag = words[0].split('=').next().unwrap_or_default();
-    let known = super::Cli::flags_of("run");
-    // Every flag of one letter is one letter away from any other.
-    let known = || known.iter().map(String::as_str).filter(|known| known.starts_with("--"));
-    let help = match (foreign::help(words), crate::problem::closest(flag, known())) {
-        (Some(help), _) => help,
-        (None, Some(close)) => format!("did you mean {close}?"),
-        (None, None) => "see overhear run --help; flags for the task go after its name".to_owned(),
-    };
-    Problem::new(format!("unknown flag {flag}")).help(help).into()
-}
-
-/// Flags that say what is run at all, and that hardly a tool has.
-const FLAGS_OF_INTENT: &[&str] =
-    &["--dry-run", "--filter", "--recursive", "--affected", "--graph", "--summarize"];
-
-/// A flag after the task name is the task's: tells of the first that overhear has as well, and whether there
-/// is one.
-fn tell_of_misplaced_flags(task: &str, rest: &[String], counts: impl Fn(&str) -> bool) -> bool {
-    let known = super::Cli::flags_of("run");
-    let flags = rest.iter().take_while(|word| *word != "--").filter_map(|word| word.split('=').next());
-    let Some(first) = flags.into_iter().find(|flag| known.iter().any(|known| known == flag) && counts(flag))
-    else {
-        return false;
-    };
-    report::tell(&format!(
-        "{first} came after the task name, so it goes to {task}; if it was meant for overhear: overhear run {first} … {task}"
-    ));
-    true
-}
-
-/// Other runners take several tasks, one word each. Here the words after the first are its arguments: tells
-/// so where each is the name of a task.
-fn tell_of_tasks_as_args(workspace: &Workspace, task: &str, rest: &[String]) {
-    if rest.is_empty() || !rest.iter().all(|word| is_task(workspace, word)) {
-        return;
-    }
-    let (named, all) = (rest.join(" "), rest.join(","));
-    report::tell(&format!(
-        "{named} goes to {task}; if it was meant as a task too: overhear run … {task},{all}"
-    ));
-}
-
-/// Whether a word is the name of a task, of whichever package.
-fn is_task(workspace: &Workspace, word: &str) -> bool {
-    match word.split_once('#') {
-        Some((of, name)) => {
-            let package = workspace.package_named(of);
-            package.is_some_and(|at| workspace.packages[at].definition(name).is_some())
-        }
-        None => workspace.packages.iter().any(|package| package.definition(word).is_some()),
-    }
 }
 
 /// Runs the plan, or says what it would come to.
@@ -589,18 +532,4 @@ fn last_details(workspace: &Workspace, how: &HowArgs) -> Result<i32, Problems> {
         report::print_colored(&report::details(&summary), how.color());
     }
     Ok(0)
-}
-
-impl super::Cli {
-    /// The flags of a command, as they are written.
-    pub(super) fn flags_of(command: &str) -> Vec<String> {
-        use clap::CommandFactory;
-        let cli = super::Cli::command();
-        let found = cli.find_subcommand(command);
-        let flags = found.into_iter().flat_map(clap::Command::get_arguments).flat_map(|flag| {
-            let long = flag.get_long().map(|long| format!("--{long}"));
-            long.into_iter().chain(flag.get_short().map(|short| format!("-{short}")))
-        });
-        flags.collect()
-    }
 }

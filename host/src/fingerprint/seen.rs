@@ -7,6 +7,11 @@ use crate::stamp::Found;
 use rustc_hash::FxHashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+/// For so long what was seen counts: a run may stand still at any place, suspended or before a reader of its
+/// output that takes its time, and meanwhile anybody may change anything.
+const COUNTS_FOR: Duration = Duration::from_secs(1);
 
 /// What was seen, and whether it still counts.
 #[derive(Debug, Default)]
@@ -14,12 +19,14 @@ pub struct Seen {
     inner: RwLock<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     /// How many change the disk now.
     stirring: usize,
     /// Counts what makes everything seen before worthless.
     turn: u64,
+    /// Since when there is this turn: no look of it is older.
+    began: Instant,
     found: FxHashMap<PortablePath, Found>,
     folders: FxHashMap<PathBuf, bool>,
 }
@@ -35,11 +42,15 @@ pub struct Stir<'a>(&'a Seen);
 impl Seen {
     /// What lies at a path, with no link on the way to it.
     pub fn at(&self, path: &PortablePath) -> Option<Found> {
-        self.read().found.get(path).cloned()
+        let inner = self.read();
+        inner.found.get(path).filter(|_| !inner.is_old()).cloned()
     }
 
     /// To be asked before a look that is to be noted.
     pub fn turn(&self) -> Turn {
+        if self.read().is_old() {
+            self.forget();
+        }
         let inner = self.read();
         Turn((inner.stirring == 0).then_some(inner.turn))
     }
@@ -54,10 +65,10 @@ impl Seen {
 
     /// Whether a folder is at a path, links followed.
     pub fn is_folder(&self, path: &Path) -> bool {
+        let turn = self.turn();
         if let Some(known) = self.read().folders.get(path) {
             return *known;
         }
-        let turn = self.turn();
         let is_folder = path.is_dir();
         let mut inner = self.write();
         if inner.is_now(turn) {
@@ -77,6 +88,7 @@ impl Seen {
     pub fn forget(&self) {
         let mut inner = self.write();
         inner.turn += 1;
+        inner.began = Instant::now();
         inner.found.clear();
         inner.folders.clear();
     }
@@ -91,9 +103,20 @@ impl Seen {
     }
 }
 
+impl Default for Inner {
+    fn default() -> Inner {
+        let (found, folders) = Default::default();
+        Inner { stirring: 0, turn: 0, began: Instant::now(), found, folders }
+    }
+}
+
 impl Inner {
     fn is_now(&self, turn: Turn) -> bool {
-        self.stirring == 0 && turn == Turn(Some(self.turn))
+        self.stirring == 0 && turn == Turn(Some(self.turn)) && !self.is_old()
+    }
+
+    fn is_old(&self) -> bool {
+        self.began.elapsed() > COUNTS_FOR
     }
 }
 
@@ -126,6 +149,22 @@ mod tests {
         assert_eq!(note(seen.turn()), Some(Found::Absent));
         seen.forget();
         assert_eq!(seen.at(&path), None);
+    }
+
+    #[test]
+    fn what_was_seen_does_not_outlast_a_run_that_stands_still() {
+        let seen = Seen::default();
+        let path = PortablePath::from_bytes(b"dist/a");
+        let before = seen.turn();
+        seen.note(&path, &Found::Absent, before);
+        assert_eq!(seen.at(&path), Some(Found::Absent));
+        let long_ago = Instant::now().checked_sub(2 * COUNTS_FOR).expect("the machine runs for longer");
+        seen.write().began = long_ago;
+        assert_eq!(seen.at(&path), None);
+        seen.note(&path, &Found::Absent, before);
+        assert_eq!(seen.at(&path), None, "the look may be as old");
+        seen.note(&path, &Found::Absent, seen.turn());
+        assert_eq!(seen.at(&path), Some(Found::Absent));
     }
 
     #[test]

@@ -112,6 +112,9 @@ fn settle_emptiness(evidence: &Evidence, rules: &Rules, path: &Path, seen: &Seen
     }
     names.sort();
     except.sort();
+    if rules.ignores_read(path).is_some_and(|rule| rule.may_hide_listing(evidence, path, &names)) {
+        return;
+    }
     let value = InputValue::Known(Value::listing(&names, &except));
     settled.inputs.push(input(evidence, path, Query::Listing(except), value, change));
 }
