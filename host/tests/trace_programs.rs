@@ -144,6 +144,7 @@ fn what_goes_through_the_c_library_is_noted_and_not_told() {
         "stat",
         "lstat",
         "fstatat",
+        "fstat",
         "statx",
         "access",
         "faccessat",
@@ -161,7 +162,9 @@ fn what_goes_through_the_c_library_is_noted_and_not_told() {
             ended.observed.unwrap().told
         };
         let (all, rest) = (told(FILTERED[0]), told(FILTERED[1]));
-        assert!(rest + 190 < all, "{function}: {all} and {rest} calls told");
+        // A descriptor's own look comes with an opening.
+        let calls = if function == "fstat" { 400 } else { 200 };
+        assert!(rest + calls - 10 < all, "{function}: {all} and {rest} calls told");
     }
 }
 

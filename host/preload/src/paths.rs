@@ -1,6 +1,7 @@
 //! The functions of the C library that only look at paths: `open` for reading, the `stat` family,
 //! `access`, `readlink`, `syscall`. Each is the system call behind it, made by [`crate::note::ask`].
-//! This list is one of speed: what is not in it is told to the tracer by the kernel.
+//! This list is one of speed: what is not in it is told to the tracer by the kernel. `fstat` is in it because
+//! the C library makes it of `newfstatat` without a path, which the filter cannot tell from one with a path.
 
 use crate::{next, note, sys};
 use core::arch::naked_asm;
@@ -34,10 +35,16 @@ unsafe fn stat_at(at: usize, path: *const c_char, stat: *mut c_void, flags: usiz
         let is_about_fd =
             flags == sys::AT_EMPTY_PATH && at as c_int >= 0 && sys::is_readable(path as usize) && *path == 0;
         if is_about_fd {
-            return returned(sys::call(sys::FSTAT, [at, stat as usize, 0, 0, 0, 0])) as c_int;
+            return stat_fd(at as c_int, stat);
         }
         ask(sys::NEWFSTATAT, arguments) as c_int
     }
+}
+
+/// Names no path, so the filter lets it through from anywhere.
+unsafe fn stat_fd(fd: c_int, stat: *mut c_void) -> c_int {
+    // SAFETY: the kernel checks the address.
+    returned(unsafe { sys::call(sys::FSTAT, [fd as usize, stat as usize, 0, 0, 0, 0]) }) as c_int
 }
 
 macro_rules! same {
@@ -72,6 +79,8 @@ same! {
     fn lstat, lstat64 (path: *const c_char, stat: *mut c_void) -> c_int {
         stat_at(CWD, path, stat, sys::AT_SYMLINK_NOFOLLOW)
     }
+    fn fstat, fstat64 (fd: c_int, stat: *mut c_void) -> c_int { stat_fd(fd, stat) }
+    fn __fxstat, __fxstat64 (_version: c_int, fd: c_int, stat: *mut c_void) -> c_int { stat_fd(fd, stat) }
     fn fstatat, fstatat64 (at: c_int, path: *const c_char, stat: *mut c_void, flags: c_int) -> c_int {
         stat_at(at as usize, path, stat, flags as c_uint as usize)
     }

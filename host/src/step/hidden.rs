@@ -64,7 +64,10 @@ pub fn search(
                 }
                 continue;
             }
-            let Some(name) = std::str::from_utf8(word).ok().filter(|_| is_variable(word)) else { continue };
+            if !is_variable(word) {
+                continue;
+            }
+            let Ok(name) = std::str::from_utf8(word) else { continue };
             // What was asked for, found or not, is tracked already.
             let is_read = match copies {
                 true => !(asks(before) && is_told(name)),

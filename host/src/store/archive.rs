@@ -112,6 +112,9 @@ impl Store {
         if total > THREADED_ABOVE_BYTES {
             encoder.multithread(2).map_err(failed("compress into"))?;
         }
+        if let Some(window) = small_window(total, found.len()) {
+            encoder.window_log(window).map_err(failed("compress into"))?;
+        }
         let mut packing = Packing::new(encoder, places);
         for (path, there) in &found {
             packing.add(path, there, places)?;
@@ -134,6 +137,16 @@ impl Store {
             _pin: pin,
         })
     }
+}
+
+/// Most steps leave little, and tables made for much would cost more to clear than all of it to compress. As the
+/// exponent of two; `None` where the usual ones are not too large.
+fn small_window(bytes: u64, entries: usize) -> Option<u32> {
+    const USUAL: u32 = 21;
+    /// A header and what fills up its last block.
+    const PER_ENTRY: u64 = 1024;
+    let room = bytes.saturating_add(PER_ENTRY * (entries as u64 + 1)).checked_next_power_of_two()?;
+    (room.ilog2() < USUAL).then_some(room.ilog2())
 }
 
 fn pack_without_files(found: &[(&PortablePath, Found)], places: &Places) -> Result<Packed, ArchiveError> {

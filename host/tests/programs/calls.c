@@ -430,6 +430,7 @@ static void c_noted(void) {
         if (!strcmp(how, "stat")) must(stat(name, &s) != 0);
         if (!strcmp(how, "lstat")) must(lstat(name, &s) != 0);
         if (!strcmp(how, "fstatat")) must(fstatat(dir, name, &s, 0) != 0);
+        if (!strcmp(how, "fstat")) must(open(name, O_RDONLY) < 0 && fstat(dir, &s) == 0 && S_ISDIR(s.st_mode) && fstat(-1, &s) < 0 && errno == EBADF);
         if (!strcmp(how, "statx")) must(statx(dir, name, 0, STATX_BASIC_STATS, &x) != 0);
         if (!strcmp(how, "access")) must(access(name, R_OK) != 0);
         if (!strcmp(how, "faccessat")) must(faccessat(dir, name, R_OK, 0) != 0);
