@@ -44,6 +44,8 @@ pub enum Event {
         why: MissReason,
         /// Whatever else differs from the closest entry, most telling first.
         others: Vec<MissReason>,
+        /// Whether it gets the terminal as it is: what it prints there no reporter hears of.
+        has_terminal: bool,
     },
     /// A command printed, or a hit repeats what it printed.
     Printed {

@@ -36,11 +36,19 @@ pub enum Outcome {
         /// The adapter that knew the command, as `id@version`.
         adapter: Option<String>,
     },
-    /// Not started: something that it waits for failed, or the run was interrupted.
-    Skipped {
-        /// The task that it waited for, as `package#name`; `None` after an interruption.
-        because: Option<String>,
-    },
+    /// Not started.
+    Skipped(Skip),
+}
+
+/// Why a step was not started. Tasks are named as `package#name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Skip {
+    /// This task failed, which it waits for.
+    Needs(String),
+    /// This task failed, and after a failure nothing new begins.
+    After(String),
+    /// The run was interrupted.
+    Interrupted,
 }
 
 /// Facts on a hit.

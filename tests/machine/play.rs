@@ -61,7 +61,7 @@ pub fn run(root: &Path, env: &BTreeMap<String, String>, task: &str, force: bool)
         named: step::NamedFiles::new(runner.variables()),
         commands: &Tool { env },
         running: &Running::new(),
-        is_alone: false,
+        gives_terminal: false,
         shows_colors: false,
         told: Mutex::default(),
         unused: Mutex::default(),

@@ -365,3 +365,33 @@ fn what_a_command_did_by_its_state_is_not_what_it_does_without() {
     run(&world, command).is("ran");
     assert_eq!(world.read("dist/a"), "another\n");
 }
+
+/// A command that is not cached can ask, also where others come before or after it.
+#[test]
+fn where_nothing_runs_beside_it_an_uncached_command_has_standard_input() {
+    let scripts = [
+        ("prex", "echo pre"),
+        ("x", "cat"),
+        ("chain", "echo one && cat && echo two"),
+        ("fan", "run-p prex x"),
+    ];
+    let world = World::of_scripts(&scripts);
+    world.write("answer.txt", "answer\n");
+    let asked = |args: &[&str]| {
+        let mut run = world.task(args);
+        run.command.stdin(fs::File::open(world.path("answer.txt")).unwrap());
+        let done = run.done();
+        assert_eq!(done.code, 0, "{done:?}");
+        done.out
+    };
+    for script in ["x", "chain"] {
+        let mut npm = world.command("npm");
+        npm.args(["run", "--silent", script]).stdin(fs::File::open(world.path("answer.txt")).unwrap());
+        let direct = npm.output().unwrap();
+        assert_eq!(asked(&[script]), String::from_utf8_lossy(&direct.stdout), "{script}");
+    }
+    assert!(!asked(&["fan"]).contains("answer"), "which of two would have it?");
+    let labeled = asked(&["--log", "labeled", "x"]);
+    assert!(labeled.contains("[app#prex] pre") || labeled.contains("] pre"), "{labeled}");
+    assert!(!labeled.contains("answer"), "{labeled}");
+}

@@ -165,6 +165,25 @@ fn the_chunk_of_a_removed_file_is_gone_after_a_restore() {
     assert_same(&world.tree("dist"), &after);
 }
 
+/// vite says that what lay in its folder for outputs is none of its inputs; then it empties that.
+#[test]
+fn what_was_built_before_overhear_came_is_no_input_of_what_replaces_it() {
+    let world = World::of(REACT);
+    let built = world.direct("node_modules/.bin/vite", &["build"]).done();
+    assert_eq!(built.code, 0, "{built:?}");
+    let as_directly = world.tree("dist");
+    world.write("dist/old.js", "of a build that nobody knows");
+    world.run("build").is("ran");
+    assert_same(&world.tree("dist"), &as_directly);
+    world.remove("dist");
+    world.run("build").is("restored");
+    assert_same(&world.tree("dist"), &as_directly);
+    // Somebody's file in its place is still no overhear's to remove.
+    world.write("dist/mine.txt", "mine");
+    world.run("build").is("ran");
+    assert_same(&world.tree("dist"), &as_directly);
+}
+
 #[test]
 fn a_new_file_that_the_build_would_find_is_a_miss() {
     let world = World::of(REACT);

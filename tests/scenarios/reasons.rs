@@ -77,7 +77,7 @@ impl Case {
 
 /// Not what depends on how deep the workspace lies, or on which shell and C library are there.
 fn is_same_everywhere(line: &str) -> bool {
-    let of_place = ["input   ../", "input   /", "input   ~", "input   .  "];
+    let of_place = ["inputs: ", "input   ../", "input   /", "input   ~", "input   .  "];
     !of_place.iter().any(|start| line.starts_with(start))
         && !(line.starts_with("env") && line.contains("traced"))
 }
@@ -339,4 +339,24 @@ fn what_ran_before_is_never_called_a_first_run() {
     world.run("build").is("fresh");
     assert_eq!(ask(&world, &[], &["cache", "gc", "--max-size", "0B"]).code, 0);
     assert!(line(&world).ends_with("miss: what was kept of it is no longer in the cache"));
+}
+
+#[test]
+fn inspect_begins_with_how_much_there_is_and_what_was_read() {
+    let world = built("cat node_modules/a/b.txt in.txt; test -e none; ls src > /dev/null", "");
+    world.write("node_modules/a/b.txt", "b\n");
+    world.write("src/a.txt", "a\n");
+    world.run("build").is("ran");
+    let told = ask(&world, &[], &["inspect", "build"]).out;
+    let lines: Vec<&str> = told.lines().filter(|line| is_same_everywhere(line)).skip(1).collect();
+    let begins =
+        ["input   in.txt  (content", "input   node_modules/a/b.txt  (content", "input   src  (listing"];
+    assert!(lines.iter().zip(begins).all(|(line, begins)| line.starts_with(begins)), "{told}");
+    let counts = told.lines().nth(1).unwrap();
+    assert!(
+        counts.starts_with("inputs: ") && counts.contains("listed 1") && counts.contains("; outputs: 0; "),
+        "{counts}"
+    );
+    let searched = ask(&world, &[], &["inspect", "build", "--search", "b.txt"]).out;
+    assert_eq!(searched.lines().count(), 2, "{searched}");
 }

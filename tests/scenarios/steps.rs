@@ -98,6 +98,23 @@ fn a_failing_command_gives_its_code_and_nothing_is_stored() {
 }
 
 #[test]
+fn of_many_skipped_steps_ten_are_told_and_all_are_counted() {
+    let rest: String = (0..15).map(|nth| format!(" && echo {nth}")).collect();
+    let world = World::of_cached_scripts(&[("chain", &format!("false{rest}"))]);
+    let told = |args: &[&str]| {
+        let done = world.task(args).done();
+        assert!(done.err.contains("16 steps: 1 failed, 15 skipped"), "{done:?}");
+        done.err
+            .lines()
+            .filter(|line| {
+                line.contains("skipped: chain failed") || line.contains("skipped: app#chain failed")
+            })
+            .count()
+    };
+    assert_eq!((told(&["chain"]), told(&["--verbose", "chain"])), (10, 15));
+}
+
+#[test]
 fn a_build_that_fails_is_not_stored_and_the_mended_one_is() {
     let world = World::of(REACT);
     world.edit("src/columns.js", "export const", "export const const");

@@ -89,3 +89,21 @@ fn a_variable_that_a_script_names_counts_also_if_it_was_not_set_at_first() {
         assert_eq!((done.out.trim(), done.statuses()), (unset, vec!["fresh"]), "{task}");
     }
 }
+
+#[test]
+fn what_was_kept_without_colours_is_no_hit_for_who_wants_them() {
+    let world = World::of_cached_scripts(&[("build", "node build.js")]);
+    let script = "console.log(process.env.NO_COLOR ? 'plain' : '\\x1b[31mred\\x1b[0m')\n";
+    world.write("build.js", script);
+    let shown = |env: &[(&str, &str)]| {
+        let mut run = world.task(&["--color", "always", "build"]);
+        run.command.envs(env.iter().copied());
+        let done = run.done();
+        (done.statuses()[0].to_owned(), done.out)
+    };
+    let (plain, red) = ("plain\n", "\x1b[31mred\x1b[0m\n");
+    assert_eq!(shown(&[("NO_COLOR", "1")]), ("ran".to_owned(), plain.to_owned()));
+    assert_eq!(shown(&[]), ("ran".to_owned(), red.to_owned()));
+    assert_eq!(shown(&[("FORCE_COLOR", "1")]), ("fresh".to_owned(), red.to_owned()));
+    assert_eq!(shown(&[("NO_COLOR", "1")]), ("fresh".to_owned(), plain.to_owned()));
+}

@@ -98,8 +98,13 @@ fn text(step: &Value, whose: Option<&Whose>, search: Option<&str>) -> String {
     if let Some(refusal) = report::read_refusal(&step["not_stored"]) {
         lines.extend(report::refusal_text(&refusal, whose));
     }
+    if search.is_none() {
+        lines.push(counts(step));
+    }
     let mut facts = Vec::new();
-    for input in list(&step["inputs"]) {
+    let mut inputs: Vec<&Value> = list(&step["inputs"]).collect();
+    inputs.sort_by_key(|input| (rank(&input["as"]), is_installed(input)));
+    for input in inputs {
         let by = input["by"].as_str().map(|by| format!(": read by {by}")).unwrap_or_default();
         facts.push(format!(
             "input   {}  ({}, {}{by})",
@@ -140,6 +145,42 @@ fn text(step: &Value, whose: Option<&Whose>, search: Option<&str>) -> String {
     facts.retain(|fact| told.insert(fact.clone()));
     lines.extend(facts.into_iter().filter(|fact| search.is_none_or(|search| fact.contains(search))));
     lines.join("\n") + "\n"
+}
+
+/// As what inputs count, the most telling first: what was read before what was only looked for.
+const KINDS: [(&str, &str); 6] = [
+    ("content", "read"),
+    ("listing", "listed"),
+    ("link", "links"),
+    ("kind", "looked at"),
+    ("absent", "not there"),
+    ("program", "programs"),
+];
+
+/// What one wrote comes before what one installed.
+fn is_installed(input: &Value) -> bool {
+    string(&input["path"]).split('/').any(|part| part == "node_modules")
+}
+
+fn rank(kind: &Value) -> usize {
+    KINDS.iter().position(|(known, _)| kind == known).unwrap_or(KINDS.len())
+}
+
+/// `inputs: 40 (read 30, listed 1, not there 9); outputs: 3; variables: 4`.
+fn counts(step: &Value) -> String {
+    let of_kind = |(kind, word): &(&str, &str)| {
+        let count = list(&step["inputs"]).filter(|input| input["as"] == *kind).count();
+        (count > 0).then(|| format!("{word} {count}"))
+    };
+    let kinds: Vec<String> = KINDS.iter().filter_map(of_kind).collect();
+    let number = |name: &str| list(&step[name]).count();
+    format!(
+        "inputs: {} ({}); outputs: {}; variables: {}",
+        number("inputs"),
+        kinds.join(", "),
+        number("outputs"),
+        number("envs")
+    )
 }
 
 /// What the adapter said of the step, each with its reason, and where it was not believed.

@@ -453,9 +453,10 @@ pub(super) fn go(
         if how.trace_profile.is_some() {
             reporters.push(&mut profile);
         }
-        let is_alone = plan.steps.len() == 1 && !how.json && watch.is_none();
+        // Whoever asked for labels or groups gets them.
+        let gives_terminal = style == Style::Interleaved && !how.json && watch.is_none();
         let shows_colors = report::shows_colors(how.color());
-        let shared = Shared { shows_colors, ..setup.shared(how.mode(), is_alone) };
+        let shared = Shared { shows_colors, ..setup.shared(how.mode(), gives_terminal) };
         session::run(plan, &shared, options, &weights, watch, &mut All(reporters))
     };
     if let Some(error) = setup.keep_below() {

@@ -107,7 +107,7 @@ impl<'a> Setup<'a> {
     }
 
     /// What the steps share.
-    pub fn shared(&self, mode: Mode, is_alone: bool) -> Shared<'_> {
+    pub fn shared(&self, mode: Mode, gives_terminal: bool) -> Shared<'_> {
         Shared {
             store: self.store.as_deref().map_err(Clone::clone),
             adapters: &self.adapters,
@@ -120,7 +120,7 @@ impl<'a> Setup<'a> {
             named: NamedFiles::new(self.runner.variables()),
             commands: &Processes,
             running: &self.running,
-            is_alone,
+            gives_terminal,
             shows_colors: false,
             told: Mutex::default(),
             unused: Mutex::default(),

@@ -33,6 +33,33 @@ pub struct Plan {
     pub unlimited: bool,
 }
 
+impl Plan {
+    /// Whether no other step can run while this one does: each comes before it or after it.
+    pub fn runs_alone(&self, index: usize) -> bool {
+        let (mut before, mut after) = (vec![false; self.steps.len()], vec![false; self.steps.len()]);
+        let mut open = vec![index];
+        while let Some(at) = open.pop() {
+            for need in &self.steps[at].waits_for {
+                if !std::mem::replace(&mut before[*need], true) {
+                    open.push(*need);
+                }
+            }
+        }
+        after[index] = true;
+        for (other, step) in self.steps.iter().enumerate().skip(index + 1) {
+            after[other] = step.waits_for.iter().any(|need| after[*need]);
+        }
+        let goes_on = |other: usize| self.steps[other].config.persistent;
+        (0..self.steps.len()).filter(|other| *other != index).all(|other| {
+            match (before[other], after[other]) {
+                (true, _) => !goes_on(other),
+                (_, true) => !goes_on(index),
+                (false, false) => false,
+            }
+        })
+    }
+}
+
 /// What was asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Request {

@@ -239,9 +239,23 @@ fn no_task(workspace: &Workspace, request: &Request, spec: &TaskSpec, packages: 
     if let Some(close) = closest(task, known.iter().map(|definition| definition.name())) {
         return problem.help(format!("did you mean `{close}`?"));
     }
-    let elsewhere: Vec<usize> = (0..workspace.packages.len())
-        .filter(|at| workspace.packages[*at].definition(task).is_some())
-        .collect();
+    let having = |task: &str| -> Vec<usize> {
+        (0..workspace.packages.len())
+            .filter(|at| workspace.packages[*at].definition(task).is_some())
+            .collect()
+    };
+    let elsewhere = having(task);
+    let of_all = || workspace.packages.iter().flat_map(|package| package.definitions());
+    if elsewhere.is_empty()
+        && let Some(close) = closest(task, of_all().map(|definition| definition.name()))
+    {
+        return problem.help(match having(close).as_slice() {
+            [one] => format!("did you mean `{}`?", workspace.task_label(*one, close)),
+            several => {
+                format!("did you mean `{close}`, which {} packages have: run it with -r", several.len())
+            }
+        });
+    }
     match elsewhere.as_slice() {
         [] if workspace.packages.len() == 1 && !workspace.lone => problem
             .help("no folder with a package.json matches the globs of the workspace: there is the root only"),

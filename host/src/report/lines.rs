@@ -51,7 +51,7 @@ struct Tally {
     lost: Vec<String>,
 }
 
-/// So many failed steps are named at the end.
+/// So many failed steps are named at the end, and so many skipped ones by a line of their own.
 const NAMED_MAX: usize = 10;
 
 impl Lines {
@@ -176,10 +176,12 @@ impl Lines {
                     self.terminal.line(&annotation(step, &why));
                 }
             }
-            Outcome::Skipped { because } => {
+            Outcome::Skipped(why) => {
                 self.tally.skipped += 1;
-                let why = because.as_ref().map_or("interrupted".to_owned(), |task| format!("{task} failed"));
-                self.line_unless_quiet(step, &format!("skipped: {why}"));
+                // Hundreds of them would push the failure itself off the screen; all are counted at the end.
+                if self.tally.skipped <= NAMED_MAX || self.detail == Detail::Verbose {
+                    self.line_unless_quiet(step, &words::skipped(why));
+                }
             }
         }
     }
@@ -237,8 +239,11 @@ impl Reporter for Lines {
                 self.tally = Tally { steps: *steps, began: Some(Instant::now()), ..Tally::default() };
                 self.live.begun(*steps);
             }
-            Event::Started { step, why, others } => {
-                self.live.started(step, Instant::now());
+            Event::Started { step, why, others, has_terminal } => {
+                // Nothing is drawn where it prints: nobody knows where in a line it is.
+                if !has_terminal {
+                    self.live.started(step, Instant::now());
+                }
                 self.started(step, why, others);
             }
             Event::Printed { step, stream, bytes, .. } => {

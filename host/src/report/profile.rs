@@ -54,7 +54,7 @@ impl Profile {
             Outcome::Restored(_) => "restored",
             Outcome::Ran { .. } => "ran",
             Outcome::Failed { .. } => "failed",
-            Outcome::Skipped { .. } => return,
+            Outcome::Skipped(_) => return,
         };
         let (start, lane) = match (self.running.remove(&step.index), outcome) {
             (Some((start, lane)), _) => {

@@ -4,7 +4,7 @@ use super::Reporter;
 use super::reasons::{miss, not_stored, read_miss, read_refusal};
 use super::words;
 use crate::event::{Event, StepId};
-use crate::outcome::{Hit, Kept, MissReason, Outcome};
+use crate::outcome::{Hit, Kept, MissReason, Outcome, Skip};
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -133,8 +133,12 @@ fn task(step: &StepId, outcome: &Outcome) -> Value {
             }
             add_adapter(&mut task, adapter);
         }
-        Outcome::Skipped { because } => {
+        Outcome::Skipped(why) => {
             task.insert("status".into(), json!("skipped"));
+            let because = match why {
+                Skip::Needs(task) | Skip::After(task) => Some(task),
+                Skip::Interrupted => None,
+            };
             task.insert("because".into(), json!(because));
         }
     }

@@ -5,7 +5,7 @@
 use super::colors::plain;
 use super::reasons::{miss, not_stored, read_miss, read_refusal};
 use super::words::{self, Whose};
-use crate::outcome::{Before, DisabledBy, MissReason, Refusal};
+use crate::outcome::{Before, DisabledBy, MissReason, Refusal, Skip};
 use std::time::Duration;
 
 /// The line of a reason, and the config that would change it.
@@ -197,6 +197,19 @@ fn every_refusal_has_its_line_and_its_remedy_and_comes_back_from_json() {
             remedy
         );
         assert_eq!(read_refusal(&not_stored(&refusal)), Some(refusal));
+    }
+}
+
+#[test]
+fn every_skip_has_its_line() {
+    let of = |skip: &Skip| match skip {
+        Skip::Needs(_) => "skipped: app#lib failed",
+        Skip::After(_) => "skipped: the run stopped after app#lib failed",
+        Skip::Interrupted => "skipped: interrupted",
+    };
+    let task = || "app#lib".to_owned();
+    for skip in [Skip::Needs(task()), Skip::After(task()), Skip::Interrupted] {
+        assert_eq!(words::skipped(&skip), of(&skip));
     }
 }
 

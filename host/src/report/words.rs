@@ -1,7 +1,7 @@
 //! The wording of reasons and refusals: one short clause each, in words that a newcomer understands,
 //! and for each what a person can do about it ([`remedy_for_miss`], [`remedy_for_refusal`]).
 
-use crate::outcome::{Before, DisabledBy, MissReason, Refusal};
+use crate::outcome::{Before, DisabledBy, MissReason, Refusal, Skip};
 use std::time::Duration;
 
 /// Why nothing could be replayed, e.g. `src/main.tsx changed`.
@@ -99,6 +99,15 @@ pub fn hit(word: &str, saved: Duration) -> String {
 /// A refusal as a line has it: `not stored: it was interrupted`.
 pub fn not_stored(why: &Refusal) -> String {
     format!("\x1b[33mnot stored\x1b[0m: {}", refusal(why))
+}
+
+/// A step that was not started, as a line has it: `skipped: app#lib failed`.
+pub fn skipped(why: &Skip) -> String {
+    match why {
+        Skip::Needs(task) => format!("skipped: {task} failed"),
+        Skip::After(task) => format!("skipped: the run stopped after {task} failed"),
+        Skip::Interrupted => "skipped: interrupted".to_owned(),
+    }
 }
 
 /// `812 ms`, `2.3 s`, `4 min 10 s`.

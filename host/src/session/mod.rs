@@ -13,7 +13,7 @@ mod tests;
 pub mod watch;
 
 use crate::event::Event;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Skip};
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::step::{self, Chains, Shared};
@@ -135,7 +135,7 @@ fn work(shared: &Shared, chains: &Chains, index: usize, wake: &SyncSender<Wake>,
     };
     let outcome = match shared.running.interrupted() {
         // It was handed out before the loop heard of the signal.
-        Some(_) => Outcome::Skipped { because: None },
+        Some(_) => Outcome::Skipped(Skip::Interrupted),
         None => step::run(shared, chains, index, &emit),
     };
     if matches!(outcome, Outcome::Failed { .. }) {
@@ -174,7 +174,7 @@ impl Session<'_, '_> {
     fn go(&mut self, woken: &Receiver<Wake>, reporter: &mut dyn Reporter) -> End {
         loop {
             if self.shared.running.interrupted().is_some() && !self.progress.is_stopped() {
-                self.progress.stop();
+                self.progress.stop(Skip::Interrupted);
             }
             self.take_back();
             self.start(reporter);
@@ -272,10 +272,10 @@ impl Session<'_, '_> {
         // Before this command counts as failed: after a signal the steps that have not started are told as
         // stopped by the signal, not by the failure of a command that the signal ended.
         if self.shared.running.interrupted().is_some() && !self.progress.is_stopped() {
-            self.progress.stop();
+            self.progress.stop(Skip::Interrupted);
             self.take_back();
         }
-        let is_news = !matches!(outcome, Outcome::Fresh(_) | Outcome::Skipped { .. });
+        let is_news = !matches!(outcome, Outcome::Fresh(_) | Outcome::Skipped(_));
         self.progress.ended(index, &outcome);
         if matches!(outcome, Outcome::Failed { .. }) && !is_served {
             self.take_back();
@@ -293,8 +293,8 @@ impl Session<'_, '_> {
     }
 
     fn show_skipped(&mut self, reporter: &mut dyn Reporter) {
-        for (index, because) in self.progress.take_skipped() {
-            let outcome = Outcome::Skipped { because };
+        for (index, why) in self.progress.take_skipped() {
+            let outcome = Outcome::Skipped(why);
             reporter.event(&Event::Ended { step: self.plan.steps[index].id.clone(), outcome });
         }
     }
@@ -318,7 +318,7 @@ impl Session<'_, '_> {
                 let code = interrupted.map_or(code, |signal| 128 + signal);
                 return Some(if interrupted.is_some() { End::Code(code) } else { End::Replan });
             }
-            self.progress.stop();
+            self.progress.stop(Skip::Interrupted);
             return None;
         }
         if self.progress.open() > served || self.served.iter().any(Served::is_ending) {

@@ -1,7 +1,7 @@
 //! Which steps may start, and which never will: bookkeeping of one run. Pure, and linear in the size of
 //! the plan however often it is asked.
 
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Skip};
 use crate::plan::Plan;
 
 /// Where a step stands.
@@ -15,12 +15,12 @@ enum State {
     Ready,
     /// It ended well.
     Succeeded,
-    /// It failed, or was skipped because of the step of that task.
-    Lost(String),
+    /// It failed or was skipped.
+    Lost,
 }
 
-/// A step that is not started: its position, and the task because of which, if it is because of one.
-pub type Skipped = (usize, Option<String>);
+/// A step that is not started: its position, and why.
+pub type Skipped = (usize, Skip);
 
 /// The steps of a plan on their way.
 pub struct Progress<'a> {
@@ -35,7 +35,8 @@ pub struct Progress<'a> {
     /// Steps that have neither ended nor been skipped.
     open: usize,
     keep_going: bool,
-    is_stopped: bool,
+    /// Why nothing new starts any more.
+    stopped: Option<Skip>,
     failures: Vec<(usize, i32)>,
 }
 
@@ -57,7 +58,7 @@ impl<'a> Progress<'a> {
             skipped: Vec::new(),
             open: count,
             keep_going,
-            is_stopped: false,
+            stopped: None,
             failures: Vec::new(),
         }
     }
@@ -76,9 +77,9 @@ impl<'a> Progress<'a> {
     /// What was given out, but has not begun.
     pub fn give_back(&mut self, index: usize) {
         self.states[index] = State::Waiting;
-        match self.is_stopped {
-            true => self.skip(index, self.first_failed()),
-            false => self.startable.push(index),
+        match self.stopped.clone() {
+            Some(why) => self.skip(index, why),
+            None => self.startable.push(index),
         }
     }
 
@@ -110,29 +111,29 @@ impl<'a> Progress<'a> {
             }
             Outcome::Failed { exit_code, .. } => {
                 self.failures.push((index, *exit_code));
-                self.lose(index, self.plan.steps[index].id.task.to_string());
+                let task = self.plan.steps[index].id.task.to_string();
+                self.lose(index, &Skip::Needs(task.clone()));
                 if !self.keep_going {
-                    self.stop();
+                    self.stop(Skip::After(task));
                 }
             }
-            Outcome::Skipped { because } => self.lose(index, because.clone().unwrap_or_default()),
+            Outcome::Skipped(why) => self.lose(index, why),
         }
     }
 
     /// Nothing new starts from now on.
-    pub fn stop(&mut self) {
-        self.is_stopped = true;
-        let because = self.first_failed();
+    pub fn stop(&mut self, why: Skip) {
         for index in 0..self.states.len() {
             if self.states[index] == State::Waiting {
-                self.skip(index, because.clone());
+                self.skip(index, why.clone());
             }
         }
+        self.stopped.get_or_insert(why);
     }
 
     /// Whether nothing new starts any more.
     pub fn is_stopped(&self) -> bool {
-        self.is_stopped
+        self.stopped.is_some()
     }
 
     /// How many steps have neither ended nor been skipped.
@@ -147,11 +148,10 @@ impl<'a> Progress<'a> {
         again.extend(steps.iter().flat_map(|index| self.downstream(*index)));
         again.sort_unstable();
         again.dedup();
-        again.retain(|index| matches!(self.states[*index], State::Succeeded | State::Lost(_)));
+        again.retain(|index| matches!(self.states[*index], State::Succeeded | State::Lost));
         loop {
-            let is_lost = |need: &usize| {
-                matches!(self.states[*need], State::Lost(_)) && again.binary_search(need).is_err()
-            };
+            let is_lost =
+                |need: &usize| self.states[*need] == State::Lost && again.binary_search(need).is_err();
             let waits_in_vain = |index: &usize| self.plan.steps[*index].waits_for.iter().any(is_lost);
             let rest: Vec<usize> = again.iter().copied().filter(|index| !waits_in_vain(index)).collect();
             if rest.len() == again.len() {
@@ -225,27 +225,19 @@ impl<'a> Progress<'a> {
     }
 
     /// A step will never be there: neither will those that wait for it.
-    fn lose(&mut self, index: usize, because: String) {
-        self.states[index] = State::Lost(because.clone());
+    fn lose(&mut self, index: usize, why: &Skip) {
+        self.states[index] = State::Lost;
         for other in self.downstream(index) {
             if self.states[other] == State::Waiting {
-                self.skip(other, Some(because.clone()));
+                self.skip(other, why.clone());
             }
         }
     }
 
-    fn skip(&mut self, index: usize, because: Option<String>) {
-        self.states[index] = State::Lost(because.clone().unwrap_or_default());
+    fn skip(&mut self, index: usize, why: Skip) {
+        self.states[index] = State::Lost;
         self.open -= 1;
-        self.skipped.push((index, because));
-    }
-
-    fn first_failed(&self) -> Option<String> {
-        self.failures
-            .iter()
-            .map(|(index, _)| *index)
-            .min()
-            .map(|index| self.plan.steps[index].id.task.to_string())
+        self.skipped.push((index, why));
     }
 }
 

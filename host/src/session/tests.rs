@@ -3,7 +3,7 @@
 use super::progress::{Progress, critical};
 use crate::config::TaskConfig;
 use crate::event::StepId;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Skip};
 use crate::plan::{Invocation, Origin, PackageRef, Plan, Run, Step};
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,11 +61,21 @@ fn after_a_failure_nothing_new_starts() {
     progress.ended(0, &failed());
     assert_eq!(
         (progress.take_startable(), progress.take_skipped()),
-        (vec![], vec![(2, Some("t0".to_owned()))])
+        (vec![], vec![(2, Skip::After("t0".into()))])
     );
     progress.ended(1, &fresh());
     assert!(progress.is_done());
     assert_eq!(progress.exit_code(), 7);
+}
+
+#[test]
+fn what_needs_the_failed_step_is_told_apart_from_what_only_comes_after_it() {
+    let plan = plan(&[&[], &[], &[0], &[1], &[2]]);
+    let mut progress = Progress::new(&plan, false);
+    progress.take_startable();
+    progress.ended(0, &failed());
+    let (needs, after) = (Skip::Needs("t0".into()), Skip::After("t0".into()));
+    assert_eq!(progress.take_skipped(), [(2, needs.clone()), (3, after), (4, needs)]);
 }
 
 #[test]
@@ -75,7 +85,7 @@ fn what_was_handed_out_and_not_begun_does_not_start_after_a_failure() {
     assert_eq!(progress.take_startable(), [0, 1]);
     progress.ended(0, &failed());
     progress.give_back(1);
-    assert_eq!(progress.take_skipped(), [(1, Some("t0".to_owned()))]);
+    assert_eq!(progress.take_skipped(), [(1, Skip::After("t0".into()))]);
     assert!(progress.is_done());
 }
 
@@ -85,7 +95,8 @@ fn keeping_on_skips_only_what_depends_on_the_failure() {
     let mut progress = Progress::new(&plan, true);
     assert_eq!(progress.take_startable(), [0, 3]);
     progress.ended(0, &failed());
-    assert_eq!(progress.take_skipped(), [(1, Some("t0".to_owned())), (2, Some("t0".to_owned()))]);
+    let needs = Skip::Needs("t0".into());
+    assert_eq!(progress.take_skipped(), [(1, needs.clone()), (2, needs)]);
     progress.ended(3, &failed());
     assert_eq!(progress.exit_code(), 1);
 }
@@ -95,8 +106,8 @@ fn an_interruption_skips_the_rest() {
     let plan = plan(&[&[], &[0]]);
     let mut progress = Progress::new(&plan, true);
     progress.take_startable();
-    progress.stop();
-    assert_eq!(progress.take_skipped(), [(1, None)]);
+    progress.stop(Skip::Interrupted);
+    assert_eq!(progress.take_skipped(), [(1, Skip::Interrupted)]);
 }
 
 #[test]
@@ -153,6 +164,23 @@ fn what_waits_for_a_step_that_is_lost_does_not_run_again_before_that_does() {
     assert_eq!(progress.take_startable(), [1]);
     progress.ended(1, &fresh());
     assert_eq!(progress.take_startable(), [2]);
+}
+
+#[test]
+fn a_step_runs_alone_where_all_others_come_before_or_after_it() {
+    let alone = |plan: &Plan| -> Vec<usize> {
+        (0..plan.steps.len()).filter(|index| plan.runs_alone(*index)).collect()
+    };
+    assert_eq!(alone(&plan(&[&[]])), [0]);
+    assert_eq!(alone(&plan(&[&[], &[0], &[1]])), [0, 1, 2]);
+    assert_eq!(alone(&plan(&[&[], &[], &[0, 1], &[2]])), [2, 3]);
+    assert_eq!(alone(&plan(&[&[], &[0], &[0], &[1]])), [0]);
+    // A server goes on while others run that wait for it.
+    let mut serving = plan(&[&[], &[0], &[1]]);
+    serving.steps[1].config = Arc::new(TaskConfig { persistent: true, ..TaskConfig::default() });
+    assert_eq!(alone(&serving), [0]);
+    serving.steps.pop();
+    assert_eq!(alone(&serving), [0, 1]);
 }
 
 #[test]

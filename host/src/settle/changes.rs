@@ -98,8 +98,10 @@ pub(super) fn settle_change(
     } else if rules.output_counts(path) {
         settled.outputs.push(path.to_path_buf());
         let is_own = || was_made_before(evidence, path, change);
+        let hidden =
+            || rules.ignores_read(path).is_some_and(|rule| rule.may_hide(evidence, path, &change.found));
         if is_program_as_before(seen, change, fate)
-            || (seen.removed && change.found != Found::Absent && !is_own())
+            || (seen.removed && change.found != Found::Absent && !is_own() && !hidden())
         {
             let value = InputValue::Known(Value::kind(&change.found));
             settled.inputs.push(input(evidence, path, Query::Kind, value, change));

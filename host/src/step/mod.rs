@@ -28,7 +28,7 @@ use crate::digest::{Digest, Fields};
 use crate::event::{Event, StepId};
 use crate::fingerprint::{Digests, Disk};
 use crate::ipc::Unused;
-use crate::outcome::{DisabledBy, Kept, Miss, MissReason, Outcome};
+use crate::outcome::{DisabledBy, Kept, Miss, MissReason, Outcome, Skip};
 use crate::plan::env::Runner;
 use crate::plan::{Origin, Step, nested};
 use crate::process::{Commands, Running};
@@ -73,8 +73,8 @@ pub struct Shared<'a> {
     pub commands: &'a dyn Commands,
     /// Processes that are running, for signals.
     pub running: &'a Running,
-    /// Whether the plan has one step only, which may then have the terminal.
-    pub is_alone: bool,
+    /// Whether a step beside which no other runs may have the terminal.
+    pub gives_terminal: bool,
     /// Whether what commands print is shown with its colours.
     pub shows_colors: bool,
     /// Faults of the cache that were told, each once.
@@ -159,7 +159,11 @@ pub fn run(shared: &Shared, chains: &Chains, index: usize, emit: Emit) -> Outcom
             let (outcome, entry) = chains.take(index).expect("the first of the hits is this step");
             return hit(step, outcome, &entry, emit);
         }
-        Begun::Uncached(why) => return spawn::left_alone(shared, step, why, emit),
+        Begun::Uncached(why) => {
+            let has_terminal =
+                step.config.interactive || (shared.gives_terminal && chains.plan.runs_alone(index));
+            return spawn::left_alone(shared, step, why, has_terminal, emit);
+        }
         Begun::Miss(cached, miss) => (cached, miss),
     };
     // Another overhear may be running this very step: what it stores is then a hit for this one.
@@ -174,11 +178,11 @@ pub fn run(shared: &Shared, chains: &Chains, index: usize, emit: Emit) -> Outcom
     };
     let _exclusive = cached.lock_exclusive_dirs(&shared.zones.places.root);
     let Miss { why, others } = miss;
-    emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others });
+    emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others, has_terminal: false });
     let adapter = cached.adapter();
     match spawn::overheard(shared, &cached, emit) {
         Ended::Failed { exit_code, error, took } => Outcome::Failed { why, exit_code, error, took, adapter },
-        Ended::NotBegun => Outcome::Skipped { because: None },
+        Ended::NotBegun => Outcome::Skipped(Skip::Interrupted),
         Ended::Succeeded(run) => {
             let took = run.took;
             match keep::keep(shared, &cached, *run) {

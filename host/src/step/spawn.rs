@@ -9,7 +9,7 @@ use crate::event::{Event, Stream};
 use crate::fingerprint::{Matched, Value, digest_file};
 use crate::globs;
 use crate::ipc::{Server, ServerSpec};
-use crate::outcome::{DisabledBy, MissReason, Outcome, Refusal};
+use crate::outcome::{DisabledBy, MissReason, Outcome, Refusal, Skip};
 use crate::plan::Step;
 use crate::process::{self, Mode, SpawnError};
 use crate::stamp::{self, Found, Stamp};
@@ -18,6 +18,7 @@ use crate::trace::Spec;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -199,9 +200,9 @@ fn cwd_links(shared: &Shared, cached: &Cached) -> Vec<(PathBuf, Value)> {
 }
 
 /// Runs the command as it would run without overhear: no tracer, no server, the whole environment,
-/// and the terminal if it runs alone.
-pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> Outcome {
-    emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others: Vec::new() });
+/// and perhaps the terminal.
+pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, has_terminal: bool, emit: Emit) -> Outcome {
+    emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others: Vec::new(), has_terminal });
     let failed = |exit_code, error: Option<String>, took| {
         let why = why.clone();
         Outcome::Failed { why, exit_code, error, took, adapter: None }
@@ -212,11 +213,16 @@ pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> 
     let (command, mut env) = super::environment::whole(shared, step);
     // Inside a task that another overhear overhears, tools speak to that one.
     env.extend(crate::ipc::outer(shared.runner.variables()));
-    let mode = if shared.is_alone || step.config.interactive { Mode::Attached } else { Mode::Captured };
+    let mode = if has_terminal { Mode::Attached } else { Mode::Captured };
     let says_colors = |(name, _): &(OsString, OsString)| name == "FORCE_COLOR" || name == "NO_COLOR";
-    let is_shown = shared.shows_colors && matches!(mode, Mode::Captured);
-    if is_shown && !crate::plan::env::writes_elsewhere(step) && !env.iter().any(says_colors) {
-        // It writes into a pipe, and what it writes is shown on a terminal.
+    // On a terminal of its own it finds out by itself.
+    let sees_terminal = has_terminal && std::io::stdout().is_terminal();
+    if shared.shows_colors
+        && !sees_terminal
+        && !crate::plan::env::writes_elsewhere(step)
+        && !env.iter().any(says_colors)
+    {
+        // It writes into a pipe, and what it writes is shown with its colours.
         env.push(("FORCE_COLOR".into(), "1".into()));
     }
     let launch = match command.launch(&env) {
@@ -232,7 +238,7 @@ pub fn left_alone(shared: &Shared, step: &Step, why: MissReason, emit: Emit) -> 
             Outcome::Ran { why, refusal: None, took: ended.took, kept: None, adapter: None }
         }
         Ok(ended) => failed(ended.exit_code, None, ended.took),
-        Err(SpawnError::Interrupted) => Outcome::Skipped { because: None },
+        Err(SpawnError::Interrupted) => Outcome::Skipped(Skip::Interrupted),
         Err(error) => failed(spawn_exit_code(&error), Some(error.to_string()), Duration::ZERO),
     }
 }

@@ -226,6 +226,10 @@ fn what_is_not_there_is_told_with_what_may_be_meant() {
         refused("dev", ""),
         "no task `dev` in package `root`\n = help: `web#dev` exists; or run it wherever it exists with -r"
     );
+    assert_eq!(
+        refused("buidl", ""),
+        "no task `buidl` in package `root`\n = help: did you mean `build`, which 5 packages have: run it with -r"
+    );
     assert_eq!(refused("wbe#build", ""), "no package `wbe` in this workspace\n = help: did you mean `web`?");
     let recursive = Request { recursive: true, ..fixture.request("deploy", "") };
     assert_eq!(

@@ -189,6 +189,10 @@ pub fn of_step(around: Surroundings<'_>, step: &Step, declared: &[EnvRule], name
     for ((name, value), listed) in around.runner.listed() {
         let Some(text) = name.to_str() else { continue };
         match decide(text, listed, &step.config, declared, &is_named) {
+            // What it prints then is kept without colours, and is no hit for who wants them.
+            Decision::Untracked if wants_none(text, value) && by_config(text, &step.config).is_none() => {
+                env.tracked.insert(text.to_string(), Some(value.clone()));
+            }
             Decision::Dropped => {}
             Decision::LeftOut => env.left_out.push(text.to_string()),
             Decision::Untracked => env.untracked.push(text.to_string()),
@@ -443,6 +447,15 @@ fn own(around: Surroundings<'_>, step: &Step, init_cwd: &Path) -> Set {
         own.push(("FORCE_COLOR", "1".into()));
     }
     Set(own.into_iter().map(|(name, value)| (name.into(), value)).collect())
+}
+
+/// Whether a variable asks a command for no colours: <https://no-color.org>, and `FORCE_COLOR` as node reads it.
+fn wants_none(name: &str, value: &OsStr) -> bool {
+    match name {
+        "NO_COLOR" => !value.is_empty(),
+        "FORCE_COLOR" => !["", "1", "true", "2", "3"].iter().any(|colored| value == *colored),
+        _ => false,
+    }
 }
 
 /// Whether a shell takes what a command prints to somewhere else than to who watches: colours would lie in

@@ -193,6 +193,29 @@ fn colours_are_forced_only_where_nobody_said_anything() {
     }
 }
 
+/// What a command printed without colours is no hit for who wants them.
+#[test]
+fn a_wish_for_no_colours_counts() {
+    let counts = |variable: (&str, &str), config: TaskConfig| {
+        let runner = vars(&[variable]);
+        of_step(around(&runner), &step("x", config), &[], &[]).tracked.contains_key(variable.0)
+    };
+    let cases = [
+        (("NO_COLOR", "1"), true),
+        (("NO_COLOR", ""), false),
+        (("FORCE_COLOR", "0"), true),
+        (("FORCE_COLOR", "false"), true),
+        (("FORCE_COLOR", "1"), false),
+        (("FORCE_COLOR", "3"), false),
+        (("CLICOLOR", "0"), false),
+    ];
+    for (variable, expected) in cases {
+        assert_eq!(counts(variable, TaskConfig::default()), expected, "{variable:?}");
+    }
+    let config = TaskConfig { untracked_env: vec!["NO_COLOR".into()], ..TaskConfig::default() };
+    assert!(!counts(("NO_COLOR", "1"), config));
+}
+
 #[test]
 fn a_step_that_is_not_cached_sees_everything_but_what_is_dropped() {
     let runner =
