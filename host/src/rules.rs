@@ -29,6 +29,8 @@ pub struct Rule {
     tree: Tree,
     source: Source,
     why: String,
+    /// It holds only where that cannot make a hit wrong (`docs/design/told.md`).
+    is_bounded: bool,
 }
 
 /// A [`Selection`] ready to be asked.
@@ -54,8 +56,14 @@ impl Rules {
         let is_all = |path: &Path| evidence.cwd.starts_with(path) || evidence.package_dir.starts_with(path);
         for hint in evidence.hints {
             match hint {
-                Hint::IgnoreInput(path) if !is_all(path) => rules.reads.push(Rule::told(path)),
-                Hint::IgnoreOutput(path) if !is_all(path) => rules.writes.push(Rule::told(path)),
+                Hint::IgnoreInput(path) if !is_all(path) => {
+                    // What is ignored both ways is the tool's own affair.
+                    let is_both =
+                        |hint: &Hint| matches!(hint, Hint::IgnoreOutput(own) if path.starts_with(own));
+                    let is_bounded = !evidence.hints.iter().any(is_both);
+                    rules.reads.push(Rule::told(path, is_bounded));
+                }
+                Hint::IgnoreOutput(path) if !is_all(path) => rules.writes.push(Rule::told(path, false)),
                 _ => {}
             }
         }
@@ -120,16 +128,14 @@ impl Rules {
 }
 
 impl Rule {
-    fn told(path: &Path) -> Rule {
-        Rule {
-            tree: Tree::Below(path.to_path_buf()),
-            source: Source::Told,
-            why: "told by the tool".to_owned(),
-        }
+    fn told(path: &Path, is_bounded: bool) -> Rule {
+        let why = "told by the tool".to_owned();
+        Rule { tree: Tree::Below(path.to_path_buf()), source: Source::Told, why, is_bounded }
     }
 
     fn declared(rule: &PathRule, evidence: &Evidence) -> Rule {
-        Rule { tree: Tree::declared(rule, evidence.bases()), source: Source::Declared, why: rule.why.clone() }
+        let (tree, why) = (Tree::declared(rule, evidence.bases()), rule.why.clone());
+        Rule { tree, source: Source::Declared, why, is_bounded: true }
     }
 
     /// Whether an adapter says so: then it is believed within bounds only.
@@ -137,14 +143,20 @@ impl Rule {
         self.source == Source::Declared
     }
 
-    /// An adapter may only hide a read where that cannot make a hit wrong: in a hidden folder of
-    /// `node_modules`, where nothing was, or where a run of this step left what was read. Hints of
-    /// the tool itself are obeyed.
-    pub fn may_hide(&self, evidence: &Evidence, path: &Path, found: &Found) -> bool {
-        self.source != Source::Declared
-            || matches!(found, Found::Absent | Found::Folder(_))
-            || is_hidden_in_node_modules(path)
-            || (evidence.made_before)(path)
+    /// A read may only be hidden where that cannot make a hit wrong: in a hidden folder of
+    /// `node_modules`, where nothing was, or where a run of this step left what was read. A tool itself is believed
+    /// of a file that it names, and of what it looked at without reading it. `is_content`: its content was read.
+    pub fn may_hide(&self, evidence: &Evidence, path: &Path, found: &Found, is_content: bool) -> bool {
+        let is_told = self.source == Source::Told;
+        let by_kind = || match found {
+            Found::Folder(_) => true,
+            Found::Absent => !is_told || evidence.ends.contains_key(path),
+            Found::File(_) => {
+                is_told && (!is_content || matches!(&self.tree, Tree::Below(own) if own == path))
+            }
+            Found::Link(_) | Found::Other => false,
+        };
+        !self.is_bounded || is_hidden_in_node_modules(path) || by_kind() || (evidence.made_before)(path)
     }
 
     /// The same for a listing: every name in it must be one that may be hidden.
@@ -153,7 +165,7 @@ impl Rule {
             let child = path.join(name);
             letter == b'd' || (evidence.made_before)(&child) || evidence.ends.contains_key(&child)
         };
-        self.source != Source::Declared
+        !self.is_bounded
             || is_hidden_in_node_modules(path)
             || names.iter().all(|(name, letter)| may_hide(Path::new(name), *letter))
     }

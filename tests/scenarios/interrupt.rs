@@ -81,10 +81,13 @@ fn a_second_ctrl_c_kills_a_task_that_ignores_the_first() {
     let world = World::of_cached_scripts(&[("build", "node stubborn.js")]);
     world.write(
         "stubborn.js",
-        "process.on('SIGINT', () => console.log('not now'))\nsetInterval(() => {}, 1000)\nconsole.log('up')\n",
+        "process.on('SIGINT', () => setTimeout(() => console.log('not now'), 500))
+setInterval(() => {}, 1000)\nconsole.log('up')\n",
     );
     let mut started = world.task(&["build"]).start();
     started.wait_for("up");
+    // As who starts a command may tell it what the terminal has told it already.
+    started.signal_group(INTERRUPT);
     started.signal_group(INTERRUPT);
     started.wait_for("not now");
     started.signal_group(INTERRUPT);

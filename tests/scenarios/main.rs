@@ -32,6 +32,7 @@ mod selection;
 mod serving;
 mod snapshot;
 mod steps;
+mod told;
 mod tree;
 mod variables;
 mod watching;

@@ -194,18 +194,23 @@ impl Points {
         bound: &mut FxHashMap<usize, Caller>,
     ) -> bool {
         let own = Caller { node: at, has_commands_before: matches!(self.points[before], Point::Item(..)) };
-        let brought: Vec<usize> =
-            called_by(nodes, called).into_iter().chain(called.iter().copied()).collect();
+        let brought = called_and_by(nodes, called);
+        // Who is brought along itself calls what it calls in its place.
+        let is_stranger = |other: &&Caller| other.node != at && !brought.contains(&other.node);
         let is_elsewhere = |node: &usize| {
-            let other = bound.get(node).filter(|other| other.node != at);
+            let other = bound.get(node).filter(is_stranger);
             other.is_some_and(|other| other.has_commands_before || own.has_commands_before)
                 && !self.reaches(before, self.end(nodes, *node))
         };
         if called.len() == 1 && brought.iter().any(is_elsewhere) {
             return true;
         }
-        for node in brought {
-            bound.entry(node).or_insert(own);
+        for node in &brought {
+            let caller = bound.entry(*node).or_insert(own);
+            if brought.contains(&caller.node) {
+                let has_commands_before = caller.has_commands_before || own.has_commands_before;
+                *caller = Caller { node: at, has_commands_before };
+            }
         }
         false
     }
@@ -440,10 +445,18 @@ fn closure(nodes: &[Node], start: &[usize], without: usize) -> Vec<usize> {
     reached
 }
 
-/// What these nodes wait for, and those that they call.
+/// What these nodes wait for, and those that they call, without what is called itself.
 fn needed(nodes: &[Node], called: &[usize]) -> Vec<usize> {
-    let all = called_by(nodes, called).into_iter().chain(called.iter().copied());
-    all.flat_map(|node| nodes[node].waits_for.iter().copied()).collect()
+    let all = called_and_by(nodes, called);
+    let waited_for = all.iter().flat_map(|node| nodes[*node].waits_for.iter().copied());
+    waited_for.filter(|node| !all.contains(node)).collect()
+}
+
+/// These nodes and all that they call.
+fn called_and_by(nodes: &[Node], called: &[usize]) -> FxHashSet<usize> {
+    let mut all = called_by(nodes, called);
+    all.extend(called);
+    all
 }
 
 /// All that these nodes call, and that is called in turn.

@@ -39,6 +39,13 @@ pub(super) fn select(workspace: &Workspace, request: &Request) -> Result<Selecte
         true => None,
         false => Some(filter(workspace, request, &mut selected.warnings)?),
     };
+    if filtered.as_ref().is_some_and(BTreeSet::is_empty) && selected.warnings.is_empty() {
+        let message = "the filters select no package: some take out what the others select";
+        if request.fail_if_no_match {
+            return Err(Problem::new(message).into());
+        }
+        selected.warnings.push(message.to_owned());
+    }
     // `-w -F x`: the root beside what the filters select.
     let filtered = filtered.map(|mut filtered| {
         filtered.extend(request.workspace_root.then_some(0));
@@ -127,6 +134,12 @@ pub(super) fn references(filters: &[String]) -> Vec<String> {
     parsed.filter_map(|filter| filter.since).collect()
 }
 
+/// Whether filters select packages that nobody named: by what changed, or by what depends on what.
+fn finds_packages(filters: &[String]) -> bool {
+    let mut parsed = filters.iter().flat_map(|filters| filters.split_whitespace()).filter_map(Filter::parse);
+    parsed.any(|filter| filter.since.is_some() || filter.dependencies || filter.dependents)
+}
+
 pub(super) fn no_package(workspace: &Workspace, name: &str, task: &str) -> Problem {
     let problem = Problem::new(format!("no package `{name}` in this workspace"));
     match in_scopes(workspace, name).as_slice() {
@@ -158,13 +171,18 @@ fn select_task(
         .collect();
     if having.is_empty() {
         let exists = || workspace.packages.iter().any(|package| package.definition(&spec.task).is_some());
-        // A filter that matches no package has been told already; what is affected need not have the task.
-        match request.affected.is_some() && exists() {
+        // A filter that matches no package has been told already; what is affected, or what a filter finds by
+        // changes or dependencies, need not have the task.
+        match (request.affected.is_some() || finds_packages(&request.filters)) && exists() {
             true if selected.warnings.iter().any(|warning| warning == NOTHING_AFFECTED) => {}
+            true if packages.is_empty() && request.affected.is_none() => {}
             true => {
-                let task = &spec.task;
-                let warning =
-                    format!("nothing to run: no affected package that is selected has a task `{task}`");
+                let affected = if request.affected.is_some() {
+                    "affected package that is selected"
+                } else {
+                    "selected package"
+                };
+                let warning = format!("nothing to run: no {affected} has a task `{}`", spec.task);
                 selected.warnings.push(warning);
             }
             false if packages.is_empty() => {}

@@ -9,9 +9,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
 
 /// Signals that end overhear, and are passed on.
 const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// A signal that comes so soon after another is the same wish: `timeout` tells a command and its process group,
+/// `concurrently` tells it what the terminal has told it already.
+const ECHO: Duration = Duration::from_millis(200);
 
 /// Where the handler writes; -1 before there is one.
 static PIPE: AtomicI32 = AtomicI32::new(-1);
@@ -41,6 +46,8 @@ struct Inner {
     signal: AtomicI32,
     /// How many came.
     count: AtomicUsize,
+    /// When the last of them did.
+    last: Mutex<Option<Instant>>,
 }
 
 impl Running {
@@ -87,6 +94,13 @@ impl Running {
     /// many signals came.
     pub fn stop(&self, signal: i32, from_terminal: bool) -> usize {
         let _ = self.inner.signal.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire);
+        let mut last = self.inner.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_echo = last.is_some_and(|last: Instant| last.elapsed() < ECHO);
+        if is_echo {
+            return self.inner.count.load(Ordering::Acquire);
+        }
+        *last = Some(Instant::now());
+        drop(last);
         let count = self.inner.count.fetch_add(1, Ordering::AcqRel) + 1;
         for (_, group) in self.groups().iter() {
             send(*group, if count > 1 { libc::SIGKILL } else { passed_on(signal) }, from_terminal);

@@ -276,6 +276,10 @@ impl Session<'_, '_> {
             self.take_back();
         }
         let is_news = !matches!(outcome, Outcome::Fresh(_) | Outcome::Skipped(_));
+        if is_news && !is_served {
+            // Before others may start that wait for a server which this concerns.
+            self.restart_served_after(index);
+        }
         self.progress.ended(index, &outcome);
         if matches!(outcome, Outcome::Failed { .. }) && !is_served {
             self.take_back();
@@ -287,8 +291,6 @@ impl Session<'_, '_> {
         reporter.event(&Event::Ended { step: self.plan.steps[index].id.clone(), outcome });
         if restarts && !self.progress.is_stopped() {
             self.progress.again(&[index]);
-        } else if is_news && !is_served {
-            self.restart_served_after(index);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use crate::outcome::{Outcome, Skip};
 use crate::plan::Plan;
+use std::collections::BTreeSet;
 
 /// Where a step stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,10 @@ enum State {
     Started,
     /// It runs on, and others may start that wait for it.
     Ready,
+    /// The same, but something that it waits for runs again: it may have to start again too.
+    Doubtful,
+    /// It is about to end, and starts again then.
+    Restarting,
     /// It ended well.
     Succeeded,
     /// It failed or was skipped.
@@ -66,7 +71,7 @@ impl<'a> Progress<'a> {
     /// What may start now and has not been given out before, in the order of the plan.
     pub fn take_startable(&mut self) -> Vec<usize> {
         let mut startable = std::mem::take(&mut self.startable);
-        startable.retain(|index| self.states[*index] == State::Waiting);
+        startable.retain(|index| self.states[*index] == State::Waiting && self.missing[*index] == 0);
         startable.sort_unstable();
         for index in &startable {
             self.states[*index] = State::Started;
@@ -98,10 +103,20 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// A step that runs on is about to end, and is to start again then ([`Progress::again`]).
+    pub fn restarts(&mut self, index: usize) {
+        if self.states[index] == State::Ready {
+            self.withdraw(index);
+        }
+        if matches!(self.states[index], State::Started | State::Ready | State::Doubtful) {
+            self.states[index] = State::Restarting;
+        }
+    }
+
     /// A step ended.
     pub fn ended(&mut self, index: usize, outcome: &Outcome) {
         self.open -= 1;
-        let was_ready = self.states[index] == State::Ready;
+        let was_ready = matches!(self.states[index], State::Ready | State::Doubtful | State::Restarting);
         match outcome {
             Outcome::Fresh(_) | Outcome::Restored(_) | Outcome::Ran { .. } => {
                 self.states[index] = State::Succeeded;
@@ -161,16 +176,46 @@ impl<'a> Progress<'a> {
         }
         again.iter().for_each(|index| self.states[*index] = State::Waiting);
         self.failures.retain(|(index, _)| again.binary_search(index).is_err());
+        self.doubt_what_runs_on_after(&again);
         for index in &again {
-            let is_there = |need: &&usize| matches!(self.states[**need], State::Succeeded | State::Ready);
-            let needs = &self.plan.steps[*index].waits_for;
-            self.missing[*index] = needs.len() - needs.iter().filter(is_there).count();
+            self.missing[*index] = self.count_missing(*index);
             if self.missing[*index] == 0 {
                 self.startable.push(*index);
             }
         }
         self.open += again.len();
         again.len()
+    }
+
+    /// What runs on and waits for one of these is not there before they have ended.
+    fn doubt_what_runs_on_after(&mut self, again: &[usize]) {
+        let after: BTreeSet<usize> = again.iter().flat_map(|index| self.downstream(*index)).collect();
+        let goes_on = |index: &usize| matches!(self.states[*index], State::Ready | State::Doubtful);
+        let after: Vec<usize> = after.into_iter().filter(goes_on).collect();
+        for index in &after {
+            if self.states[*index] == State::Ready {
+                self.withdraw(*index);
+            }
+            self.states[*index] = State::Doubtful;
+        }
+        for index in after {
+            self.missing[index] = self.count_missing(index);
+        }
+    }
+
+    fn count_missing(&self, index: usize) -> usize {
+        let is_there = |need: &&usize| matches!(self.states[**need], State::Succeeded | State::Ready);
+        let needs = &self.plan.steps[index].waits_for;
+        needs.len() - needs.iter().filter(is_there).count()
+    }
+
+    /// A step that was there is no longer, for those that have not started.
+    fn withdraw(&mut self, index: usize) {
+        for other in &self.dependents[index] {
+            if matches!(self.states[*other], State::Waiting | State::Doubtful) {
+                self.missing[*other] += 1;
+            }
+        }
     }
 
     /// Whether every step has ended or been skipped.
@@ -181,9 +226,9 @@ impl<'a> Progress<'a> {
     /// Whether a step that waits for this one, directly or through others, and for which `counts`
     /// holds, is still to come or running.
     pub fn is_needed(&self, index: usize, counts: impl Fn(usize) -> bool) -> bool {
-        self.downstream(index).into_iter().any(|other| {
-            counts(other) && matches!(self.states[other], State::Waiting | State::Started | State::Ready)
-        })
+        self.downstream(index)
+            .into_iter()
+            .any(|other| counts(other) && !matches!(self.states[other], State::Succeeded | State::Lost))
     }
 
     /// Every step that waits for this one, directly or through others.
@@ -214,12 +259,17 @@ impl<'a> Progress<'a> {
         for at in 0..self.dependents[index].len() {
             let other = self.dependents[index][at];
             // What stays lost is counted anew when it runs again.
-            if self.states[other] != State::Waiting {
+            if !matches!(self.states[other], State::Waiting | State::Doubtful) {
                 continue;
             }
             self.missing[other] -= 1;
-            if self.missing[other] == 0 {
-                self.startable.push(other);
+            match self.states[other] {
+                _ if self.missing[other] > 0 => {}
+                State::Doubtful => {
+                    self.states[other] = State::Ready;
+                    self.release(other);
+                }
+                _ => self.startable.push(other),
             }
         }
     }
@@ -228,8 +278,11 @@ impl<'a> Progress<'a> {
     fn lose(&mut self, index: usize, why: &Skip) {
         self.states[index] = State::Lost;
         for other in self.downstream(index) {
-            if self.states[other] == State::Waiting {
-                self.skip(other, why.clone());
+            match self.states[other] {
+                State::Waiting => self.skip(other, why.clone()),
+                // It goes on as it was, whatever failed above it.
+                State::Doubtful => self.states[other] = State::Ready,
+                _ => {}
             }
         }
     }

@@ -164,6 +164,7 @@ impl Session<'_, '_> {
         let downstream = self.progress.downstream(index);
         for served in self.served.iter_mut().filter(|served| downstream.contains(&served.index)) {
             served.restarts = true;
+            self.progress.restarts(served.index);
             if served.asked_to_end.is_none() {
                 served.asked_to_end = Some(Instant::now());
                 self.shared.running.end(served.thread, false);

@@ -143,6 +143,57 @@ fn what_runs_again_takes_along_what_waits_for_it_and_nothing_else() {
     assert_eq!(progress.exit_code(), 0);
 }
 
+fn ran() -> Outcome {
+    let why = crate::outcome::MissReason::Forced;
+    Outcome::Ran { why, refusal: None, took: Duration::ZERO, kept: None, adapter: None }
+}
+
+/// A server between two steps, with all of them there.
+fn serving(plan: &Plan) -> Progress<'_> {
+    let mut progress = Progress::new(plan, true);
+    progress.take_startable();
+    progress.ended(0, &ran());
+    progress.take_startable();
+    progress.is_ready(1);
+    progress.take_startable();
+    progress.ended(2, &ran());
+    progress
+}
+
+#[test]
+fn what_waits_for_a_server_waits_until_that_has_started_again_or_need_not() {
+    let plan = plan(&[&[], &[0], &[1]]);
+    let mut progress = serving(&plan);
+    assert_eq!(progress.again(&[0]), 2);
+    assert_eq!(progress.take_startable(), [0]);
+    progress.restarts(1);
+    progress.ended(0, &ran());
+    assert!(progress.take_startable().is_empty());
+    progress.ended(1, &ran());
+    assert!(progress.take_startable().is_empty());
+    progress.again(&[1]);
+    assert_eq!(progress.take_startable(), [1]);
+    progress.is_ready(1);
+    assert_eq!(progress.take_startable(), [2]);
+    progress.ended(2, &ran());
+
+    let mut progress = serving(&plan);
+    progress.again(&[0]);
+    assert_eq!(progress.take_startable(), [0]);
+    progress.ended(0, &fresh());
+    assert_eq!(progress.take_startable(), [2], "the server goes on as it was");
+    progress.ended(2, &ran());
+
+    progress.again(&[0]);
+    progress.take_startable();
+    progress.ended(0, &failed());
+    assert_eq!(progress.take_skipped(), [(2, Skip::Needs("t0".into()))]);
+    progress.again(&[0]);
+    assert_eq!(progress.take_startable(), [0]);
+    progress.ended(0, &fresh());
+    assert_eq!(progress.take_startable(), [2]);
+}
+
 #[test]
 fn what_waits_for_a_step_that_is_lost_does_not_run_again_before_that_does() {
     let plan = plan(&[&[], &[], &[0, 1], &[2]]);

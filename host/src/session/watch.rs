@@ -28,6 +28,9 @@ const MODULES_MAX: usize = 4096;
 /// Folders whose content nobody edits.
 const LEFT_OUT: [&str; 3] = ["node_modules", ".git", crate::store::FOLDER];
 
+/// Those of them that come and go by what overhear and git do for themselves.
+const OWN_FOLDERS: [&str; 2] = [".git", crate::store::FOLDER];
+
 /// Something that changed.
 #[derive(Clone, Debug)]
 struct Change {
@@ -328,6 +331,8 @@ impl<'a> Touch<'a> {
     pub fn collect(&mut self) {
         for change in self.watch.take() {
             match change {
+                // The first run makes the cache folder, and git its own.
+                Some(change) if OWN_FOLDERS.iter().any(|own| change.path.ends_with(own)) => {}
                 Some(change)
                     if self.watch.is_in_modules(&change)
                         && !self.known.iter().any(|known| known.depends_on(&change)) => {}

@@ -41,7 +41,7 @@ pub(super) fn settle_change(
             || matches!(&read.found, Found::File(stamp) if (evidence.digest_before)(path, stamp).is_some());
         // An adapter's word counts as far as it may hide the read.
         let hidden =
-            || rules.ignores_read(path).is_some_and(|rule| rule.may_hide(evidence, path, &read.found));
+            || rules.ignores_read(path).is_some_and(|rule| rule.may_hide(evidence, path, &read.found, true));
         matches!(read.found, Found::File(_)) && !known && !hidden()
     });
     if zone == Zone::Git {
@@ -98,8 +98,10 @@ pub(super) fn settle_change(
     } else if rules.output_counts(path) {
         settled.outputs.push(path.to_path_buf());
         let is_own = || was_made_before(evidence, path, change);
-        let hidden =
-            || rules.ignores_read(path).is_some_and(|rule| rule.may_hide(evidence, path, &change.found));
+        let hidden = || {
+            let rule = rules.ignores_read(path);
+            rule.is_some_and(|rule| rule.may_hide(evidence, path, &change.found, read.is_some()))
+        };
         if is_program_as_before(seen, change, fate)
             || (seen.removed && change.found != Found::Absent && !is_own() && !hidden())
         {

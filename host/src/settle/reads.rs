@@ -31,7 +31,8 @@ pub(super) fn settle_reads(
         return;
     };
     if let Some(rule) = rules.ignores_read(path) {
-        if rule.may_hide(evidence, path, &earliest.found) {
+        let is_content = first_content_read(seen).is_some_and(|first| fate.is_before_change(first));
+        if rule.may_hide(evidence, path, &earliest.found, is_content) {
             settled.ignored.push(rule.ignored(path, true));
             return;
         }

@@ -16,6 +16,41 @@ fn lone(scripts: &str) -> Fixture {
     Fixture::new(&[("package.json", &format!("{{\"scripts\": {{{scripts}}}}}"))])
 }
 
+/// Calls of scripts that run everything, one after the other: the tests come after all builds, once.
+#[test]
+fn scripts_of_the_root_that_run_everything_keep_their_order_when_they_are_called() {
+    let fixture = monorepo();
+    let root = r#"{"name": "root", "workspaces": ["packages/*"], "scripts": {
+        "build": "overhear run -r build", "test": "overhear run -r test", "ci": "npm run build && npm test",
+        "in-place": "overhear run -r build && overhear run -r test", "verify": "npm run in-place && echo ok",
+        "setup": "rm -rf made && npm run test"}}"#;
+    fixture.write("package.json", root);
+    let of = |task: &str| tasks(&fixture.plan(&fixture.request(task, "")));
+    let builds_and_tests = of("ci");
+    let first_test = builds_and_tests.iter().position(|task| task.ends_with("#test")).unwrap();
+    assert!(
+        builds_and_tests[first_test..].iter().all(|task| task.ends_with("#test")),
+        "{builds_and_tests:?}"
+    );
+    let mut once = builds_and_tests.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), builds_and_tests.len());
+    let steps = fixture.plan(&fixture.request("ci", "")).steps;
+    let is_after_all_builds = |at: usize| {
+        let (mut open, mut seen) = (vec![at], std::collections::BTreeSet::new());
+        while let Some(at) = open.pop() {
+            open.extend(steps[at].waits_for.iter().copied().filter(|need| seen.insert(*need)));
+        }
+        steps.iter().filter(|step| step.id.task.ends_with("#build")).all(|step| seen.contains(&step.id.index))
+    };
+    assert!((first_test..steps.len()).all(is_after_all_builds));
+    assert_eq!(of("in-place"), builds_and_tests);
+    assert_eq!(of("verify"), [builds_and_tests, vec!["root#verify".to_owned()]].concat());
+    assert_eq!(of("setup")[0], "root#setup");
+    assert!(of("setup")[1..].iter().all(|task| task.ends_with("#test") && task != "root#test"));
+}
+
 /// As who comes from turbo has it: scripts of the root that run everything, and an order of tasks.
 #[test]
 fn scripts_of_the_root_that_run_everything_may_wait_for_each_other() {

@@ -79,6 +79,17 @@ fn a_filter_that_matches_nothing_is_a_warning_or_an_error() {
     assert_eq!(fixture.refused(&strict), "the filter `wbe` matches no package\n = help: did you mean `web`?");
     let only = Request { filters: vec!["nothing".into()], ..fixture.request("build", "") };
     assert!(fixture.plan(&only).steps.is_empty());
+    let cancelled = Request { filters: vec!["web !web".into()], ..fixture.request("build", "") };
+    let message = "the filters select no package: some take out what the others select";
+    assert_eq!(fixture.plan(&cancelled).warnings, [message]);
+    assert_eq!(fixture.refused(&Request { fail_if_no_match: true, ..cancelled }), message);
+    // What a filter finds by dependencies need not have the task; what it names must.
+    let found = |filter: &str| Request { filters: vec![filter.into()], ..fixture.request("dev", "") };
+    assert_eq!(
+        fixture.plan(&found("...lib-a")).warnings,
+        ["nothing to run: no selected package has a task `dev`"]
+    );
+    assert!(fixture.refused(&found("lib-a")).starts_with("no task `dev` in package `lib-a`"));
 }
 
 #[test]

@@ -96,7 +96,10 @@ fn hand_over(workspace: &Workspace, carried: &Carried, args: &InitArgs) -> Resul
     let documents = carried.documents(&workspace.root);
     let mut text = String::new();
     if documents.is_empty() {
-        text.push_str("No overhear.json is needed here.\n");
+        text.push_str(match workspace.packages[0].config {
+            Some(_) => "The overhear.json that is there is enough.\n",
+            None => "No overhear.json is needed here.\n",
+        });
     }
     for (package, document) in &documents {
         let file = workspace.root.join(package).join("overhear.json");

@@ -1,0 +1,88 @@
+//! What vite says of its folder for outputs, where something else depends on what lies there
+//! (`docs/design/told.md`): each run is held against vite run directly.
+
+use crate::main_job::REACT;
+use crate::tree::assert_same;
+use crate::world::World;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+/// An app with this as its only module, and this script.
+fn app(main: &str, build: &str) -> World {
+    let world = World::of(REACT);
+    world.write("index.html", "<!doctype html><script type=\"module\" src=\"/src/main.js\"></script>\n");
+    world.write("src/main.js", main);
+    world.write("vite.config.js", "export default {}\n");
+    world.edit("package.json", "\"build\": \"vite build\"", &format!("\"build\": \"{build}\""));
+    world.write("overhear.json", r#"{"cache": {"scripts": true}}"#);
+    world
+}
+
+/// The text of the scripts that the page loads.
+fn bundle(world: &World) -> String {
+    let page = world.read("dist/index.html");
+    let scripts = page.split("/assets/").skip(1).filter_map(|rest| rest.split('"').next());
+    scripts.map(|script| world.read(&format!("dist/assets/{script}"))).collect()
+}
+
+#[test]
+fn a_module_in_the_folder_for_outputs_is_an_input() {
+    let world = app("import made from '../dist/made.js'; console.log(made)\n", "node made.js && vite build");
+    let made = "import fs from 'fs'; fs.mkdirSync('dist', { recursive: true })
+fs.writeFileSync('dist/made.js', 'export default ' + fs.readFileSync('in.txt', 'utf8'))\n";
+    world.write("made.js", made);
+    for text in ["'one'\n", "'two'\n", "'one'\n", "'three'\n", "'two'\n"] {
+        world.write("in.txt", text);
+        world.run("build");
+        assert!(bundle(&world).contains(text.trim().trim_matches('\'')), "{text}: {}", bundle(&world));
+    }
+}
+
+#[test]
+fn a_module_in_a_folder_for_outputs_that_is_not_emptied_is_an_input() {
+    let world =
+        app("import made from '../dist/made.js'; console.log(made)\n", "vite build --emptyOutDir false");
+    world.write("dist/made.js", "export default 'one'\n");
+    world.run("build").is("ran");
+    world.run("build").is("fresh");
+    world.write("dist/made.js", "export default 'two'\n");
+    world.run("build").is("ran");
+    assert!(bundle(&world).contains("two"), "{}", bundle(&world));
+    world.remove("dist/made.js");
+    assert_eq!(world.task(&["build"]).done().code, 1);
+}
+
+#[test]
+fn a_server_that_is_built_into_the_folder_of_the_client_follows_it() {
+    let build = "vite build && vite build --ssr src/server.js --emptyOutDir false";
+    let world = app("console.log('one')\n", build);
+    world.write("src/server.js", "import page from '../dist/index.html?raw'; console.log(page)\n");
+    for text in ["one", "two", "one", "three"] {
+        world.write("src/main.js", &format!("console.log('{text}')\n"));
+        world.run("build");
+        let (page, server) = (world.read("dist/index.html"), world.read("dist/server.js"));
+        let script = page.split("/assets/").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        assert!(server.contains(script), "{text}: {script} in {server}");
+    }
+}
+
+#[test]
+fn a_folder_for_outputs_that_is_a_link_counts_as_one() {
+    let world = app("console.log('one')\n", "vite build");
+    let link = |to: &str| {
+        let _ = fs::remove_file(world.path("dist"));
+        symlink(to, world.path("dist")).unwrap();
+    };
+    fs::create_dir_all(world.path("srv/a")).unwrap();
+    fs::create_dir_all(world.path("srv/b")).unwrap();
+    link("srv/a");
+    world.run("build").is("ran");
+    let built = world.tree("srv/a");
+    assert!(built.contains_key("index.html"), "{built:?}");
+    link("srv/b");
+    world.run("build");
+    assert_same(&world.tree("srv/b"), &built);
+    fs::remove_file(world.path("dist")).unwrap();
+    world.run("build");
+    assert_same(&world.tree("dist"), &built);
+}
