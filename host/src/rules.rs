@@ -9,6 +9,7 @@ use crate::settle::{Evidence, Ignored, Source};
 use crate::stamp::Found;
 use crate::tool_state::is_in_hidden_folder;
 use crate::tree::Tree;
+use std::ops::Bound;
 use std::path::Path;
 
 /// Of files by which incremental compilers know what they did last, by convention.
@@ -60,7 +61,7 @@ impl Rules {
                     // What is ignored both ways is the tool's own affair.
                     let is_both =
                         |hint: &Hint| matches!(hint, Hint::IgnoreOutput(own) if path.starts_with(own));
-                    let is_bounded = !evidence.hints.iter().any(is_both);
+                    let is_bounded = changes_below(evidence, path) && !evidence.hints.iter().any(is_both);
                     rules.reads.push(Rule::told(path, is_bounded));
                 }
                 Hint::IgnoreOutput(path) if !is_all(path) => rules.writes.push(Rule::told(path, false)),
@@ -148,15 +149,16 @@ impl Rule {
     /// of a file that it names, and of what it looked at without reading it. `is_content`: its content was read.
     pub fn may_hide(&self, evidence: &Evidence, path: &Path, found: &Found, is_content: bool) -> bool {
         let is_told = self.source == Source::Told;
+        let is_itself = || matches!(&self.tree, Tree::Below(own) if own == path);
         let by_kind = || match found {
             Found::Folder(_) => true,
             Found::Absent => !is_told || evidence.ends.contains_key(path),
-            Found::File(_) => {
-                is_told && (!is_content || matches!(&self.tree, Tree::Below(own) if own == path))
-            }
+            Found::File(_) => is_told && (!is_content || is_itself()),
             Found::Link(_) | Found::Other => false,
         };
-        !self.is_bounded || is_hidden_in_node_modules(path) || by_kind() || (evidence.made_before)(path)
+        // Where it leads to is where things go.
+        let is_obeyed = !self.is_bounded && !(matches!(found, Found::Link(_)) && is_itself());
+        is_obeyed || is_hidden_in_node_modules(path) || by_kind() || (evidence.made_before)(path)
     }
 
     /// The same for a listing: every name in it must be one that may be hidden.
@@ -196,6 +198,12 @@ impl Rule {
         let (source, why) = (self.source, self.why.clone());
         Ignored { path: path.to_path_buf(), reads: is_read, writes: !is_read, source, why }
     }
+}
+
+/// Whether the step changed anything in a folder.
+fn changes_below(evidence: &Evidence, folder: &Path) -> bool {
+    let inside = evidence.observed.paths.range::<Path, _>((Bound::Included(folder), Bound::Unbounded));
+    inside.take_while(|(path, _)| path.starts_with(folder)).any(|(_, seen)| seen.change.is_some())
 }
 
 /// `node_modules/.vite` and the like: tools keep their caches there, packages do not.
