@@ -46,8 +46,6 @@ struct Inner {
     signal: AtomicI32,
     /// How many came.
     count: AtomicUsize,
-    /// When the last of them did.
-    last: Mutex<Option<Instant>>,
 }
 
 impl Running {
@@ -72,12 +70,17 @@ impl Running {
         let running = self.clone();
         thread::Builder::new().name("overhear-signals".into()).spawn(move || {
             let mut word = [0u8; 2];
+            let mut last: Option<Instant> = None;
             while reader.read_exact(&mut word).is_ok() {
                 let [signal, from_terminal] = word;
                 if i32::from(signal) == libc::SIGTSTP {
                     running.suspend();
                     continue;
                 }
+                if last.is_some_and(|last| last.elapsed() < ECHO) {
+                    continue;
+                }
+                last = Some(Instant::now());
                 let count = running.stop(i32::from(signal), from_terminal != 0);
                 told(i32::from(signal), count);
             }
@@ -94,13 +97,6 @@ impl Running {
     /// many signals came.
     pub fn stop(&self, signal: i32, from_terminal: bool) -> usize {
         let _ = self.inner.signal.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire);
-        let mut last = self.inner.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_echo = last.is_some_and(|last: Instant| last.elapsed() < ECHO);
-        if is_echo {
-            return self.inner.count.load(Ordering::Acquire);
-        }
-        *last = Some(Instant::now());
-        drop(last);
         let count = self.inner.count.fetch_add(1, Ordering::AcqRel) + 1;
         for (_, group) in self.groups().iter() {
             send(*group, if count > 1 { libc::SIGKILL } else { passed_on(signal) }, from_terminal);
