@@ -22,7 +22,7 @@ type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
 /// `RTLD_NEXT`: what comes after the library that asks.
 const NEXT: *mut c_void = -1isize as *mut c_void;
 
-/// A function of the C library.
+/// A function of the C library, or a variable.
 pub struct Function(AtomicPtr<c_void>);
 
 impl Function {
@@ -52,11 +52,16 @@ macro_rules! functions {
         /// Looks them all up.
         pub fn find() {
             let Some(dlsym) = dlsym() else { return };
+            let mut is_complete = true;
             $(
                 // SAFETY: the name ends with zero.
                 let address = unsafe { dlsym(NEXT, concat!($name, "\0").as_ptr().cast()) };
                 $variable.0.store(address, Ordering::Release);
+                is_complete &= !address.is_null();
             )*
+            if !is_complete {
+                forget_error();
+            }
         }
     };
 }
@@ -75,6 +80,20 @@ functions! {
     POSIX_SPAWNP "posix_spawnp"
     SYSTEM "system"
     POPEN "popen"
+    SETLOCALE "setlocale"
+    OPEN_NOCANCEL "__open64_nocancel"
+    FSTATAT "fstatat"
+    SINGLE_THREADED "__libc_single_threaded"
+    DLERROR "dlerror"
+}
+
+/// The program is not to hear of what was looked for in vain here: a C library that is old, or another one.
+fn forget_error() {
+    let address = DLERROR.0.load(Ordering::Acquire);
+    if !address.is_null() {
+        // SAFETY: it has no arguments, and what it returns is not looked at.
+        unsafe { core::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> *const c_char>(address)() };
+    }
 }
 
 fn dlsym() -> Option<Dlsym> {

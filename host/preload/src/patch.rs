@@ -4,8 +4,11 @@
 //!
 //! A library may have started threads by the time it is loaded, and one of them may be waiting in such a
 //! call. So only the two bytes of `syscall` are replaced, and what is behind them stays what it was: a jump
-//! has five bytes, and the last three of one to the right distance are those of `test rax, rax`, which
-//! is behind these calls. The new code lies at that distance, if nothing else does.
+//! has five bytes, and the last three of one to the right distance are those that are behind these calls, as
+//! those of `test rax, rax`. The new code lies at that distance, if nothing else does.
+//!
+//! So it is with the C library's own, when a program asks for a locale: that opens a dozen files and looks at
+//! each, without coming by the functions that programs call.
 
 use crate::gate::Gate;
 use crate::memory::Memory;
@@ -13,15 +16,20 @@ use crate::text::Writer;
 use crate::{next, note, sys};
 use core::arch::naked_asm;
 use core::ffi::{c_char, c_int, c_void};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use overhear_trace_abi::sites::{PATTERN, PROBE_SITES, SITES_MAX};
 
 const PAGE: usize = 4096;
 /// Longer paths are not asked for.
 const PATH_MAX: usize = 900;
-/// How far behind its place a jump leads whose last bytes are those of [`PATTERN`], and whose first is 0.
-const DISTANCE: i32 = i32::from_le_bytes([0, PATTERN[2], PATTERN[3], PATTERN[4]]);
-const CALL_BYTES: usize = 2;
+/// `syscall`.
+const CALL: [u8; 2] = [0x0f, 0x05];
+/// Bytes of a jump to anywhere.
+const JUMP_BYTES: usize = 5;
+/// How far into a function of the C library its call is looked for.
+const FUNCTION_BYTES: usize = 96;
+/// How far before a call its number is.
+const NUMBER_WITHIN: usize = 24;
 /// Where new code may begin, beyond that distance.
 const WINDOW: usize = 256;
 const PT_LOAD: u32 = 1;
@@ -100,10 +108,7 @@ unsafe extern "C" fn whose(name: *const c_char) -> usize {
             let name = crate::block::bytes(name);
             name.starts_with(b"/") && name.len() <= PATH_MAX && !name.contains(&b'$')
         };
-        let may = is_ours
-            && Gate::get().is_some()
-            && Memory::get_quietly().is_some_and(|memory| memory.ring.may_patch.load(Ordering::Relaxed) != 0);
-        if may { 0 } else { own as usize }
+        if is_ours && may_patch() { 0 } else { own as usize }
     }
 }
 
@@ -163,9 +168,64 @@ unsafe fn patch(name: &[u8], base: usize, segments: &[Segment]) {
     for place in memory.sites.of(name) {
         if let Some(site) = address(place as usize, base, segments) {
             // SAFETY: it lies in a segment that is mapped, as the loader says.
-            unsafe { redirect(site) };
+            unsafe {
+                if core::slice::from_raw_parts(site as *const u8, PATTERN.len()) == PATTERN {
+                    redirect(site, false);
+                }
+            }
         }
     }
+}
+
+type SetLocale = unsafe extern "C" fn(c_int, *const c_char) -> *mut c_char;
+
+/// # Safety
+/// As of the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn setlocale(category: c_int, locale: *const c_char) -> *mut c_char {
+    static IS_DONE: AtomicBool = AtomicBool::new(false);
+    // SAFETY: as of the C library's.
+    unsafe {
+        let Some(own) = next::SETLOCALE.get::<SetLocale>() else { return core::ptr::null_mut() };
+        // Without a name it only says what it is.
+        if !locale.is_null() && !IS_DONE.swap(true, Ordering::Relaxed) && may_patch() {
+            redirect_own();
+        }
+        own(category, locale)
+    }
+}
+
+/// Redirects how the C library opens files for itself, and looks at what it opened.
+unsafe fn redirect_own() {
+    // SAFETY: the addresses are the C library's own, of the kinds that are said.
+    unsafe {
+        let is_alone = next::SINGLE_THREADED.get::<*const u8>().is_some_and(|alone| *alone != 0);
+        for (function, number) in [(&next::OPEN_NOCANCEL, sys::OPENAT), (&next::FSTATAT, sys::NEWFSTATAT)] {
+            let Some(start) = function.get::<*const u8>() else { continue };
+            let text = core::slice::from_raw_parts(start, FUNCTION_BYTES);
+            if let Some(at) = call_of(text, number as u32) {
+                redirect(start as usize + at, is_alone);
+            }
+        }
+    }
+}
+
+/// Where the first system call of a function is, if it is that with this number: `mov eax, number`, what
+/// does not call, `syscall`, and a comparison with what is no error, of `rax` or `eax`.
+fn call_of(text: &[u8], number: u32) -> Option<usize> {
+    let at = text.windows(CALL.len()).position(|bytes| bytes == CALL)?;
+    let behind = text.get(at + CALL.len()..)?;
+    let is_compared =
+        behind.starts_with(&[0x48, 0x3d, 0, 0xf0, 0xff, 0xff]) || behind.starts_with(&[0x3d, 0, 0xf0, 0xff, 0xff]);
+    let [a, b, c, d] = number.to_le_bytes();
+    let before = text.get(at.saturating_sub(NUMBER_WITHIN)..at)?;
+    (is_compared && before.windows(5).any(|bytes| bytes == [0xb8, a, b, c, d])).then_some(at)
+}
+
+/// Whether this is a process of a step in which calls may be redirected.
+fn may_patch() -> bool {
+    Gate::get().is_some()
+        && Memory::get_quietly().is_some_and(|memory| memory.ring.may_patch.load(Ordering::Relaxed) != 0)
 }
 
 /// Where a place of a file is in memory.
@@ -192,14 +252,18 @@ fn ask_for_sites(name: &[u8]) {
 /// Writes new code for a call at the only distance that there is, and then the jump to it.
 ///
 /// # Safety
-/// The site is mapped.
-unsafe fn redirect(site: usize) {
+/// A `syscall` is there, and what is behind it is mapped too. `is_alone` if no other thread may come by.
+unsafe fn redirect(site: usize, is_alone: bool) {
     // SAFETY: promised; the kernel says where memory of our own is.
     unsafe {
-        if core::slice::from_raw_parts(site as *const u8, PATTERN.len()) != PATTERN {
+        let behind = core::slice::from_raw_parts((site + CALL.len()) as *const u8, JUMP_BYTES - CALL.len());
+        let [b, c, d] = *behind else { return };
+        // A store that crosses a line of the cache is two.
+        if site % 64 == 63 && !is_alone {
             return;
         }
-        let first = (site + PATTERN.len()).wrapping_add_signed(DISTANCE as isize);
+        let distance = i32::from_le_bytes([0, b, c, d]);
+        let first = (site + JUMP_BYTES).wrapping_add_signed(distance as isize);
         // As much of the window as lies in one page.
         let page = first & !(PAGE - 1);
         let (page, code) = match page + PAGE - first {
@@ -221,7 +285,7 @@ unsafe fn redirect(site: usize) {
 /// There is room.
 unsafe fn write_code(site: usize, code: *mut u8) {
     const LENGTH: usize = 26;
-    let back = (site + CALL_BYTES).wrapping_sub(code as usize + LENGTH) as u32;
+    let back = (site + CALL.len()).wrapping_sub(code as usize + LENGTH) as u32;
     let patched: unsafe extern "C" fn() = patched;
     let mut writer = Writer::at(code);
     // SAFETY: promised.
@@ -244,12 +308,8 @@ unsafe fn write_code(site: usize, code: *mut u8) {
 /// The site is mapped.
 unsafe fn write_jump(site: usize, low: u8) {
     let first = site & !(PAGE - 1);
-    let bytes = (site + PATTERN.len() - first).next_multiple_of(PAGE);
+    let bytes = (site + JUMP_BYTES - first).next_multiple_of(PAGE);
     let both = u16::from_le_bytes([0xe9, low]);
-    // A store that crosses a line of the cache is two.
-    if site % 64 == 63 {
-        return;
-    }
     // SAFETY: promised.
     unsafe {
         if sys::make_writable_code(first as *mut u8, bytes) {

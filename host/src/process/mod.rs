@@ -2,9 +2,10 @@
 //! running, and the signals that are meant for them. With a [`crate::trace::Spec`] the whole tree
 //! is traced meanwhile.
 //!
-//! It knows nothing of tasks or caching, and prints nothing. Read next: `spawn` (how a child is
-//! made), `stream` (how it is seen through), `running` (signals).
+//! It knows nothing of tasks or caching, and prints nothing. Read next: `spawn` and `child` (how
+//! one is made), `stream` (how it is seen through), `running` (signals).
 
+mod child;
 mod running;
 mod spawn;
 mod stream;

@@ -1,13 +1,15 @@
-//! Makes the child: session, descriptors, signals, and the tracer's part between fork and exec.
+//! How commands are started, and why one could not be: with overhear's own terminal here, captured in `child`.
 
 #![allow(unsafe_code, reason = "calls into the kernel between fork and exec")]
 
 use super::Launch;
+use super::child::Child;
 use crate::trace::{ChildSide, missing_interpreter};
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Command};
 use std::sync::Once;
 use thiserror::Error;
 
@@ -56,9 +58,9 @@ pub enum SpawnError {
 }
 
 /// Starts it with overhear's own terminal and descriptors.
-pub(super) fn attached(launch: &Launch) -> Result<Child, SpawnError> {
+pub(super) fn attached(launch: &Launch) -> Result<process::Child, SpawnError> {
     let mut command = command(launch);
-    let parent = std::process::id();
+    let parent = process::id();
     // SAFETY: only system calls that are safe after a fork.
     unsafe {
         command.pre_exec(move || {
@@ -71,43 +73,39 @@ pub(super) fn attached(launch: &Launch) -> Result<Child, SpawnError> {
 }
 
 /// Starts it in a session of its own, with pipes for its output.
-pub(super) fn captured(launch: &Launch, tracing: Option<Box<dyn ChildSide>>) -> Result<Child, SpawnError> {
-    let mut command = command(launch);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let parent = std::process::id();
-    // SAFETY: only system calls that are safe after a fork; `ChildSide` promises the same.
-    unsafe {
-        command.pre_exec(move || {
-            open_signals();
-            libc::setsid();
-            die_with(parent);
-            // Whatever else overhear has open is none of the command's business.
-            libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
-            if let Some(tracing) = &tracing {
-                tracing.enter();
-            }
-            Ok(())
-        });
-    }
-    command.spawn().map_err(|error| explain(launch, error))
+pub(super) fn captured(launch: &Launch, tracing: Option<&dyn ChildSide>) -> Result<Child, SpawnError> {
+    Child::start(launch, &called(launch), tracing).map_err(|error| explain(launch, error))
 }
 
-fn command(launch: &Launch) -> Command {
+/// How the program is named to the kernel, and to itself.
+pub(super) struct Called {
+    pub(super) program: PathBuf,
+    pub(super) own_name: OsString,
+}
+
+fn called(launch: &Launch) -> Called {
     // A path as it was written is taken from the working directory, which is changed first: a script finds its
     // name as it was called. A name alone would be searched.
     let is_as_written = launch.program.is_relative() && launch.program.components().nth(1).is_some();
-    let program = if is_as_written { launch.program.clone() } else { launch.cwd.join(&launch.program) };
-    let mut command = Command::new(&program);
-    if !is_as_written {
-        command.arg0(launch.program.file_name().unwrap_or(program.as_os_str()));
+    if is_as_written {
+        let program = launch.program.clone();
+        return Called { own_name: program.clone().into(), program };
     }
-    command.args(&launch.args).current_dir(&launch.cwd).env_clear();
+    let program = launch.cwd.join(&launch.program);
+    let own_name = launch.program.file_name().unwrap_or(program.as_os_str()).to_owned();
+    Called { program, own_name }
+}
+
+fn command(launch: &Launch) -> Command {
+    let called = called(launch);
+    let mut command = Command::new(&called.program);
+    command.arg0(&called.own_name).args(&launch.args).current_dir(&launch.cwd).env_clear();
     command.envs(launch.env.iter().map(|(name, value)| (name, value)));
     command
 }
 
 /// Signals that some thread of overhear may have blocked are open again in the child.
-unsafe fn open_signals() {
+pub(super) unsafe fn open_signals() {
     // SAFETY: the set is made before it is used.
     unsafe {
         let mut none: libc::sigset_t = std::mem::zeroed();
@@ -117,7 +115,7 @@ unsafe fn open_signals() {
 }
 
 /// The leader dies with overhear; the guard sees to its tree.
-unsafe fn die_with(parent: u32) {
+pub(super) unsafe fn die_with(parent: u32) {
     // SAFETY: numbers only. If overhear died before the first call, there is nobody to die with.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);

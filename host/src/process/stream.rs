@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code, reason = "poll, and a descriptor for a process")]
 
+use super::child::Child;
 use super::running::{Group, Running};
 use super::{Ended, GRACE, Launch, SpawnError, spawn};
 use crate::event::Stream;
@@ -10,10 +11,10 @@ use crate::trace::guard::Ward;
 use crate::trace::preload::Ear;
 use crate::trace::{self, ParentSide, Rest, Spec};
 use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStderr, ChildStdout, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// As much as is read at once: what a pipe holds.
@@ -53,7 +54,7 @@ pub(super) fn captured(
         Some(Err(error)) => no_tracer = Some(format!("cannot start the tracer: {error}")),
         None => {}
     }
-    let spawned = spawn::captured(launch, child_side);
+    let spawned = spawn::captured(launch, child_side.as_deref());
     if let Some(side) = &mut parent_side {
         side.spawned();
     }
@@ -118,8 +119,8 @@ fn ended(status: ExitStatus) -> Ended {
 
 /// What is waited for.
 struct Watched {
-    out: Option<ChildStdout>,
-    err: Option<ChildStderr>,
+    out: Option<PipeReader>,
+    err: Option<PipeReader>,
     /// Becomes readable when the leader ends.
     leader: Option<OwnedFd>,
     tracing: Option<Box<dyn ParentSide>>,
@@ -131,8 +132,8 @@ impl Watched {
     fn new(child: &mut Child, tracing: Option<Box<dyn ParentSide>>) -> Watched {
         let all_gone = tracing.as_ref().is_none_or(|side| side.all_gone().is_none());
         Watched {
-            out: child.stdout.take(),
-            err: child.stderr.take(),
+            out: child.out.take(),
+            err: child.err.take(),
             leader: pid_fd(child.id()),
             tracing,
             all_gone,
@@ -227,8 +228,8 @@ struct Ready {
 }
 
 /// Hands on what a pipe has; closes it at its end.
-fn pass<R: Read>(
-    pipe: &mut Option<R>,
+fn pass(
+    pipe: &mut Option<PipeReader>,
     stream: Stream,
     buffer: &mut [u8],
     output: &mut dyn FnMut(Stream, &[u8]),

@@ -37,6 +37,7 @@ pub fn search(
     };
     let names: FxHashMap<&[u8], Heard> =
         cached.env.sees.left_out.iter().map(|name| (name.as_bytes(), heard(name))).collect();
+    let starts = Starts::of(names.keys());
     let mut refusal = None;
     let mut unset: BTreeSet<String> = BTreeSet::new();
     for input in &settled.inputs {
@@ -48,7 +49,7 @@ pub fn search(
         let copies = copies_environment(&input.path, &content);
         let is_told = |name: &str| hints.iter().any(|hint| is_told(hint, name));
         for (before, word) in words_in_place(&content) {
-            if let Some(heard) = names.get(word) {
+            if let Some(heard) = Some(word).filter(|word| starts.may_be(word)).and_then(|word| names.get(word)) {
                 // That another program asked says nothing of one that reads a copy, or that takes the
                 // variable away before it starts the other.
                 let may_miss = match copies {
@@ -101,6 +102,28 @@ fn is_variable(word: &[u8]) -> bool {
 /// Whether a variable follows this word: `process.env.X`, `os.environ["X"]`, `getenv("X")`, `ENV["X"]`.
 fn reads_by_name(before: &[u8]) -> bool {
     [b"env".as_slice(), b"environ", b"getenv", b"ENV", b"Getenv"].contains(&before)
+}
+
+/// First bytes and lengths of some names: most words of a text are none of them, and need not be looked up.
+struct Starts([u64; 256]);
+
+impl Starts {
+    fn of<'a>(names: impl Iterator<Item = &'a &'a [u8]>) -> Starts {
+        let mut starts = Starts([0; 256]);
+        for name in names.filter(|name| !name.is_empty()) {
+            starts.0[usize::from(name[0])] |= Starts::length(name);
+        }
+        starts
+    }
+
+    fn may_be(&self, word: &[u8]) -> bool {
+        self.0[usize::from(word[0])] & Starts::length(word) != 0
+    }
+
+    /// A bit; longer ones share the last.
+    fn length(word: &[u8]) -> u64 {
+        1 << word.len().min(63)
+    }
 }
 
 /// Who asked for a variable.

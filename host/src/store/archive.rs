@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use zstd::zstd_safe::CParameter;
 
 /// Above this many bytes of content, compression uses a second thread.
 const THREADED_ABOVE_BYTES: u64 = 8 << 20;
@@ -113,7 +114,9 @@ impl Store {
             encoder.multithread(2).map_err(failed("compress into"))?;
         }
         if let Some(window) = small_window(total, found.len()) {
-            encoder.window_log(window).map_err(failed("compress into"))?;
+            for parameter in small_tables(window) {
+                encoder.set_parameter(parameter).map_err(failed("compress into"))?;
+            }
         }
         let mut packing = Packing::new(encoder, places);
         for (path, there) in &found {
@@ -143,10 +146,17 @@ impl Store {
 /// exponent of two; `None` where the usual ones are not too large.
 fn small_window(bytes: u64, entries: usize) -> Option<u32> {
     const USUAL: u32 = 21;
+    const LEAST: u32 = 12;
     /// A header and what fills up its last block.
     const PER_ENTRY: u64 = 1024;
     let room = bytes.saturating_add(PER_ENTRY * (entries as u64 + 1)).checked_next_power_of_two()?;
-    (room.ilog2() < USUAL).then_some(room.ilog2())
+    (room.ilog2() < USUAL).then_some(room.ilog2().max(LEAST))
+}
+
+/// As zstd itself takes them for this level, where it knows that a text is so short.
+fn small_tables(window: u32) -> [CParameter; 3] {
+    let (hash, chain) = ((window - 1).min(17), (window - 2).min(16));
+    [CParameter::WindowLog(window), CParameter::HashLog(hash), CParameter::ChainLog(chain)]
 }
 
 fn pack_without_files(found: &[(&PortablePath, Found)], places: &Places) -> Result<Packed, ArchiveError> {

@@ -4,8 +4,9 @@
 //!
 //! A note is claimed by one exchange of its first word, which says at once how long it is; so a program
 //! that is killed at any point leaves a ring that can still be read. Positions count up for ever; a free
-//! word holds the number of its lap, veiled by the ring's own number, so that who was held up for a
-//! whole lap cannot claim what is in use again.
+//! word holds the number of its lap. All words are veiled by the ring's own number, so that none of a text passes
+//! for a free one, and who was held up for a whole lap cannot claim what is in use again; the number is such that
+//! memory of zeros, of which no page was touched, is a ring that is free.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -37,8 +38,8 @@ const _: () = assert!((FIXED + 2 * (TEXT_MAX + 8) / 8) < 0xffff && (TEXT_MAX + 8
 /// The shared memory.
 #[repr(C)]
 pub struct Ring {
-    /// Veils the laps; random, without the uppermost bit.
-    pub veil: AtomicU64,
+    /// Veils the words; random, without the uppermost bit.
+    veil: AtomicU64,
     /// Up to where notes were claimed, or a little before that.
     tail: AtomicU64,
     /// Up to where places are free again.
@@ -126,16 +127,22 @@ const fn words_of(head: u64) -> usize {
 impl Ring {
     /// Makes a ring of zeros ready, before anybody else sees it.
     pub fn begin(&self, veil: u64) {
-        let veil = veil & !TAKEN;
-        self.veil.store(veil, Ordering::Relaxed);
-        for word in &self.words {
-            word.store(veil, Ordering::Relaxed);
-        }
+        self.veil.store(veil & !TAKEN, Ordering::Relaxed);
     }
 
     /// What a free word of the lap that this position is in holds.
     fn free(&self, position: u64) -> u64 {
-        (self.veil.load(Ordering::Relaxed) ^ (position / RING_BYTES as u64)) & !TAKEN
+        (self.veiled(0) ^ (position / RING_BYTES as u64)) & !TAKEN
+    }
+
+    /// A word as it lies in memory, and the reverse.
+    fn veiled(&self, word: u64) -> u64 {
+        word ^ self.veil.load(Ordering::Relaxed)
+    }
+
+    fn put_head(&self, at: usize, head: u64) -> Option<()> {
+        self.words.get(at)?.store(self.veiled(head), Ordering::Release);
+        Some(())
     }
 
     /// Takes a place and writes what is asked; `None` if there is no room.
@@ -153,7 +160,7 @@ impl Ring {
         let path_at = self.put_text(at + FIXED, asked.base);
         self.put_text(path_at, asked.path);
         let head = head(State::Written, words, pid);
-        self.words.get(at)?.store(head, Ordering::Release);
+        self.put_head(at, head)?;
         Some(Noted { ring: self, at, head })
     }
 
@@ -174,13 +181,13 @@ impl Ring {
                 head(State::Claimed, taken, pid)
             };
             let word = self.words.get(at)?;
-            let (end, is_own) =
-                match word.compare_exchange(self.free(tail), own, Ordering::AcqRel, Ordering::Acquire) {
-                    Ok(_) => (end, true),
-                    // Somebody else was first, and may have been held up before moving the tail.
-                    Err(there) if there & TAKEN != 0 => (tail + words_of(there) as u64 * 8, false),
-                    Err(_) => continue,
-                };
+            let (free, own) = (self.veiled(self.free(tail)), self.veiled(own));
+            let (end, is_own) = match word.compare_exchange(free, own, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => (end, true),
+                // Somebody else was first, and may have been held up before moving the tail.
+                Err(there) if there & TAKEN != 0 => (tail + words_of(self.veiled(there)) as u64 * 8, false),
+                Err(_) => continue,
+            };
             let _ = self.tail.compare_exchange(tail, end, Ordering::AcqRel, Ordering::Relaxed);
             if is_own && !is_filler {
                 return Some(at);
@@ -191,7 +198,7 @@ impl Ring {
 
     fn put(&self, at: usize, word: u64) {
         if let Some(place) = self.words.get(at) {
-            place.store(word, Ordering::Relaxed);
+            place.store(self.veiled(word), Ordering::Relaxed);
         }
     }
 
@@ -214,7 +221,7 @@ impl Ring {
     }
 
     fn get(&self, at: usize) -> u64 {
-        self.words.get(at).map_or(0, |word| word.load(Ordering::Relaxed))
+        self.words.get(at).map_or(0, |word| self.veiled(word.load(Ordering::Relaxed)))
     }
 }
 
@@ -236,9 +243,8 @@ impl Noted<'_> {
         }
         self.ring.put(self.at + 8, u64::from(stamp.mode));
         let head = self.head & !(3 << STATE_AT) | (State::Done as u64) << STATE_AT;
-        if let Some(word) = self.ring.words.get(self.at) {
-            word.store(head, Ordering::Release);
-        }
+        // The place was there when it was claimed.
+        let _ = self.ring.put_head(self.at, head);
     }
 }
 
@@ -291,7 +297,7 @@ impl Ring {
             return Found::Free;
         }
         let at = (position % RING_BYTES as u64 / 8) as usize;
-        let word = self.words.get(at).map_or(0, |word| word.load(Ordering::Acquire));
+        let word = self.words.get(at).map_or(0, |word| self.veiled(word.load(Ordering::Acquire)));
         if word & TAKEN == 0 {
             return if word == self.free(position) { Found::Free } else { Found::Damaged };
         }
@@ -443,9 +449,9 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_damage() {
         let ring = ring();
-        ring.words[0].store(TAKEN | 1 << LENGTH_AT, Ordering::Relaxed);
+        ring.put(0, TAKEN | 1 << LENGTH_AT);
         assert_eq!(ring.look(0), Found::Damaged);
-        ring.words[0].store(5, Ordering::Relaxed);
+        ring.put(0, 5);
         assert_eq!(ring.look(0), Found::Damaged);
     }
 
