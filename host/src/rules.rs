@@ -146,26 +146,32 @@ impl Rule {
 
     /// A read may only be hidden where that cannot make a hit wrong: in a hidden folder of
     /// `node_modules`, where nothing was, or where a run of this step left what was read. A tool itself is believed
-    /// of a file that it names, and of what it looked at without reading it. `is_content`: its content was read.
+    /// of a file or folder that it names, and of what it looked at without reading it and then changed or removed.
+    /// `is_content`: its content was read.
     pub fn may_hide(&self, evidence: &Evidence, path: &Path, found: &Found, is_content: bool) -> bool {
         let is_told = self.source == Source::Told;
         let is_itself = || matches!(&self.tree, Tree::Below(own) if own == path);
+        let is_changed = || evidence.ends.contains_key(path);
         let by_kind = || match found {
-            Found::Folder(_) => true,
-            Found::Absent => !is_told || evidence.ends.contains_key(path),
-            Found::File(_) => is_told && (!is_content || is_itself()),
+            Found::Folder(_) => !is_told || is_itself() || is_changed(),
+            Found::Absent => !is_told || is_changed(),
+            Found::File(_) => is_told && (is_itself() || (!is_content && is_changed())),
             Found::Link(_) | Found::Other => false,
         };
-        // Where it leads to is where things go.
-        let is_obeyed = !self.is_bounded && !(matches!(found, Found::Link(_)) && is_itself());
-        is_obeyed || is_hidden_in_node_modules(path) || by_kind() || (evidence.made_before)(path)
+        // Where it leads to is where things go, whoever made a folder of that name before.
+        if matches!(found, Found::Link(_)) && is_itself() {
+            return is_hidden_in_node_modules(path);
+        }
+        !self.is_bounded || is_hidden_in_node_modules(path) || by_kind() || (evidence.made_before)(path)
     }
 
     /// The same for a listing: every name in it must be one that may be hidden.
     pub fn may_hide_listing(&self, evidence: &Evidence, path: &Path, names: &Listing) -> bool {
+        let is_told = self.source == Source::Told;
         let may_hide = |name: &Path, letter: u8| {
             let child = path.join(name);
-            letter == b'd' || (evidence.made_before)(&child) || evidence.ends.contains_key(&child)
+            let is_hidden_folder = letter == b'd' && !is_told;
+            is_hidden_folder || (evidence.made_before)(&child) || evidence.ends.contains_key(&child)
         };
         !self.is_bounded
             || is_hidden_in_node_modules(path)

@@ -204,6 +204,8 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
         by: "overhear".to_owned(),
     }));
     settle_listings(evidence, &rules, &touched, &mut settled);
+    // A hit judges only what may be an output of a task: not what came and went in git's folder.
+    settled.found_bare.retain(|path| evidence.zones.of(path) == Zone::Workspace);
     settled.inputs.sort_by(|a, b| (&a.path, &a.query).cmp(&(&b.path, &b.query)));
     settled.inputs.dedup_by(|a, b| a.path == b.path && a.query == b.query);
     drop_implied(&mut settled.inputs, &evidence.zones.places.root);

@@ -8,7 +8,7 @@ use overhear::process::{Ended, Launch, Mode, Running, run};
 use overhear::trace::{Level, Spec, Way};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 #[path = "programs/cases.rs"]
@@ -221,6 +221,31 @@ fn system_calls_of_a_library_are_noted_and_change_nothing_else() {
     }
     assert!(seen[0].0 == seen[1].0 && seen[1].0 == seen[2].0, "{seen:?}");
     assert!(seen[2].1 + 1900 < seen[1].1, "told {} and {}", seen[1].1, seen[2].1);
+}
+
+/// What the C library opens for a locale, it opens by itself.
+#[test]
+fn the_files_of_a_locale_are_noted_and_not_told() {
+    let mut seen = Vec::new();
+    for level in LEVELS {
+        let folder = folder();
+        let root = folder.path().canonicalize().unwrap();
+        let launch = launch(Path::new("/bin/ls"), &["a"], &root, &[("LC_ALL", "C.UTF-8")]);
+        let mode = Mode::Traced(Spec::new(path_value(), vec![]).at_level(level));
+        let ended = run(&launch, mode, &Running::new(), &mut |_, _| {}).unwrap();
+        let observed = ended.observed.unwrap();
+        let of_locale = |(path, seen): (&PathBuf, &Seen)| {
+            path.to_str()?.contains("locale").then(|| {
+                (
+                    path.clone(),
+                    [seen.read.is_some(), seen.stat.is_some(), seen.kind.is_some(), seen.link.is_some()],
+                )
+            })
+        };
+        seen.push((observed.paths.iter().filter_map(of_locale).collect::<Vec<_>>(), observed.told));
+    }
+    assert!(!seen[0].0.is_empty() && seen[0].0 == seen[1].0 && seen[1].0 == seen[2].0, "{seen:?}");
+    assert!(seen[2].1 < seen[1].1, "told {} and {}", seen[1].1, seen[2].1);
 }
 
 #[test]

@@ -167,3 +167,43 @@ fn what_is_not_to_be_cached_runs_each_time_whoever_calls_it() {
         }
     }
 }
+
+/// Those of `run-p` start all at once, however many may run: each of these waits for the others.
+#[test]
+fn scripts_that_start_all_at_once_share_a_place() {
+    let world = World::of_scripts(&[
+        ("a", "echo a > $TMPDIR/one"),
+        ("preb", "cat $TMPDIR/one"),
+        ("b", "echo b > $TMPDIR/two"),
+        ("c", "cat $TMPDIR/two"),
+        ("dev", "run-p c b a"),
+        ("start", "npm run dev"),
+    ]);
+    world.fifo("one");
+    world.fifo("two");
+    for script in ["dev", "start"] {
+        let args = ["-k", "1", "60"];
+        let done = world.task(&["--concurrency-limit", "1", script]).below("timeout", &args).done();
+        assert_eq!((done.code, done.steps.len()), (0, 4), "{done:?}");
+    }
+}
+
+#[test]
+fn a_call_with_parallel_starts_all_at_once() {
+    let world = World::empty();
+    world.write(
+        "package.json",
+        r#"{"name": "r", "workspaces": ["p/*"], "scripts": {"dev": "overhear run -r --parallel serve"}}"#,
+    );
+    let serve = ["cat $TMPDIR/one", "cat $TMPDIR/two > $TMPDIR/one", "echo x > $TMPDIR/two"];
+    for (name, serve) in ["a", "b", "c"].into_iter().zip(serve) {
+        world.write(
+            &format!("p/{name}/package.json"),
+            &format!(r#"{{"name": "{name}", "scripts": {{"serve": "{serve}"}}}}"#),
+        );
+    }
+    world.fifo("one");
+    world.fifo("two");
+    let done = world.task(&["--concurrency-limit", "1", "dev"]).below("timeout", &["-k", "1", "60"]).done();
+    assert_eq!((done.code, done.steps.len()), (0, 3), "{done:?}");
+}

@@ -98,3 +98,15 @@ fn another_commit_of_a_submodule_counts() {
     assert_ne!(one, two);
     assert_eq!(two.trim(), git(&world, &["-C", "libs/foo", "rev-parse", "HEAD"]));
 }
+
+/// What comes and goes in git's folder is nothing that a hit could judge.
+#[test]
+fn a_step_that_lists_the_folder_of_git_and_makes_a_lock_there_is_kept() {
+    let world = repository(&[("lock", "ls .git && touch .git/x.lock && rm .git/x.lock")]);
+    world.run("lock");
+    world.run("lock");
+    let done = world.run("lock");
+    assert!(!done.err.contains("cannot be used"), "{done:?}");
+    let verified = world.overhear(&["cache", "verify"]).done();
+    assert!(verified.out.contains(" 0 were damaged"), "{verified:?}");
+}

@@ -86,3 +86,53 @@ fn a_folder_for_outputs_that_is_a_link_counts_as_one() {
     world.run("build");
     assert_same(&world.tree("dist"), &built);
 }
+
+/// A task that says of its folder what vite says, with a script.
+fn told(build: &str) -> World {
+    let tell = format!("{} tell ignore-input dist", env!("CARGO_BIN_EXE_overhear"));
+    World::of_cached_scripts(&[("build", &format!("{tell}; {build}"))])
+}
+
+#[test]
+fn that_a_folder_of_that_name_was_left_says_nothing_of_a_link() {
+    let world = told("mkdir -p dist; echo 1 > dist/out");
+    world.run("build").is("ran");
+    world.remove("dist");
+    for (place, status) in [("one", "ran"), ("two", "ran"), ("one", "fresh")] {
+        let _ = fs::create_dir(world.path(place));
+        let _ = fs::remove_file(world.path("dist"));
+        symlink(place, world.path("dist")).unwrap();
+        world.run("build").is(status);
+        assert_eq!(world.read(&format!("{place}/out")), "1\n");
+    }
+}
+
+#[test]
+fn folders_of_others_in_a_told_folder_count() {
+    let world = told("mkdir -p dist; ls -d dist/*/ > list.txt 2> /dev/null; echo 1 > dist/out");
+    world.run("build").is("ran");
+    for (change, status, listed) in
+        [("make", "ran", "dist/sub/\n"), ("", "fresh", "dist/sub/\n"), ("remove", "restored", "")]
+    {
+        match change {
+            "make" => fs::create_dir(world.path("dist/sub")).unwrap(),
+            "remove" => fs::remove_dir(world.path("dist/sub")).unwrap(),
+            _ => {}
+        }
+        world.run("build").is(status);
+        assert_eq!(world.read("list.txt"), listed, "{change}");
+    }
+}
+
+#[test]
+fn a_file_that_was_asked_for_in_a_told_folder_counts_in_both_directions() {
+    let world = told("mkdir -p dist; test -e dist/robots.txt && echo yes > dist/out || echo no > dist/out");
+    for said in ["no", "yes", "no", "yes"] {
+        match said {
+            "yes" => world.write("dist/robots.txt", "x\n"),
+            _ => drop(fs::remove_file(world.path("dist/robots.txt"))),
+        }
+        world.run("build");
+        assert_eq!(world.read("dist/out").trim(), said);
+    }
+}

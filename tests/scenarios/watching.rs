@@ -176,3 +176,58 @@ fn what_somebody_takes_away_of_what_a_step_made_is_put_back_before_others_need_i
     started.wait_for("2 steps: 1 fresh, 1 restored");
     ends(started);
 }
+
+/// Commands of which nothing is known, that write into the folder of the package: what one does is no edit.
+#[test]
+fn commands_that_write_do_not_run_each_other_again() {
+    let world = World::of_scripts(&[("build", "sh gen.sh && sh bundle.sh")]);
+    std::fs::write(world.path(".gitignore"), "dist\n").unwrap();
+    assert!(world.command("git").args(["init", "-q"]).status().unwrap().success());
+    world.write("gen.sh", "mkdir -p dist; echo 1 > dist/gen; echo gen\n");
+    world.write("bundle.sh", "cat dist/gen > dist/bundle; cat said.txt\n");
+    for text in ["one", "two", "three"] {
+        world.write("said.txt", &format!("said {text}\n"));
+    }
+    let mut started = watch(&world, &["build"]);
+    for text in ["three", "four", "five"] {
+        wait_for_the_next_tick(&world);
+        world.write("said.txt", &format!("said {text}\n"));
+        started.wait_for(&format!("said {text}"));
+        started.wait_for("2 steps: 2 ran");
+    }
+    started.signal(2);
+    let done = started.done();
+    let rounds = done.err.matches("2 steps: 2 ran").count();
+    assert!((3..=4).contains(&rounds), "{done:?}");
+}
+
+/// A server goes on where what it waits for failed: what needs the server finds it.
+#[test]
+fn a_server_goes_on_after_a_failure_before_it() {
+    let world = World::empty();
+    world.write("package.json", r#"{"name": "root", "workspaces": ["lib", "app"]}"#);
+    world.write("overhear.json", r#"{"cache": {"scripts": true}}"#);
+    world.write("lib/package.json", r#"{"name": "lib", "scripts": {"build": "sh lib.sh"}}"#);
+    world.write("app/package.json", r#"{"name": "app"}"#);
+    world.write(
+        "app/overhear.json",
+        r#"{"tasks": {
+            "serve": {"command": "sh serve.sh", "persistent": true, "dependsOn": ["lib#build"], "readyWhen": {"output": "up"}},
+            "test": {"command": "sh test.sh", "cache": false, "dependsOn": ["serve"]}}}"#,
+    );
+    world.write("lib/lib.sh", "cat lib.txt > lib.out; test \"$(cat lib.txt)\" != bad\n");
+    world.write("lib/lib.txt", "good");
+    world.write("app/serve.sh", "echo $$ > $TMPDIR/server; echo up; exec sleep 1000\n");
+    world.write("app/test.sh", "kill -0 $(cat $TMPDIR/server) && echo there one\n");
+    let mut started = watch(&world, &["app#test"]);
+    started.wait_for("there one");
+    started.wait_for("3 steps");
+    wait_for_the_next_tick(&world);
+    world.write("lib/lib.txt", "bad");
+    started.wait_for("failed: lib#build");
+    wait_for_the_next_tick(&world);
+    world.write("app/test.sh", "kill -0 $(cat $TMPDIR/server) && echo there two\n");
+    started.wait_for("there two");
+    let shown = ends(started);
+    assert!(!shown.contains("No such process"), "{shown}");
+}

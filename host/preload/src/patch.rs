@@ -215,8 +215,8 @@ unsafe fn redirect_own() {
 fn call_of(text: &[u8], number: u32) -> Option<usize> {
     let at = text.windows(CALL.len()).position(|bytes| bytes == CALL)?;
     let behind = text.get(at + CALL.len()..)?;
-    let is_compared =
-        behind.starts_with(&[0x48, 0x3d, 0, 0xf0, 0xff, 0xff]) || behind.starts_with(&[0x3d, 0, 0xf0, 0xff, 0xff]);
+    let is_compared = behind.starts_with(&[0x48, 0x3d, 0, 0xf0, 0xff, 0xff])
+        || behind.starts_with(&[0x3d, 0, 0xf0, 0xff, 0xff]);
     let [a, b, c, d] = number.to_le_bytes();
     let before = text.get(at.saturating_sub(NUMBER_WITHIN)..at)?;
     (is_compared && before.windows(5).any(|bytes| bytes == [0xb8, a, b, c, d])).then_some(at)

@@ -39,6 +39,7 @@ pub(super) fn watch(
                 }
             }
         } else {
+            report::tell("watching on: it plans again when that is mended; Ctrl-C ends it");
             watch.wait_for_plan_file(|| running.interrupted().is_none());
             if let Some(signal) = running.interrupted() {
                 break 128 + signal;

@@ -36,6 +36,8 @@ pub(super) struct Item {
     pub part: Part,
     /// Tasks that stand for the command; `None` if it is started as it is.
     pub calls: Option<Vec<usize>>,
+    /// Those start all at once, however many they are.
+    pub at_once: bool,
     /// It ends with arguments of the command line.
     pub has_args: bool,
     /// What it obeys, where that is not what its task obeys.
@@ -160,8 +162,14 @@ impl Builder<'_> {
         let package = &self.workspace.packages[package];
         let items = |script: &str, parts: Vec<Part>| -> Vec<Item> {
             let script: Arc<str> = script.into();
-            let item =
-                |part| Item { script: script.clone(), part, calls: None, has_args: false, config: None };
+            let item = |part| Item {
+                script: script.clone(),
+                part,
+                calls: None,
+                at_once: false,
+                has_args: false,
+                config: None,
+            };
             parts.into_iter().map(item).collect()
         };
         match definition {
@@ -391,7 +399,7 @@ impl Builder<'_> {
                     {
                         self.order_by_packages(&calls);
                     }
-                    resolved.push(Item { calls: Some(calls), ..item });
+                    resolved.push(Item { calls: Some(calls), at_once: call.starts_at_once(), ..item });
                 }
                 Some(tasks) => {
                     for (package, task) in &tasks {
@@ -404,6 +412,7 @@ impl Builder<'_> {
                         }
                         resolved.push(Item {
                             calls: Some(vec![self.node(*package, task)]),
+                            at_once: false,
                             script: item.script.clone(),
                             part,
                             has_args: item.has_args,

@@ -177,6 +177,7 @@ pub fn exec_step(workspace: &Workspace, words: &[String], cwd: PathBuf) -> Resul
         waits_for: Vec::new(),
         requested: true,
         has_args: false,
+        beside: None,
     })
 }
 
@@ -254,6 +255,9 @@ pub struct Step {
     pub requested: bool,
     /// Its command ends with arguments of the command line.
     pub has_args: bool,
+    /// Of one call that starts all its tasks at once (`run-p`), by a number: such steps share one place of those
+    /// that may run at once.
+    pub beside: Option<usize>,
 }
 
 /// What a step needs to know of its package.

@@ -40,6 +40,16 @@ pub struct Selecting {
     pub parallel: bool,
 }
 
+impl Call {
+    /// Whether whoever would run them starts all of them, however many there are: `run-p`, `--parallel`.
+    pub fn starts_at_once(&self) -> bool {
+        match &self.runner {
+            Runner::Scripts => self.parallel,
+            Runner::Overhear(flags) => flags.parallel,
+        }
+    }
+}
+
 impl Selecting {
     /// Whether other packages may be meant than the one that a task names or the folder gives.
     pub fn says_something(&self) -> bool {

@@ -322,6 +322,23 @@ impl Points {
         is_run
     }
 
+    /// For each node the call that starts its tasks all at once and that it is part of, by its point: the outermost.
+    fn at_once(&self, nodes: &[Node], is_passed: &dyn Fn(usize, usize) -> bool) -> Vec<Option<usize>> {
+        let mut beside = vec![None; nodes.len()];
+        for at in inner_calls_first(nodes).into_iter().rev() {
+            for (item, of) in nodes[at].items.iter().enumerate().filter(|(_, of)| of.at_once) {
+                let point = self.begins[at] + 1 + item;
+                if is_passed(point, at) {
+                    let called = called_and_by(nodes, of.calls.as_deref().unwrap_or_default());
+                    for node in called {
+                        beside[node].get_or_insert(point);
+                    }
+                }
+            }
+        }
+        beside
+    }
+
     /// The steps: points that are commands, each with the commands that it waits for. `is_passed` says of a
     /// point and its node whether nothing is started there.
     fn steps(
@@ -333,6 +350,7 @@ impl Points {
     ) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
         let uncached = nested::uncached_scripts(workspace);
+        let beside = self.at_once(nodes, is_passed);
         // For each point the steps that must have ended when it is passed.
         let mut passed: Vec<Vec<usize>> = vec![Vec::new(); self.points.len()];
         let mut packages: FxHashMap<usize, Arc<PackageRef>> = FxHashMap::default();
@@ -378,6 +396,7 @@ impl Points {
                 waits_for: before,
                 requested: node.requested,
                 has_args: item.has_args,
+                beside: beside[node_at],
             });
             passed[*at] = vec![index];
         }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
-const NOTHING_AFFECTED: &str = "no package is affected: nothing changed in any";
+const NOTHING_AFFECTED: &str = "no package is affected: nothing changed in any since ";
 
 /// What was selected.
 #[derive(Debug, Default)]
@@ -123,7 +123,13 @@ fn affected(workspace: &Workspace, request: &Request, warnings: &mut Vec<String>
     let since = request.affected.as_ref()?;
     let changed = request.changed.get(since).cloned().unwrap_or_default();
     if changed.is_empty() {
-        warnings.push(NOTHING_AFFECTED.to_owned());
+        let since = match since {
+            Since::MainBranch => {
+                "this branch left the main one (on the main one: since its last commit)".to_owned()
+            }
+            Since::Named(name) => format!("`{name}`"),
+        };
+        warnings.push(format!("{NOTHING_AFFECTED}{since}"));
     }
     Some(dependents(workspace, changed))
 }
@@ -174,7 +180,7 @@ fn select_task(
         // A filter that matches no package has been told already; what is affected, or what a filter finds by
         // changes or dependencies, need not have the task.
         match (request.affected.is_some() || finds_packages(&request.filters)) && exists() {
-            true if selected.warnings.iter().any(|warning| warning == NOTHING_AFFECTED) => {}
+            true if selected.warnings.iter().any(|warning| warning.starts_with(NOTHING_AFFECTED)) => {}
             true if packages.is_empty() && request.affected.is_none() => {}
             true => {
                 let affected = if request.affected.is_some() {

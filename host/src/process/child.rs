@@ -108,7 +108,9 @@ impl Texts {
         let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::from);
         // Sorted, each name once.
         let env: BTreeMap<_, _> = launch.env.iter().map(|(name, value)| (name, value)).collect();
-        let pair = |(name, value): (_, _)| CString::new([OsStr::as_bytes(name), b"=", OsStr::as_bytes(value)].concat());
+        let pair = |(name, value): (_, _)| {
+            CString::new([OsStr::as_bytes(name), b"=", OsStr::as_bytes(value)].concat())
+        };
         Ok(Texts {
             program: text(called.program.as_os_str())?,
             args: [called.own_name.as_os_str()]

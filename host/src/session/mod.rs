@@ -4,6 +4,7 @@
 //! Read next: `progress` (which steps may start; pure), `queue` (which of them first), `serving`
 //! (persistent tasks), `watch` (what changes while the run goes on).
 
+mod doings;
 mod progress;
 mod queue;
 mod ready;
@@ -13,13 +14,14 @@ mod tests;
 pub mod watch;
 
 use crate::event::Event;
-use crate::outcome::{Outcome, Skip};
+use crate::outcome::{DisabledBy, MissReason, Outcome, Skip};
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::step::{self, Chains, Shared};
 use progress::Progress;
-use queue::Queue;
+use queue::{Queue, Taken};
 use serving::Served;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Scope;
@@ -91,11 +93,7 @@ pub fn run(
         let workers = options.concurrency.clamp(1, (plan.steps.len() - persistent).max(1));
         for _ in 0..workers {
             let (wake, queue, chains) = (wake.clone(), &queue, &chains);
-            scope.spawn(move || {
-                while let Some(index) = queue.pop() {
-                    work(shared, chains, index, &wake, || queue.hold());
-                }
-            });
+            scope.spawn(move || place(scope, shared, chains, queue, &wake));
         }
         let mut session = Session {
             scope,
@@ -119,12 +117,73 @@ pub fn run(
     })
 }
 
-/// `hold` is called before the loop hears of a failure.
-fn work(shared: &Shared, chains: &Chains, index: usize, wake: &SyncSender<Wake>, hold: impl FnOnce()) {
+/// One of the places of those that may run at once: takes step after step. What goes on until it is stopped leaves
+/// its place to another worker.
+fn place<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    shared: &'scope Shared<'scope>,
+    chains: &'scope Chains<'scope>,
+    queue: &'scope Queue,
+    wake: &SyncSender<Wake>,
+) {
+    while let Some(Taken { index, group, beside }) = queue.pop() {
+        for (index, group) in beside.into_iter().filter_map(|index| Some((index, group?))) {
+            let wake = wake.clone();
+            scope.spawn(move || work_beside(shared, chains, queue, index, group, &wake));
+        }
+        let left = AtomicBool::new(false);
+        let leave = || {
+            if group.is_none() && !left.swap(true, Ordering::Relaxed) {
+                let wake = wake.clone();
+                scope.spawn(move || place(scope, shared, chains, queue, &wake));
+            }
+        };
+        work(shared, chains, index, wake, || queue.hold(), leave);
+        if left.into_inner() {
+            return;
+        }
+        if let Some(group) = group {
+            queue.ended(group);
+            queue.keep_place(group);
+        }
+    }
+}
+
+/// A step of a group that has a place already.
+fn work_beside(
+    shared: &Shared,
+    chains: &Chains,
+    queue: &Queue,
+    index: usize,
+    group: usize,
+    wake: &SyncSender<Wake>,
+) {
+    work(shared, chains, index, wake, || queue.hold(), || ());
+    queue.ended(group);
+}
+
+/// Whether a command is begun of which an adapter knows that it serves or watches until it is stopped.
+fn goes_on(event: &Event) -> bool {
+    matches!(event, Event::Started { why: MissReason::CacheDisabled(DisabledBy::Adapter(..)), .. })
+}
+
+/// `hold` is called before the loop hears of a failure, `leave` where the command is one that goes on until it is
+/// stopped.
+fn work(
+    shared: &Shared,
+    chains: &Chains,
+    index: usize,
+    wake: &SyncSender<Wake>,
+    hold: impl FnOnce(),
+    leave: impl Fn() + Sync,
+) {
     let last: Mutex<Vec<Event>> = Mutex::default();
     let take_last = || std::mem::take(&mut *last.lock().unwrap_or_else(PoisonError::into_inner));
     // A reporter that is gone has nobody to tell; the step still runs to its end.
     let emit = |event| {
+        if goes_on(&event) {
+            leave();
+        }
         if is_short_replay(&event) {
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
             if last.len() < LAST_MAX {
@@ -243,7 +302,10 @@ impl Session<'_, '_> {
                 (false, false) => {
                     self.working += 1;
                     self.touch.iter_mut().for_each(|touch| touch.starts(index));
-                    self.queue.push(index, self.critical[index]);
+                    let group = self.plan.steps[index].beside;
+                    if self.queue.push(index, self.critical[index], group) {
+                        self.start_beside(index);
+                    }
                 }
             }
         }
@@ -253,7 +315,16 @@ impl Session<'_, '_> {
             self.working += 1;
             // What has the terminal has it alone.
             reporter.pause(true);
-            self.queue.push(index, self.critical[index]);
+            let has_begun = self.queue.push(index, self.critical[index], None);
+            debug_assert!(!has_begun, "it has no group");
+        }
+    }
+
+    /// Starts a step whose group has a place.
+    fn start_beside(&self, index: usize) {
+        let (shared, chains, queue, wake) = (self.shared, self.chains, self.queue, self.wake.clone());
+        if let Some(group) = self.plan.steps[index].beside {
+            self.scope.spawn(move || work_beside(shared, chains, queue, index, group, &wake));
         }
     }
 
@@ -275,7 +346,8 @@ impl Session<'_, '_> {
             self.progress.stop(Skip::Interrupted);
             self.take_back();
         }
-        let is_news = !matches!(outcome, Outcome::Fresh(_) | Outcome::Skipped(_));
+        // After a failure a server goes on as it was: to start it again would wait in vain.
+        let is_news = matches!(outcome, Outcome::Ran { .. } | Outcome::Restored(_));
         if is_news && !is_served {
             // Before others may start that wait for a server which this concerns.
             self.restart_served_after(index);
@@ -283,7 +355,7 @@ impl Session<'_, '_> {
         self.progress.ended(index, &outcome);
         if matches!(outcome, Outcome::Failed { .. }) && !is_served {
             self.take_back();
-            self.queue.go_on();
+            self.queue.go_on().into_iter().for_each(|index| self.start_beside(index));
         }
         if let Some(touch) = &mut self.touch {
             touch.ended(index, &outcome);

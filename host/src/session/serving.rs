@@ -66,7 +66,7 @@ impl Session<'_, '_> {
             return;
         }
         let (shared, chains, wake) = (self.shared, self.chains, self.wake.clone());
-        let thread = self.scope.spawn(move || work(shared, chains, index, &wake, || ())).thread().id();
+        let thread = self.scope.spawn(move || work(shared, chains, index, &wake, || (), || ())).thread().id();
         let at_once = readiness.at_once();
         self.served.push(Served {
             index,

@@ -26,6 +26,7 @@ fn plan(needs: &[&[usize]]) -> Plan {
         waits_for: waits_for.to_vec(),
         requested: true,
         has_args: false,
+        beside: None,
     };
     Plan { steps: needs.iter().enumerate().map(step).collect(), ..Plan::default() }
 }

@@ -1,6 +1,7 @@
 //! What changes while a run goes on, and which steps that touches: by the inputs that their last runs
 //! were found to have; where none are known, by the folder of the package.
 
+use super::doings::Doings;
 use crate::event::Event;
 use crate::outcome::{Outcome, Refusal};
 use crate::plan::Plan;
@@ -264,7 +265,9 @@ pub(super) struct Touch<'a> {
     is_blind: bool,
     must_replan: bool,
     in_round: bool,
+    round: usize,
     round_began: SystemTime,
+    doings: Doings,
 }
 
 /// What is known of one step.
@@ -299,7 +302,9 @@ impl<'a> Touch<'a> {
             is_blind: false,
             must_replan: false,
             in_round: true,
+            round: 1,
             round_began: SystemTime::now(),
+            doings: Doings::default(),
         }
     }
 
@@ -380,41 +385,69 @@ impl<'a> Touch<'a> {
             return Vec::new();
         }
         let is_blind = std::mem::take(&mut self.is_blind);
+        let own = self.own_doings(&noted);
         let touched: Vec<usize> = (0..self.known.len())
             .filter(|index| {
                 is_blind
                     || overtaken.contains(index)
-                    || noted.iter().any(|change| self.touches(change, *index))
+                    || noted.iter().any(|change| self.touches(change, *index, &own))
             })
             .collect();
         if !touched.is_empty() {
             self.shared.digests.seen.forget();
             (self.in_round, self.round_began) = (true, SystemTime::now());
+            self.round += 1;
         }
         touched
     }
 
-    fn touches(&self, change: &Change, index: usize) -> bool {
+    /// What commands of which nothing is known changed themselves, of changes that would run others again.
+    fn own_doings(&mut self, noted: &[Change]) -> FxHashSet<PathBuf> {
+        let nobody = FxHashSet::default();
+        let steps = || 0..self.known.len();
+        let would_touch = |change: &&Change| {
+            let is_unknown = |index: &usize| !self.known[*index].is_complete;
+            steps().filter(is_unknown).any(|index| self.touches(change, index, &nobody))
+        };
+        // A persistent task runs all the time.
+        let in_a_run = |change: &&Change| {
+            steps().any(|index| {
+                !self.plan.steps[index].config.persistent && self.known[index].has_unknown_run_at(change)
+            })
+        };
+        let changed: FxHashSet<PathBuf> =
+            noted.iter().filter(in_a_run).filter(would_touch).map(|change| change.path.clone()).collect();
+        if changed.is_empty() {
+            return changed;
+        }
+        self.doings.of_round(&self.shared.zones.places.root, self.round, changed)
+    }
+
+    /// `own`: what commands of which nothing is known changed themselves.
+    fn touches(&self, change: &Change, index: usize, own: &FxHashSet<PathBuf>) -> bool {
         let known = &self.known[index];
         if known.is_complete {
             // What an earlier step of the round made is no news to the later ones.
-            let was_there = || {
-                let changed = last_change(&change.path);
-                changed.zip(known.starts).is_some_and(|(changed, starts)| changed <= starts)
+            let is_before = |time: Option<SystemTime>| {
+                last_change(&change.path).zip(time).is_some_and(|(changed, time)| changed <= time)
             };
+            // Of a folder that is there the step itself changed the names.
+            let holds_own = || known.outputs.iter().any(|output| output.starts_with(&change.path));
+            let was_there = || is_before(known.starts) || is_before(known.ended) && holds_own();
             // Somebody took away what it made, and a hit puts it back.
             let is_lost = known.outputs.contains(&change.path) && change.path.symlink_metadata().is_err();
             let is_made = || self.is_output(&change.path) || self.holds_output(&change.path);
             return is_lost || known.depends_on(change) && !(is_made() && was_there());
         }
         let step = &self.plan.steps[index];
-        // What changed while a command ran of which nothing is known may be its own doing.
-        let own_doing = || {
-            let (Some(began), Some(ended)) = (known.began, known.ended) else { return false };
-            last_change(&change.path).is_some_and(|at| began <= at && at <= ended)
-        };
         let is_near = change.path.starts_with(&step.package.dir) || known.depends_on(change);
-        is_near && !own_doing() && !self.is_output(&change.path)
+        // What changed before a command began it has seen; what changed while it ran may be its own doing.
+        let is_later = || {
+            let ended = if step.config.persistent { None } else { known.ended };
+            let was_before = || last_change(&change.path).zip(ended).is_some_and(|(at, ended)| at <= ended);
+            !was_before()
+        };
+        is_near && !self.is_output(&change.path) && !own.contains(&change.path) && is_later()
     }
 
     fn is_output(&self, path: &Path) -> bool {
@@ -463,6 +496,12 @@ impl<'a> Touch<'a> {
 }
 
 impl Known {
+    /// Whether something changed while a command ran of which nothing is known.
+    fn has_unknown_run_at(&self, change: &Change) -> bool {
+        let (Some(began), Some(ended)) = (self.began, self.ended) else { return false };
+        !self.is_complete && last_change(&change.path).is_some_and(|at| began <= at && at <= ended)
+    }
+
     /// Whether a change is one of what the step depended on: the path, the names in its folder, or
     /// something below a folder that came or went.
     fn depends_on(&self, change: &Change) -> bool {

@@ -49,7 +49,9 @@ pub fn search(
         let copies = copies_environment(&input.path, &content);
         let is_told = |name: &str| hints.iter().any(|hint| is_told(hint, name));
         for (before, word) in words_in_place(&content) {
-            if let Some(heard) = Some(word).filter(|word| starts.may_be(word)).and_then(|word| names.get(word)) {
+            if let Some(heard) =
+                Some(word).filter(|word| starts.may_be(word)).and_then(|word| names.get(word))
+            {
                 // That another program asked says nothing of one that reads a copy, or that takes the
                 // variable away before it starts the other.
                 let may_miss = match copies {

@@ -29,6 +29,7 @@ fn step(command: &str, config: TaskConfig) -> Step {
         waits_for: Vec::new(),
         requested: true,
         has_args: false,
+        beside: None,
     }
 }
 
