@@ -274,6 +274,8 @@ fn store(
         emptied: portable(places, &settled.emptied),
         habits,
     };
+    // What would not be believed when it is read is not kept.
+    manifest.check()?;
     let entry = NewEntry {
         key: cached.key_digest,
         pathset,

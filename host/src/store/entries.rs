@@ -114,8 +114,6 @@ impl Store {
 
     /// Stores an entry in one transaction. Its archive has been named before.
     pub fn put_entry(&self, entry: &NewEntry) -> Result<Digest, StoreError> {
-        // What could not be read back is no entry.
-        names::check(entry.manifest)?;
         let pathset = entry.pathset.digest();
         let fingerprint = entry.values.fingerprint(entry.key, pathset);
         let row = EntryRow {

@@ -202,6 +202,14 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Whether it names only what a task may leave, and in order: no other is believed when it is read.
+    ///
+    /// # Errors
+    /// The first path that is none.
+    pub fn check(&self) -> Result<(), super::StoreError> {
+        super::names::check(self)
+    }
+
     /// Whether the run had looked for this path and not found it, before it made it.
     pub fn was_bare(&self, path: &PortablePath) -> bool {
         self.found_bare.binary_search(path).is_ok()
