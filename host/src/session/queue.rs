@@ -14,6 +14,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 pub struct Queue {
     inner: Mutex<Inner>,
     changed: Condvar,
+    group_ended: Condvar,
 }
 
 #[derive(Default)]
@@ -78,7 +79,9 @@ impl Queue {
             if inner.is_closed {
                 return None;
             }
-            inner = self.wait(inner);
+            inner.idle += 1;
+            inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner.idle -= 1;
         }
     }
 
@@ -89,7 +92,7 @@ impl Queue {
         *running -= 1;
         if *running == 0 {
             inner.groups.remove(&group);
-            self.changed.notify_all();
+            self.group_ended.notify_all();
         }
     }
 
@@ -97,7 +100,7 @@ impl Queue {
     pub fn keep_place(&self, group: usize) {
         let mut inner = self.inner();
         while inner.groups.contains_key(&group) {
-            inner = self.wait(inner);
+            inner = self.group_ended.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -128,13 +131,6 @@ impl Queue {
     pub fn close(&self) {
         self.inner().is_closed = true;
         self.changed.notify_all();
-    }
-
-    fn wait<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
-        inner.idle += 1;
-        inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
-        inner.idle -= 1;
-        inner
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
