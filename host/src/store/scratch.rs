@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// The file in which a folder lists what it has elsewhere, each path ended by a NUL.
 const ELSEWHERE: &str = "elsewhere";
 
+/// So often the folder that all of them are in is made, if others remove it at the same time.
+const TRIES_MAX: usize = 1000;
+
 /// A folder for temporary files. It goes when this is dropped.
 pub(super) struct Scratch {
     parent: PathBuf,
@@ -31,11 +34,18 @@ impl Scratch {
             path: parent.to_path_buf(),
             source,
         };
+        let mut tried = 0;
         loop {
-            make_private_folder(parent).map_err(|error| match error {
-                StoreError::Io { source, .. } => failed(source),
-                other => other,
-            })?;
+            tried += 1;
+            match make_private_folder(parent) {
+                Ok(()) => {}
+                // Whoever had the last one has removed it just when it was there.
+                Err(StoreError::Io { source, .. }) if tried < TRIES_MAX && is_gone(&source, parent) => {
+                    continue;
+                }
+                Err(StoreError::Io { source, .. }) => return Err(failed(source)),
+                Err(other) => return Err(other),
+            }
             // The lock of the parent: nobody takes the new folder for left behind before it is locked.
             let guard = match File::open(parent) {
                 Ok(guard) => guard,
@@ -74,6 +84,15 @@ impl Scratch {
             other => other?,
         };
         list.write_all(&[path.as_os_str().as_bytes(), b"\0"].concat())
+    }
+}
+
+/// Whether a folder could not be made because it was there for a moment.
+fn is_gone(error: &io::Error, folder: &Path) -> bool {
+    match error.kind() {
+        io::ErrorKind::NotFound => folder.parent().is_some_and(Path::is_dir),
+        io::ErrorKind::AlreadyExists => folder.symlink_metadata().is_err(),
+        _ => false,
     }
 }
 
@@ -121,3 +140,26 @@ fn remove_elsewhere(folder: &Path) {
 
 /// How the name of a file beside its target begins.
 pub(super) const BESIDE: &str = ".overhear-new-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever is the last takes away the folder that the next one is about to use.
+    #[test]
+    fn many_at_once_each_get_a_folder() {
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let parent = folder.path().join("tmp");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        let scratch = Scratch::new(&parent).expect("there is one");
+                        assert!(scratch.path().is_dir());
+                    }
+                });
+            }
+        });
+        assert!(!parent.exists());
+    }
+}
