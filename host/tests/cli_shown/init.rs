@@ -58,6 +58,20 @@ fn init_carries_over_turbo_json() {
 }
 
 #[test]
+fn init_takes_over_what_a_package_inherits_of_turbo_json() {
+    let root = r#"{"tasks": {"build": {"cache": false, "dependsOn": ["^build"], "env": ["A"]}}}"#;
+    let of_web = |task: &str| {
+        let own = format!(r#"{{"extends": ["//"], "tasks": {{"build": {task}}}}}"#);
+        carried("turbo", &[("turbo.json", root), ("packages/web/turbo.json", &own)]).1
+    };
+    assert_eq!(of_web(r#"{"env": ["B"]}"#), serde_json::json!({"scripts": {"build": {"env": ["B"]}}}));
+    assert_eq!(
+        of_web(r#"{"cache": true, "env": ["$TURBO_EXTENDS$", "B"], "dependsOn": ["$TURBO_EXTENDS$"]}"#),
+        serde_json::json!({"scripts": {"build": {"cache": true, "env": ["A", "B"], "dependsOn": ["^build"]}}})
+    );
+}
+
+#[test]
 fn init_says_of_each_key_of_turbo_json_what_it_is_here() {
     let turbo = r#"{"globalDependencies": ["tsconfig.json"], "concurrency": "15", "remoteCache": {"enabled": true},
         "tasks": {"build": {"inputs": ["src/**"], "with": ["dev"]}}}"#;

@@ -165,6 +165,12 @@ enum Flag {
     Tasks,
     /// A flag without a value.
     Same(&'static str),
+    /// A flag whose value, perhaps left out, says which of ours it is; each is one or more words.
+    Choice(&'static [(&'static str, &'static str)]),
+    /// The same, the value being the next word where there is no `=`.
+    ChoiceInNext(&'static [(&'static str, &'static str)]),
+    /// What would run is drawn; there into a file.
+    Graph,
     /// How many at once, perhaps left out.
     Number,
     /// The commit since which something changed.
@@ -232,14 +238,19 @@ impl<'a> Call<'a> {
             "--parallel" => Flag::Same("--parallel"),
             "--affected" => Flag::Same("--affected"),
             "--only" => Flag::Same("--ignore-depends-on"),
-            "--dry" | "--dry-run" => Flag::Same("--dry-run"),
+            "--dry" | "--dry-run" => {
+                Flag::Choice(&[("", "--dry-run"), ("text", "--dry-run"), ("json", "--dry-run --json")])
+            }
+            "--log-order" => {
+                Flag::ChoiceInNext(&[("grouped", "--log grouped"), ("stream", ""), ("auto", "")])
+            }
+            "--graph" => Flag::Graph,
             "--concurrency" => Flag::Number,
             "--since" => Flag::Since,
             "--no-daemon" | "--daemon" | "--no-update-notifier" => Flag::Nothing,
             "--cache-dir"
             | "--cache"
             | "--output-logs"
-            | "--log-order"
             | "--log-prefix"
             | "--env-mode"
             | "--ui"
@@ -420,9 +431,14 @@ impl<'a> Call<'a> {
                 word.split_once('=').map_or((word, None), |(flag, value)| (flag, Some(value)));
             let meaning = meaning(flag);
             let value = match (&meaning, value) {
-                (Flag::Filter(..) | Flag::Tasks | Flag::Since | Flag::None { value: true }, None) => {
-                    words.next()
-                }
+                (
+                    Flag::Filter(..)
+                    | Flag::Tasks
+                    | Flag::Since
+                    | Flag::ChoiceInNext(_)
+                    | Flag::None { value: true },
+                    None,
+                ) => words.next(),
                 (Flag::Number, None) => words.next_if(|word| word.starts_with(|c: char| c.is_ascii_digit())),
                 (_, value) => value,
             };
@@ -447,6 +463,16 @@ impl<'a> Call<'a> {
                 Flag::Number if value.is_none_or(|value| matches!(value, "true" | "false")) => {}
                 Flag::Since => self.flags.push(format!("--affected={}", value.unwrap_or_default())),
                 Flag::Nothing => {}
+                Flag::Choice(of) | Flag::ChoiceInNext(of) => {
+                    match of.iter().find(|(name, _)| *name == value.unwrap_or_default()) {
+                        Some((_, flags)) => self.flags.extend(flags.split_whitespace().map(str::to_owned)),
+                        None => self.without.push(word.to_owned()),
+                    }
+                }
+                Flag::Graph => {
+                    self.flags.push("--graph".to_owned());
+                    self.without.extend(value.map(|_| word.to_owned()));
+                }
                 Flag::Number | Flag::None { .. } => self.without.push(word.to_owned()),
                 Flag::ForTheCommand => self.args.push(word.to_owned()),
             }

@@ -11,12 +11,16 @@ use serde_json::{Map, Value, json};
 /// Carries over what turbo was told.
 pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem> {
     let mut found = false;
+    let mut of_root = Map::new();
     for at in 0..workspace.packages.len() {
         for name in ["turbo.json", "turbo.jsonc"] {
             if let Some(config) = read_json(&workspace.packages[at].dir.join(name))? {
                 found = true;
                 let file = std::path::Path::new(&folder(workspace, at)).join(name).display().to_string();
-                one_file(workspace, carried, at, &config, &file);
+                if at == 0 {
+                    of_root = tasks(&config).cloned().unwrap_or_default();
+                }
+                one_file(workspace, carried, at, &config, &file, &of_root);
             }
         }
     }
@@ -27,7 +31,19 @@ pub fn carry(workspace: &Workspace, carried: &mut Carried) -> Result<(), Problem
     }
 }
 
-fn one_file(workspace: &Workspace, carried: &mut Carried, at: usize, config: &Value, file: &str) {
+fn tasks(config: &Value) -> Option<&Map<String, Value>> {
+    config.get("tasks").or_else(|| config.get("pipeline")).and_then(Value::as_object)
+}
+
+/// `of_root` are the tasks of the file at the root, which those of a package add to.
+fn one_file(
+    workspace: &Workspace,
+    carried: &mut Carried,
+    at: usize,
+    config: &Value,
+    file: &str,
+    of_root: &Map<String, Value>,
+) {
     if !config.is_object() {
         carried.leave(format!("{file}: it is no object"));
     }
@@ -44,8 +60,7 @@ fn one_file(workspace: &Workspace, carried: &mut Carried, at: usize, config: &Va
             other => carried.leave(format!("`{other}` of {file}: {}", of_the_whole(other, value))),
         }
     }
-    let tasks = config.get("tasks").or_else(|| config.get("pipeline")).and_then(Value::as_object);
-    for (written, task) in tasks.into_iter().flatten() {
+    for (written, task) in tasks(config).into_iter().flatten() {
         let (target, name) = match written.rsplit_once('#') {
             Some(("//", name)) => (Some(0), name),
             Some((package, name)) => (workspace.package_named(package), name),
@@ -62,12 +77,10 @@ fn one_file(workspace: &Workspace, carried: &mut Carried, at: usize, config: &Va
         match target {
             Some(target) if is_there(target) => {
                 let known = |task: &str| is_anywhere(workspace, task);
-                let left = one_task(
-                    workspace,
-                    &known,
-                    carried.entry(&folder(workspace, target), "scripts", name),
-                    task,
-                );
+                let inherited = of_root.get(written).filter(|_| at != 0);
+                let task = &inherited.map_or_else(|| task.clone(), |inherited| extended(task, inherited));
+                let entry = carried.entry(&folder(workspace, target), "scripts", name);
+                let left = one_task(workspace, &known, entry, task, inherited.is_some());
                 left.into_iter().for_each(|what| carried.leave(format!("{file}: {written}: {what}")));
                 let read = texts(&task["inputs"]);
                 leave_inputs(
@@ -82,11 +95,32 @@ fn one_file(workspace: &Workspace, carried: &mut Carried, at: usize, config: &Va
     }
 }
 
+/// A task of a package with the lists that it adds to: `$TURBO_EXTENDS$` stands for that of the root.
+fn extended(task: &Value, inherited: &Value) -> Value {
+    let mut task = task.clone();
+    for (key, value) in task.as_object_mut().into_iter().flatten() {
+        if let Some(list) = value.as_array_mut()
+            && list.iter().any(is_extends)
+        {
+            list.retain(|one| !is_extends(one));
+            let of_root = inherited[key.as_str()].as_array().into_iter().flatten();
+            list.splice(..0, of_root.cloned());
+        }
+    }
+    task
+}
+
+fn is_extends(one: &Value) -> bool {
+    one == "$TURBO_EXTENDS$"
+}
+
+/// `inherits`: the root has a task of that name, and what is not said here it says.
 fn one_task(
     workspace: &Workspace,
     known: &dyn Fn(&str) -> bool,
     entry: &mut Map<String, Value>,
     task: &Value,
+    inherits: bool,
 ) -> Vec<String> {
     let mut left = Vec::new();
     for (key, value) in task.as_object().into_iter().flatten() {
@@ -120,7 +154,7 @@ fn one_task(
             }
             "cache" | "persistent" | "interactive" => {
                 let is_default = *value == json!(key == "cache");
-                if !is_default {
+                if inherits || !is_default {
                     entry.insert(key.clone(), value.clone());
                 }
             }
@@ -134,7 +168,7 @@ fn one_task(
         }
     }
     // There every script is cached unless it says no; here what no adapter knows is cached only when told.
-    if !["cache", "persistent", "interactive"].iter().any(|key| entry.contains_key(*key)) {
+    if !inherits && !["cache", "persistent", "interactive"].iter().any(|key| entry.contains_key(*key)) {
         entry.insert("cache".into(), json!(true));
     }
     left
