@@ -82,6 +82,14 @@ impl Places {
         }
     }
 
+    /// The other name of what lies directly in the home folder, where that is above the workspace: `../x` is what a
+    /// checkout elsewhere has above it, `~/x` what another home folder has. Whoever asked for it may have meant either.
+    pub fn by_home(&self, path: &Path) -> Option<PortablePath> {
+        let home = self.home.as_deref().filter(|home| self.root != *home && self.root.starts_with(home))?;
+        let name = path.file_name().filter(|_| path.parent() == Some(home) && !self.root.starts_with(path))?;
+        Some(PortablePath([b"~/", name.as_bytes()].concat().into()))
+    }
+
     /// Tools probe every folder above their own for `package.json` and the like; such a path, or
     /// such a folder itself, is named by how far up it lies.
     fn above(&self, path: &Path) -> Option<PortablePath> {
@@ -171,6 +179,18 @@ mod tests {
             assert_eq!(places.absolute(&portable), Path::new(path));
             assert_eq!(portable.is_inside(), path.starts_with("/home/u/w/proj"), "{path}");
         }
+    }
+
+    #[test]
+    fn what_lies_in_a_home_folder_above_the_workspace_has_two_names() {
+        let places = places();
+        let by_home = |path: &str| places.by_home(Path::new(path)).map(|name| name.to_string());
+        assert_eq!(by_home("/home/u/.npmrc").as_deref(), Some("~/.npmrc"));
+        for other in ["/home/u", "/home/u/w", "/home/u/w/package.json", "/home/u/.cache/x", "/home/v"] {
+            assert_eq!(by_home(other), None, "{other}");
+        }
+        let elsewhere = Places { root: "/srv/proj".into(), ..places };
+        assert_eq!(elsewhere.by_home(Path::new("/home/u/.npmrc")), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod crash;
 mod differing;
 mod documents;
 mod durable;
+mod elsewhere;
 mod git_stamps;
 mod guest;
 mod in_vain;

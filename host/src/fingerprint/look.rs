@@ -1,10 +1,10 @@
 //! The present value of each member of a Pathset. What has an unchanged stamp is not read again.
 
-use super::digests::Search;
+use super::digests::{FoundProgram, Search};
 use super::{Digests, Matched, Member, Pathset, Query, Remembered, Value, Values, absent, place};
 use crate::access::Listing;
 use crate::beneath::{self, Beneath, Stop};
-use crate::digest::Fields;
+use crate::digest::{Digest, Fields};
 use crate::environment::Environment;
 use crate::globs::{GlobPattern, Globs};
 use crate::path::{Places, PortablePath};
@@ -201,12 +201,31 @@ impl Disk<'_> {
         let place = found.counts_by_place.then(|| self.place_of(&found.path));
         let member = match known {
             Some((Some(old), value)) if *old == found.stamp => (Some(found.stamp), *value),
-            _ => match self.digests.of_file(&found.path, found.stamp) {
-                Ok((stamp, digest)) => (stamp.is_settled(now).then_some(stamp), Value::content(digest, true)),
+            _ => match self.digest_of_program(&found) {
+                Ok((stamp, digest, holds_anywhere)) => {
+                    let holds = holds_anywhere && stamp.is_settled(now);
+                    (holds.then_some(stamp), Value::content(digest, true))
+                }
                 Err(_) => (None, Value::OTHER),
             },
         };
         (member, place)
+    }
+
+    /// The shims of pnpm spell the whole path of the workspace: without it they are the same in each checkout. With
+    /// whether the digest holds for as long as the stamp does, also when the checkout is moved.
+    fn digest_of_program(&self, found: &FoundProgram) -> io::Result<(Stamp, Digest, bool)> {
+        let (stamp, digest) = self.digests.of_file(&found.path, found.stamp)?;
+        let is_in_bin = found.path.parent().is_some_and(|folder| folder.ends_with(".bin"));
+        if !is_in_bin || !found.path.starts_with(&self.places.root) || stamp.size > SHIM_BYTES_MAX {
+            return Ok((stamp, digest, true));
+        }
+        let text = std::fs::read(&found.path)?;
+        if Digest::of(&text) != digest {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "it changed while it was read"));
+        }
+        let without = Digest::of(&without_root(&text, &self.places.root));
+        Ok((stamp, without, without == digest))
     }
 
     /// Where a program was found, and the text of a link that lies there: a script that loads what lies beside
@@ -219,6 +238,23 @@ impl Disk<'_> {
         }
         place
     }
+}
+
+/// A shim is a few lines.
+const SHIM_BYTES_MAX: u64 = 64 << 10;
+
+/// A text in which no path of the workspace begins with where the workspace lies.
+fn without_root(text: &[u8], root: &Path) -> Vec<u8> {
+    let root = [root.as_os_str().as_bytes(), b"/"].concat();
+    let mut without = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = memchr::memmem::find(rest, &root) {
+        without.extend_from_slice(&rest[..at]);
+        without.extend_from_slice(b"\0/");
+        rest = &rest[at + root.len()..];
+    }
+    without.extend_from_slice(rest);
+    without
 }
 
 /// The names in a folder with their kinds, sorted.

@@ -29,7 +29,9 @@ pub(super) fn fingerprint(
         let path = places.portable(&input.path);
         let (stamp, value) = input_value(shared, input, seen_before.get(&path))?;
         let stamp = stamp.filter(|stamp| stamp.is_settled(now));
-        members.push((path, input.query.clone(), (stamp, value)));
+        let by_home = places.by_home(&input.path);
+        let names = std::iter::once(path).chain(by_home);
+        members.extend(names.map(|path| (path, input.query.clone(), (stamp, value))));
     }
     members.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
     members.dedup_by(|a, b| a.0 == b.0 && a.1 == b.1);
