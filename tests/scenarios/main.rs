@@ -11,6 +11,7 @@ mod bad_input;
 mod bad_workspace;
 mod cache_faults;
 mod called;
+mod compares;
 mod crash;
 mod differing;
 mod documents;

@@ -18,7 +18,7 @@ use crate::store::{ArchiveError, Habits, LastRun, Manifest, NewEntry, Packed, Re
 use crate::zone::Zone;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ fn settle_and_store(
         folder_made_before: &|path| made_folder(cached, &run.observed, path, &places.portable(path)),
         digest_before: &|path, stamp| match run.before.get(path) {
             Some((before, digest)) if before == stamp => Some(*digest),
-            _ => shared.digests.known(path, stamp),
+            _ => shared.digests.known(path, stamp).or_else(|| left_before(shared, cached, path, stamp)),
         },
         digest_now: &|path| match Found::at(path) {
             Ok(Found::File(stamp)) => shared.digests.of_file(path, stamp).ok().map(|(_, digest)| digest),
@@ -175,6 +175,14 @@ fn settle_and_store(
         }
         None => Ok(stored),
     }
+}
+
+/// The digest of the file with this stamp, where a run of this step is known to have left it.
+fn left_before(shared: &Shared, cached: &Cached, path: &Path, stamp: &Stamp) -> Option<Digest> {
+    let left = cached.store.left(&shared.zones.places.portable(path)).ok().flatten()?;
+    let is_that = left.step == cached.scope && left.stamp.as_ref() == Some(stamp);
+    // The value of a program is not the digest of its content.
+    (is_that && !stamp.is_executable()).then_some(Digest(left.value.0))
 }
 
 /// What the patterns of outputs match after a run that no trace can vouch for, where config says both

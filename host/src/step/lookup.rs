@@ -43,8 +43,7 @@ pub fn look_up(shared: &Shared, cached: &Cached, against: &Against) -> Result<Lo
         let values = values_now(shared, cached, against, digest, &pathset)?;
         let fingerprint = values.fingerprint(cached.key_digest, digest);
         if let Some(mut entry) = cached.store.entry(fingerprint)? {
-            entry.inputs =
-                pathset.paths.len() + pathset.programs.len() + values.globs.len() + pathset.envs.len();
+            entry.inputs = inputs(&pathset, &values);
             match survey(shared, cached, against, &pathset, &entry)? {
                 Surveyed::Fits(survey) => return Ok(Lookup::Hit(Box::new(entry), survey)),
                 // Another entry may hold where what lies there now lay before.
@@ -69,6 +68,10 @@ pub fn look_up(shared: &Shared, cached: &Cached, against: &Against) -> Result<Lo
         Some(miss) => miss,
         None => key_miss(shared, cached, against)?,
     }))
+}
+
+fn inputs(pathset: &Pathset, values: &Values) -> usize {
+    pathset.paths.len() + pathset.programs.len() + values.globs.len() + pathset.envs.len()
 }
 
 /// The present values of a Pathset, as the step would find them.
