@@ -280,6 +280,8 @@ pub fn run(args: &RunArgs) -> Result<i32, Problems> {
     if code != 0 && !tells {
         meant::tell_of_misplaced_flags(tasks, rest, |_| true);
     }
+    // The process ends: to free thousands of steps one by one would be for nothing.
+    std::mem::forget((workspace, plan));
     Ok(code)
 }
 

@@ -37,7 +37,7 @@ impl Summary {
         // In the order in which steps began, or ended where they never began.
         self.tasks.sort_by_key(|(position, _)| *position);
         let tasks: Vec<Value> = self.tasks.into_iter().map(|(_, task)| task).collect();
-        json!({
+        let mut document = json!({
             "version": 1,
             "overhear": env!("CARGO_PKG_VERSION"),
             "exit_code": self.exit_code,
@@ -45,8 +45,10 @@ impl Summary {
             "duration_ms": self.began.elapsed().as_millis() as u64,
             // Of WebAssembly, for adapters: none where what they say is remembered.
             "engines": crate::adapter::engines_created(),
-            "tasks": tasks,
-        })
+        });
+        // Moved: `json!` would copy them.
+        document["tasks"] = Value::Array(tasks);
+        document
     }
 
     fn position(&mut self, step: &StepId) -> usize {

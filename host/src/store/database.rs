@@ -4,7 +4,7 @@
 //! shared memory and its locks, which would cost more system calls than all the reading. That is
 //! sound while the log is empty and nobody moves a log into the file: moving takes an exclusive
 //! `flock` of the log (`checkpoint`), and a snapshot holds a shared one. The first write opens the
-//! database in full.
+//! database in full. Several threads read a snapshot with up to two connections.
 
 use super::private::{lock_briefly, make_private, make_private_folder};
 use super::{StoreError, VERSION};
@@ -29,6 +29,10 @@ pub(super) struct Database {
     path: PathBuf,
     purpose: Purpose,
     held: Mutex<Held>,
+    /// A second connection to the same snapshot, for who finds the first one taken. Made when that first happens.
+    spare: Mutex<Option<Spare>>,
+    /// Whether `held` is a snapshot of the file. Changes only while `held` and `spare` are both locked.
+    is_snapshot: AtomicBool,
     /// Somebody kept it locked for too long: what is still to be written does not wait again.
     is_blocked: AtomicBool,
 }
@@ -41,6 +45,20 @@ pub(super) struct Held {
     /// Why it cannot be opened in full: it stays a snapshot.
     is_read_only: bool,
     writes: u32,
+}
+
+/// A second connection to a snapshot.
+pub(super) struct Spare {
+    connection: Connection,
+    /// Keeps the file as it is, like that of the first.
+    _log: Option<File>,
+}
+
+/// A connection to read with.
+pub(super) enum Reading<'a> {
+    First(MutexGuard<'a, Held>),
+    /// `Some`, as long as it is a snapshot.
+    Spare(MutexGuard<'a, Option<Spare>>),
 }
 
 /// What is to be done with a database.
@@ -61,28 +79,45 @@ impl Database {
         purpose: Purpose,
         notices: &mut Vec<String>,
     ) -> Result<Database, StoreError> {
-        let held = match snapshot(path, schema) {
-            Some(held) => held,
-            None if purpose == Purpose::Look => open_to_look(path, schema)?,
-            None => open_to_use(path, schema, notices)?,
+        let (held, is_snapshot) = match snapshot(path, schema) {
+            Some(held) => (held, true),
+            None if purpose == Purpose::Look => (open_to_look(path, schema)?, false),
+            None => (open_to_use(path, schema, notices)?, false),
         };
         Ok(Database {
             path: path.to_path_buf(),
             purpose,
+            is_snapshot: AtomicBool::new(is_snapshot),
             held: Mutex::new(held),
+            spare: Mutex::default(),
             is_blocked: AtomicBool::new(false),
         })
     }
 
     /// For reading. All reads up to the next write see one state of the database, which also saves a
     /// lock and an unlock for each; what other processes add meanwhile is found after the next write.
-    pub(super) fn read(&self) -> MutexGuard<'_, Held> {
-        let held = self.lock();
+    pub(super) fn read(&self) -> Reading<'_> {
+        let held = match self.held.try_lock() {
+            Ok(held) => held,
+            Err(_) => match self.spare() {
+                Some(spare) => return Reading::Spare(spare),
+                None => self.lock(),
+            },
+        };
         if held.snapshot.is_none() && held.connection.is_autocommit() {
             // Where it fails, the read that follows says why.
             let _ = held.connection.execute_batch("BEGIN");
         }
-        held
+        Reading::First(held)
+    }
+
+    /// The second connection, if the database is a snapshot that can be opened twice.
+    fn spare(&self) -> Option<MutexGuard<'_, Option<Spare>>> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.is_none() && self.is_snapshot.load(Ordering::Relaxed) {
+            *spare = open_spare(&self.path);
+        }
+        spare.is_some().then_some(spare)
     }
 
     /// For writing; the guard gives the connection. Where the database cannot be written, the write
@@ -177,6 +212,10 @@ impl Database {
             Ok(connection)
         }) {
             Ok(connection) => {
+                // Whoever reads the snapshot ends first; nobody else begins.
+                let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+                self.is_snapshot.store(false, Ordering::Relaxed);
+                *spare = None;
                 held.connection = connection;
                 held.snapshot = None;
             }
@@ -203,6 +242,17 @@ impl Deref for Held {
 
     fn deref(&self) -> &Connection {
         &self.connection
+    }
+}
+
+impl Deref for Reading<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match self {
+            Reading::First(held) => &held.connection,
+            Reading::Spare(spare) => &spare.as_ref().expect("it is a snapshot").connection,
+        }
     }
 }
 
@@ -262,6 +312,21 @@ fn snapshot(path: &Path, schema: &str) -> Option<Held> {
     let is_read_only = log.is_none();
     let is_ours = version == VERSION && is_whole(&connection, schema).is_ok();
     is_ours.then_some(Held { connection, snapshot: Some(log), is_read_only, writes: 0 })
+}
+
+/// A snapshot is open already, so that its log stays empty until this one holds it as well.
+fn open_spare(path: &Path) -> Option<Spare> {
+    let log = match File::open(log_of(path)) {
+        Ok(log) => {
+            log.try_lock_shared().ok()?;
+            Some(log)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => return None,
+    };
+    let connection = open_immutable(path).ok()?;
+    let version: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).ok()?;
+    (version == VERSION).then_some(Spare { connection, _log: log })
 }
 
 fn is_writable(folder: &Path) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! It keeps bytes and bounds their number; what they mean is `entries.rs`.
 
-use super::database::{Database, Held, is_malformed, readable};
+use super::database::{Database, Reading, is_malformed, readable};
 use super::private::{lock_briefly, make_private_folder};
 use super::tier::{EntryRow, Pin, Sealed, Tier};
 use super::{Point, StoreError};
@@ -13,7 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) const SCHEMA: &str = "
@@ -52,7 +52,7 @@ pub(super) fn now_us() -> i64 {
 }
 
 impl Local {
-    fn read(&self) -> MutexGuard<'_, Held> {
+    fn read(&self) -> Reading<'_> {
         self.database.read()
     }
 

@@ -45,13 +45,13 @@ pub use verify::Verified;
 pub use virtual_tree::VirtualTree;
 
 use crate::config::Bounds;
-use database::{Database, Held, Purpose};
+use database::{Database, Purpose, Reading};
 use index::Local;
 use private::make_private_folder;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tier::Tier;
 
 /// The name of overhear's folder at the workspace root.
@@ -198,7 +198,7 @@ impl Store {
         parents
     }
 
-    fn index(&self) -> MutexGuard<'_, Held> {
+    fn index(&self) -> Reading<'_> {
         self.local.database.read()
     }
 
