@@ -43,7 +43,7 @@ fn help(workspace: &Workspace, nodes: &[Node], path: &[usize], parallel: bool) -
     let is_elsewhere = || workspace.packages[1..].iter().any(|other| other.definition(&first.task).is_some());
     match (packages.len(), tasks.len()) {
         (2.., 1) if parallel => "these packages depend on each other: remove one of the dependencies from \
-            package.json, or run without what `dependsOn` names (--ignore-depends-on)"
+            package.json, or run without what `dependsOn` names as well (--parallel --ignore-depends-on)"
             .to_owned(),
         (2.., 1) => "these packages depend on each other: remove one of the dependencies from package.json, \
             or run without order (--parallel)"

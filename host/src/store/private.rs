@@ -51,6 +51,9 @@ pub(super) fn make_private_folder(path: &Path) -> Result<(), StoreError> {
         // The umask may have taken away more than others' rights.
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(FOLDER)).map_err(failed),
         Err(_) if path.is_dir() => Ok(()),
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
+            Err(failed(io::Error::new(source.kind(), "something that is no folder lies there; move it away")))
+        }
         Err(source) => Err(failed(source)),
     }
 }
