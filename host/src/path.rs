@@ -86,7 +86,8 @@ impl Places {
     /// checkout elsewhere has above it, `~/x` what another home folder has. Whoever asked for it may have meant either.
     pub fn by_home(&self, path: &Path) -> Option<PortablePath> {
         let home = self.home.as_deref().filter(|home| self.root != *home && self.root.starts_with(home))?;
-        let name = path.file_name().filter(|_| path.parent() == Some(home) && !self.root.starts_with(path))?;
+        let name =
+            path.file_name().filter(|_| path.parent() == Some(home) && !self.root.starts_with(path))?;
         Some(PortablePath([b"~/", name.as_bytes()].concat().into()))
     }
 
