@@ -5,6 +5,7 @@ use crate::digest::Fields;
 use crate::fingerprint::Value;
 use crate::hint::EnvSelect;
 use overhear_client::Select;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use std::sync::Arc;
 pub struct Environment {
     /// What all steps of a session may be served.
     common: Arc<BTreeMap<String, String>>,
-    /// What this one is in place of that.
-    own: BTreeMap<String, String>,
+    /// What this one is in place of that, each name once.
+    own: Vec<(Cow<'static, str>, String)>,
     salt: [u8; 32],
 }
 
@@ -23,7 +24,7 @@ impl Environment {
     /// of the store.
     pub fn new(
         common: Arc<BTreeMap<String, String>>,
-        own: BTreeMap<String, String>,
+        own: Vec<(Cow<'static, str>, String)>,
         salt: [u8; 32],
     ) -> Environment {
         Environment { common, own, salt }
@@ -32,13 +33,17 @@ impl Environment {
     /// The variables.
     pub fn vars(&self) -> BTreeMap<String, String> {
         let mut vars = BTreeMap::clone(&self.common);
-        vars.extend(self.own.clone());
+        vars.extend(self.own.iter().map(|(name, value)| (name.to_string(), value.clone())));
         vars
+    }
+
+    fn of_its_own(&self, name: &str) -> Option<&String> {
+        self.own.iter().find(|(own, _)| own == name).map(|(_, value)| value)
     }
 
     /// The salted value of one variable.
     pub fn value(&self, name: &str) -> Value {
-        let value = self.own.get(name).or_else(|| self.common.get(name));
+        let value = self.of_its_own(name).or_else(|| self.common.get(name));
         value.map_or(Value::ABSENT, |value| self.salted(value))
     }
 
@@ -53,10 +58,12 @@ impl Environment {
         match select {
             EnvSelect::Name(name) => vec![(name.clone(), self.value(name))],
             _ => {
-                let common = self.common.iter().filter(|(name, _)| !self.own.contains_key(*name));
-                let matching = self.own.iter().chain(common).filter(|(name, _)| select.matches(name));
+                let common = self.common.iter().filter(|(name, _)| self.of_its_own(name).is_none());
+                let common = common.map(|(name, value)| (name.as_str(), value));
+                let own = self.own.iter().map(|(name, value)| (&**name, value));
+                let matching = own.chain(common).filter(|(name, _)| select.matches(name));
                 let mut values: Vec<_> =
-                    matching.map(|(name, value)| (name.clone(), self.salted(value))).collect();
+                    matching.map(|(name, value)| (name.to_owned(), self.salted(value))).collect();
                 values.sort_by(|one, other| one.0.cmp(&other.0));
                 values
             }
@@ -82,8 +89,8 @@ mod tests {
     #[test]
     fn values_are_salted() {
         let vars = Arc::new(BTreeMap::from([("A".to_owned(), "1".to_owned())]));
-        let one = Environment::new(vars.clone(), BTreeMap::new(), [1; 32]);
-        let two = Environment::new(vars, BTreeMap::new(), [2; 32]);
+        let one = Environment::new(vars.clone(), Vec::new(), [1; 32]);
+        let two = Environment::new(vars, Vec::new(), [2; 32]);
         assert_ne!(one.value("A"), two.value("A"));
         assert_eq!(one.value("B"), Value::ABSENT);
         assert_eq!(one.values(&EnvSelect::Prefix("A".into())), vec![("A".to_owned(), one.value("A"))]);
@@ -98,7 +105,8 @@ mod tests {
                 .collect::<BTreeMap<_, _>>()
         };
         let common = Arc::new(map(&[("A", "1"), ("B", "1"), ("C", "1")]));
-        let env = Environment::new(common, map(&[("B", "2"), ("AA", "2")]), [1; 32]);
+        let own = vec![("B".into(), "2".to_owned()), ("AA".into(), "2".to_owned())];
+        let env = Environment::new(common, own, [1; 32]);
         assert_eq!(env.vars(), map(&[("A", "1"), ("AA", "2"), ("B", "2"), ("C", "1")]));
         assert_eq!(env.value("B"), env.salted("2"));
         let names: Vec<String> =

@@ -6,10 +6,12 @@
 
 mod digests;
 mod look;
+mod search;
 mod seen;
 
 pub use digests::{Digests, digest_file};
 pub use look::{Disk, Looked, list};
+pub use search::SearchPath;
 pub use seen::{Seen, Stir, Turn};
 
 use crate::access::Listing;

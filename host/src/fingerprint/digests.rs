@@ -1,13 +1,13 @@
-//! Digests of files, each computed once in a session, those of large ones once for all; and programs found
-//! once.
+//! Digests of files, each computed once in a session, those of large ones once for all.
 
+use super::search::{Search, SearchPath, Searches};
 use super::seen::Seen;
 use crate::digest::{Digest, Fields};
 use crate::git_index;
 use crate::memo::Memo;
 use crate::stamp::{self, Stamp};
 use rustc_hash::FxHashMap;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -18,57 +18,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// bundled tools.
 const LARGE_BYTES: u64 = 256 << 10;
 
-fn executable_at(path: &Path) -> Option<Stamp> {
-    let meta = path.metadata().ok()?;
-    let stamp = Stamp::of(&meta);
-    (meta.is_file() && stamp.is_executable()).then_some(stamp)
-}
-
-/// Whether it is no native program. What cannot be read is taken for one that is none.
-fn is_script(path: &Path) -> bool {
-    let mut head = [0; 4];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    read.is_err() || head != *b"\x7fELF"
-}
-
 /// What this session has found out, for steps that ask the same.
 #[derive(Default)]
 pub struct Digests {
     /// Digests of files, by path and stamp.
     files: Mutex<FxHashMap<PathBuf, (Stamp, Digest)>>,
-    /// Candidates for programs outside the workspace. No step of a session changes them unnoticed: a
-    /// write there is a Refusal. By folder, then by name.
-    programs: Mutex<FxHashMap<OsString, FxHashMap<String, Option<Program>>>>,
+    /// Programs outside the workspace.
+    searches: Searches,
     /// What lies where, as long as nobody of this session changes it.
     pub seen: Seen,
     /// Where digests of large files outlive the session.
     memo: Option<Arc<dyn Memo>>,
-}
-
-/// A program that is there.
-#[derive(Clone, Copy)]
-struct Program {
-    stamp: Stamp,
-    /// See [`FoundProgram`].
-    counts_by_place: bool,
-}
-
-/// A program that a search found.
-pub struct FoundProgram {
-    /// Where, links not resolved.
-    pub path: PathBuf,
-    /// Of what executing it reads.
-    pub stamp: Stamp,
-    /// It counts by where it lies as well. Of native programs outside the workspace the content says all.
-    pub counts_by_place: bool,
-}
-
-/// The folders of a PATH, for as long as one look takes: one below the workspace that is not there is not
-/// asked for each program again.
-pub struct Search<'a> {
-    digests: &'a Digests,
-    /// Each with whether it lies in the workspace.
-    folders: Vec<(&'a Path, bool)>,
 }
 
 impl Digests {
@@ -114,23 +74,14 @@ impl Digests {
         self.lock().get(path).filter(|(known, _)| known == stamp).map(|(_, digest)| *digest)
     }
 
-    /// Begins a search of these folders, in order, in a workspace. It holds for now only: a step that runs may
-    /// make a folder that is missing.
-    pub fn search<'a>(&'a self, folders: &'a [PathBuf], root: &Path) -> Search<'a> {
-        let with_place = folders.iter().map(|folder| (folder.as_path(), folder.starts_with(root)));
-        let there = with_place.filter(|(folder, is_inside)| !is_inside || self.seen.is_folder(folder));
-        Search { digests: self, folders: there.collect() }
+    /// See [`Searches::path`].
+    pub fn search_path(&self, path: &OsStr, end: &OsStr, cwd: &Path, root: &Path) -> SearchPath {
+        self.searches.path(path, end, cwd, root)
     }
 
-    fn executable_outside(&self, folder: &Path, name: &str) -> Option<Program> {
-        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = programs.get(folder.as_os_str()).and_then(|names| names.get(name)) {
-            return *known;
-        }
-        let path = folder.join(name);
-        let found = executable_at(&path).map(|stamp| Program { stamp, counts_by_place: is_script(&path) });
-        programs.entry(folder.into()).or_default().insert(name.to_owned(), found);
-        found
+    /// Begins a search.
+    pub fn search<'a>(&self, path: &'a SearchPath) -> Search<'a> {
+        path.search(&self.seen)
     }
 
     fn lock(&self) -> MutexGuard<'_, FxHashMap<PathBuf, (Stamp, Digest)>> {
@@ -146,20 +97,6 @@ fn key(path: &Path, stamp: &Stamp) -> Digest {
     let Stamp { dev, ino, size, mtime_ns, ctime_ns, mode } = *stamp;
     fields.number(dev).number(ino).number(size).number(mtime_ns.cast_unsigned());
     fields.number(ctime_ns.cast_unsigned()).number(mode.into()).digest()
-}
-
-impl Search<'_> {
-    /// The first executable file of that name, symlinks followed.
-    pub fn find(&self, name: &str) -> Option<FoundProgram> {
-        self.folders.iter().find_map(|(folder, is_inside)| {
-            let path = folder.join(name);
-            let Program { stamp, counts_by_place } = match is_inside {
-                true => Program { stamp: executable_at(&path)?, counts_by_place: true },
-                false => self.digests.executable_outside(folder, name)?,
-            };
-            Some(FoundProgram { path, stamp, counts_by_place })
-        })
-    }
 }
 
 /// Reads a file and gives its digest with the stamp that it had before and after. A file that

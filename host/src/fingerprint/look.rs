@@ -1,7 +1,7 @@
 //! The present value of each member of a Pathset. What has an unchanged stamp is not read again.
 
-use super::digests::{FoundProgram, Search};
-use super::{Digests, Matched, Member, Pathset, Query, Remembered, Value, Values, absent, place};
+use super::search::{FoundProgram, Search};
+use super::{Digests, Matched, Member, Pathset, Query, Remembered, SearchPath, Value, Values, absent, place};
 use crate::access::Listing;
 use crate::beneath::{self, Beneath, Stop};
 use crate::digest::{Digest, Fields};
@@ -12,7 +12,7 @@ use crate::stamp::{self, Found, Stamp};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// From so many paths on, several threads look.
 const THREADED_ABOVE: usize = 2048;
@@ -24,8 +24,8 @@ pub struct Disk<'a> {
     pub places: &'a Places,
     /// The variables that the step may be served, for `envs`.
     pub env: &'a Environment,
-    /// Folders searched for programs, in order, absolute.
-    pub search: &'a [PathBuf],
+    /// Where programs are searched.
+    pub search: &'a SearchPath,
     /// Digests that this session has computed.
     pub digests: &'a Digests,
 }
@@ -49,7 +49,7 @@ impl Disk<'_> {
         let known: &[_] = if known.len() == members { known } else { &[] };
         let now = stamp::now_ns();
         let mut remembered = self.look_at_all(&pathset.paths, known, now);
-        let search = self.digests.search(self.search, &self.places.root);
+        let search = self.digests.search(self.search);
         let mut programs = Vec::with_capacity(pathset.programs.len());
         for (index, name) in pathset.programs.iter().enumerate() {
             let (member, place) = self.program(&search, name, known.get(pathset.paths.len() + index), now);

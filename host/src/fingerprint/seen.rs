@@ -39,6 +39,13 @@ pub struct Turn(Option<u64>);
 #[derive(Debug)]
 pub struct Stir<'a>(&'a Seen);
 
+impl Turn {
+    /// Whether what was found in a turn before is found in this one.
+    pub fn is_still(self, before: Turn) -> bool {
+        self.0.is_some() && self == before
+    }
+}
+
 impl Seen {
     /// What lies at a path, with no link on the way to it.
     pub fn at(&self, path: &PortablePath) -> Option<Found> {

@@ -57,6 +57,10 @@ const LAST_BYTES_MAX: usize = 1024;
 /// How often a display is brought up to date, and a signal looked for while nothing runs.
 const TICK: Duration = Duration::from_millis(200);
 
+/// As long as the workers have enough to do, the ends of so long a time are dealt with together: a hit takes less,
+/// and to be woken for each would take a processor from them.
+const GATHERING: Duration = Duration::from_millis(1);
+
 /// What can wake the loop.
 enum Wake {
     /// Something to be shown.
@@ -104,6 +108,7 @@ pub fn run(
             queue: &queue,
             progress: Progress::new(plan, options.keep_going || is_watching),
             critical: progress::critical(plan, weights),
+            workers,
             working: 0,
             interactive: None,
             held: Vec::new(),
@@ -218,6 +223,8 @@ struct Session<'scope, 'env> {
     queue: &'env Queue,
     progress: Progress<'env>,
     critical: Vec<u64>,
+    /// So many steps may run at once.
+    workers: usize,
     /// Steps that were handed to workers and have not ended.
     working: usize,
     /// The step that has the terminal.
@@ -262,6 +269,12 @@ impl Session<'_, '_> {
     }
 
     fn wait(&self, woken: &Receiver<Wake>, reporter: &dyn Reporter) -> Result<Wake, RecvTimeoutError> {
+        if let Ok(wake) = woken.try_recv() {
+            return Ok(wake);
+        }
+        if self.queue.len() >= self.workers {
+            std::thread::sleep(GATHERING);
+        }
         let patience = serving::patience(&self.served);
         let debounce = self.touch.as_ref().map(|touch| touch.patience(TICK));
         let live = reporter.is_live().then_some(TICK);

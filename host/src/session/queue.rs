@@ -66,6 +66,11 @@ impl Queue {
         false
     }
 
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.inner().steps.len()
+    }
+
     /// Waits for a step; `None` once there will be no more.
     pub fn pop(&self) -> Option<Taken> {
         let mut inner = self.inner();

@@ -8,15 +8,17 @@ use crate::config::{Selection, TaskConfig};
 use crate::declaration::{Declaration, EnvMode};
 use crate::digest::{Digest, Fields};
 use crate::environment::Environment;
+use crate::fingerprint::SearchPath;
 use crate::key::CacheKey;
 use crate::plan::env::{self, Set, StepEnv, Surroundings, Words, text_of};
 use crate::plan::{Run, Step, nested};
 use crate::process::find_program;
 use crate::store::Store;
 use crate::trace::LeftOut;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What is started.
 pub struct Command {
@@ -32,16 +34,18 @@ pub struct Command {
 
 /// What a cached step is given.
 pub struct StepEnvironment {
-    /// What is started.
-    pub command: Command,
-    /// What it sees, and what of that counts.
-    pub sees: StepEnv,
+    /// Of what it sees, what its CacheKey counts.
+    tracked: BTreeMap<String, Option<OsString>>,
+    /// The words of files that its command line names.
+    words: Vec<Arc<Words>>,
+    /// All that it sees, worked out where it is run: a hit needs nothing of it.
+    sees: OnceLock<StepEnv>,
     /// What it may be served when it asks by name, and what tracked names are looked up in.
     pub served: Environment,
     /// Its PATH.
     pub path: OsString,
-    /// The folders of its PATH, absolute.
-    pub search: Vec<PathBuf>,
+    /// The folders of its PATH.
+    pub search: SearchPath,
 }
 
 fn surroundings<'a>(shared: &'a Shared) -> Surroundings<'a> {
@@ -52,7 +56,7 @@ fn surroundings<'a>(shared: &'a Shared) -> Surroundings<'a> {
 pub struct Whole {
     set: Set,
     path: OsString,
-    search: Vec<PathBuf>,
+    search: SearchPath,
 }
 
 impl Whole {
@@ -60,7 +64,8 @@ impl Whole {
     pub fn of(shared: &Shared, step: &Step) -> Whole {
         let set = env::set_uncached(surroundings(shared), step);
         let path = path_of(&set);
-        let search = search_folders(&path, step);
+        let root = &shared.zones.places.root;
+        let search = shared.digests.search_path(&path, shared.runner.rest_of_path(), &step.cwd, root);
         Whole { set, path, search }
     }
 }
@@ -85,12 +90,11 @@ pub fn with_call<T>(shared: &Shared, step: &Step, ask: impl FnOnce(Call) -> T) -
 fn call<T>(shared: &Shared, step: &Step, whole: &Whole, ask: impl FnOnce(Call) -> T) -> Option<T> {
     let seen = nested::look_through(&step.invocation);
     let Run::Program { program, args } = &seen.run else { return None };
-    let root = &shared.zones.places.root;
     let found = if program.contains('/') {
         let found = find_program(OsStr::new(program), &whole.path, &step.cwd);
         found.map(|found| step.cwd.join(found))
     } else {
-        shared.digests.search(&whole.search, root).find(program).map(|found| found.path)
+        shared.digests.search(&whole.search).find(program).map(|found| found.path.clone())
     };
     let found = found?;
     let name = program.rsplit('/').next().unwrap_or(program);
@@ -104,7 +108,7 @@ fn call<T>(shared: &Shared, step: &Step, whole: &Whole, ask: impl FnOnce(Call) -
         args,
         cwd: &step.cwd,
         package_dir: &step.package.dir,
-        root,
+        root: &shared.zones.places.root,
         env: &value,
     }))
 }
@@ -118,22 +122,34 @@ pub fn of_step(
     store: &Store,
 ) -> StepEnvironment {
     let rules = declaration.map_or(&[][..], |declaration| &declaration.env);
-    let named = env::named_files(step).into_iter().filter_map(|file| shared.named.words(&file));
+    let named =
+        env::named_files(step).into_iter().filter_map(|file| shared.named.words(&file, &shared.digests.seen));
     let mut words: Vec<Arc<Words>> = named.collect();
     // What earlier runs were found to have missed is passed as if the command named it.
     let learned = store.learned_env(super::scope(step)).unwrap_or_default();
     words.push(Arc::new(learned.into_iter().collect()));
-    let sees = env::of_step(surroundings(shared), step, rules, &words);
+    let tracked = env::tracked(surroundings(shared), step, rules, &words);
     let Whole { set, path, search } = whole;
-    let served = Environment::new(shared.runner.texts().clone(), set.texts(), store.salt());
-    StepEnvironment { command: command(step, &path), sees, served, path, search }
+    let served = Environment::new(shared.runner.texts().clone(), set.into_texts(), store.salt());
+    StepEnvironment { tracked, words, sees: OnceLock::new(), served, path, search }
+}
+
+/// All that a step sees, and what of that counts.
+pub fn sees<'a>(shared: &Shared, cached: &'a Cached) -> &'a StepEnv {
+    let rules = cached.declaration.as_ref().map_or(&[][..], |declaration| &declaration.env);
+    let sees = || env::of_step(surroundings(shared), cached.step, rules, &cached.env.words);
+    cached.env.sees.get_or_init(sees)
+}
+
+/// What is started for a step that is cached.
+pub fn cached_command(cached: &Cached) -> Command {
+    command(cached.step, &cached.env.path)
 }
 
 /// What is left out of the environment of a step, to be served when it is asked for by name.
 pub fn left_out(shared: &Shared, cached: &Cached) -> LeftOut {
-    let is_left_out = |name: &OsStr| {
-        name.to_str().is_some_and(|name| cached.env.sees.left_out.iter().any(|own| own == name))
-    };
+    let left_out = &sees(shared, cached).left_out;
+    let is_left_out = |name: &OsStr| name.to_str().is_some_and(|name| left_out.iter().any(|own| own == name));
     let variables = shared.runner.variables().iter().filter(|(name, _)| is_left_out(name)).cloned().collect();
     LeftOut { variables, is_strict: cached.step.config.strict_env }
 }
@@ -159,18 +175,6 @@ fn command(step: &Step, path: &OsStr) -> Command {
     Command { name, path: path.to_owned(), args, cwd: step.cwd.clone() }
 }
 
-/// The folders of a PATH, absolute, each once.
-fn search_folders(path: &OsStr, step: &Step) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = Vec::new();
-    for folder in std::env::split_paths(path).map(|folder| step.cwd.join(folder)) {
-        // As bytes: comparing paths takes each apart every time.
-        if !folders.iter().any(|known| known.as_os_str() == folder.as_os_str()) {
-            folders.push(folder);
-        }
-    }
-    folders
-}
-
 /// What is known of a step before it runs.
 pub fn key(
     shared: &Shared,
@@ -188,7 +192,7 @@ pub fn key(
     CacheKey {
         command: command_text(step),
         cwd: shared.zones.places.portable(&step.cwd).to_string(),
-        env: env.sees.tracked.iter().map(|(name, tracked)| (name.clone(), value(tracked))).collect(),
+        env: env.tracked.iter().map(|(name, tracked)| (name.clone(), value(tracked))).collect(),
         untracked_env: step.config.untracked_env.iter().cloned().chain(untracked).collect(),
         input_config: selection(&step.config.input),
         output_config: selection(&step.config.output),
@@ -200,11 +204,12 @@ pub fn key(
 
 /// The command with its variables, unambiguous whatever its words hold.
 fn command_text(step: &Step) -> String {
-    let words = match &step.invocation.run {
-        Run::Program { program, args } => serde_json::json!([program, args]),
-        Run::Shell(text) => serde_json::json!(text),
+    let env = &step.invocation.env;
+    let text = match &step.invocation.run {
+        Run::Program { program, args } => serde_json::to_string(&(env, (program, args))),
+        Run::Shell(text) => serde_json::to_string(&(env, text)),
     };
-    serde_json::json!([step.invocation.env, words]).to_string()
+    text.expect("plain data always encodes")
 }
 
 fn selection(selection: &Selection) -> Digest {

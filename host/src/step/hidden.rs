@@ -3,7 +3,7 @@
 //! one on the variable is passed and tracked. Names that an input reads and that were not set are noted
 //! for the day when they are.
 
-use super::{Cached, Shared};
+use super::{Cached, Shared, environment};
 use crate::access::Observed;
 use crate::hint::{EnvSelect, Hint};
 use crate::outcome::Refusal;
@@ -35,8 +35,8 @@ pub fn search(
         told: hints.iter().any(|hint| is_told(hint, name)),
         overheard: observed.env.contains_key(name),
     };
-    let names: FxHashMap<&[u8], Heard> =
-        cached.env.sees.left_out.iter().map(|name| (name.as_bytes(), heard(name))).collect();
+    let left_out = &environment::sees(shared, cached).left_out;
+    let names: FxHashMap<&[u8], Heard> = left_out.iter().map(|name| (name.as_bytes(), heard(name))).collect();
     let starts = Starts::of(names.keys());
     let mut refusal = None;
     let mut unset: BTreeSet<String> = BTreeSet::new();

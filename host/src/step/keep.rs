@@ -80,6 +80,7 @@ fn settle_and_store(
     let places = &shared.zones.places;
     let named_outputs = named_outputs(shared, cached, &run.observed);
     let tool_state: OnceCell<FxHashSet<PathBuf>> = OnceCell::new();
+    let search: Vec<PathBuf> = cached.env.search.folders().map(Path::to_path_buf).collect();
     let evidence = Evidence {
         named_outputs: &named_outputs,
         config: &cached.step.config,
@@ -91,7 +92,7 @@ fn settle_and_store(
         package_dir: &cached.step.package.dir,
         cwd: &cached.step.cwd,
         cwd_links: &run.cwd_links,
-        search: &cached.env.search,
+        search: &search,
         made_before: &|path| {
             let portable = places.portable(path);
             cached.store.was_made_by(cached.scope, &portable) || is_tool_file(cached, path, &portable)

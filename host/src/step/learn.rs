@@ -136,7 +136,7 @@ pub(super) fn learn(
     let mut habits = habit::learn(observed, ends, places, &is_own, &others);
     habits.folders.retain(|(_, habit)| is_whole || *habit != FolderHabit::Kept);
     // Without it a later hit is blocked and costs a run; that is no reason to fail this one.
-    let _ = cached.store.learn(&[cached.key_digest, cached.scope], &habits);
+    let _ = cached.store.learn([cached.key_digest, cached.scope], &habits);
     habits
 }
 

@@ -217,10 +217,8 @@ fn survey(
     pathset: &Pathset,
     entry: &Entry,
 ) -> Result<Surveyed, StoreError> {
-    let mut habits: Vec<Habits> = Vec::new();
-    for scope in [cached.key_digest, cached.scope] {
-        habits.extend(cached.store.habits(scope)?);
-    }
+    let habits = cached.store.habits([cached.key_digest, cached.scope])?;
+    let habits: Vec<Habits> = habits.into_iter().flatten().collect();
     let place = Place {
         zones: shared.zones,
         tree: against.tree,

@@ -2,6 +2,7 @@
 //! read once in a session, however many steps name it. What a word means is decided in `plan::env`.
 
 use super::hidden::SEARCHED_BYTES_MAX;
+use crate::fingerprint::{Seen, Turn};
 use crate::plan::env::{self, Words};
 use crate::stamp::{self, Stamp};
 use rustc_hash::FxHashMap;
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct NamedFiles {
     /// The names of all variables that overhear was given: no other word matters.
     names: Words,
-    known: Mutex<FxHashMap<PathBuf, (Stamp, Arc<Words>)>>,
+    known: Mutex<FxHashMap<PathBuf, (Turn, Stamp, Arc<Words>)>>,
 }
 
 impl NamedFiles {
@@ -24,17 +25,24 @@ impl NamedFiles {
     }
 
     /// The names of variables in a file that a command names. A device or a pipe has no end, and what is
-    /// larger than any script is data.
-    pub fn words(&self, file: &Path) -> Option<Arc<Words>> {
+    /// larger than any script is data. As long as nobody of the session changes anything, it is looked at once.
+    pub fn words(&self, file: &Path, seen: &Seen) -> Option<Arc<Words>> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = seen.turn();
+        if let Some((then, _, words)) = known().get(file)
+            && turn.is_still(*then)
+        {
+            return Some(Arc::clone(words));
+        }
         let meta = file.metadata().ok()?;
         if !meta.is_file() || meta.len() > SEARCHED_BYTES_MAX {
             return None;
         }
         let stamp = Stamp::of(&meta);
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((then, words)) = known().get(file)
-            && *then == stamp
+        if let Some((then, known, words)) = known().get_mut(file)
+            && *known == stamp
         {
+            *then = turn;
             return Some(Arc::clone(words));
         }
         // From before the reading: what changes afterwards has another stamp then.
@@ -43,7 +51,7 @@ impl NamedFiles {
         words.retain(|word| self.names.contains(word));
         let words = Arc::new(words);
         if stamp.is_settled(began) {
-            known().insert(file.to_path_buf(), (stamp, Arc::clone(&words)));
+            known().insert(file.to_path_buf(), (turn, stamp, Arc::clone(&words)));
         }
         Some(words)
     }
@@ -59,9 +67,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("build.sh");
         let named = NamedFiles::new(&[("ONE".into(), "1".into()), ("TWO".into(), "2".into())]);
+        let seen = Seen::default();
         let words = |text: &str| {
+            let stir = seen.stir();
             std::fs::write(&file, text).unwrap();
-            let mut words: Vec<String> = named.words(&file).unwrap().iter().cloned().collect();
+            drop(stir);
+            let mut words: Vec<String> = named.words(&file, &seen).unwrap().iter().cloned().collect();
             words.sort();
             words
         };
@@ -69,6 +80,7 @@ mod tests {
         assert_eq!(words("echo $TWO ${ONE}"), ["ONE", "TWO"]);
         assert_eq!(words("echo $TWO"), ["TWO"]);
         std::fs::remove_file(&file).unwrap();
-        assert!(named.words(&file).is_none());
+        seen.forget();
+        assert!(named.words(&file, &seen).is_none());
     }
 }

@@ -42,8 +42,8 @@ pub enum Ended {
 
 /// Runs the command and overhears it.
 pub fn overheard(shared: &Shared, cached: &Cached, emit: Emit) -> Ended {
-    let passed = cached.env.sees.passed(shared.runner);
-    let launch = match cached.env.command.launch(&passed) {
+    let passed = environment::sees(shared, cached).passed(shared.runner);
+    let launch = match environment::cached_command(cached).launch(&passed) {
         Ok(launch) => launch,
         Err((exit_code, error)) => {
             return Ended::Failed { exit_code, error: Some(error), took: Duration::ZERO };

@@ -51,7 +51,7 @@ pub struct NewEntry<'a> {
 pub struct Pathsets<'a> {
     store: &'a Store,
     key: Digest,
-    rest: std::vec::IntoIter<Digest>,
+    rest: std::vec::IntoIter<(Digest, Option<Sealed>)>,
 }
 
 impl Pathsets<'_> {
@@ -66,8 +66,8 @@ impl Iterator for Pathsets<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let digest = self.rest.next()?;
-            match self.store.pathset(self.key, digest) {
+            let (digest, members) = self.rest.next()?;
+            match self.store.pathset(self.key, digest, members) {
                 // Another process has just evicted it.
                 Ok(None) => {}
                 Ok(Some(pathset)) => return Some(Ok((digest, pathset))),
@@ -83,8 +83,17 @@ impl Store {
         Ok(Pathsets { store: self, key, rest: self.tier().pathsets(key)?.into_iter() })
     }
 
-    fn pathset(&self, key: Digest, digest: Digest) -> Result<Option<Pathset>, StoreError> {
-        let Some(sealed) = self.tier().pathset(key, digest)? else { return Ok(None) };
+    fn pathset(
+        &self,
+        key: Digest,
+        digest: Digest,
+        members: Option<Sealed>,
+    ) -> Result<Option<Pathset>, StoreError> {
+        let members = match members {
+            Some(members) => Some(members),
+            None => self.tier().pathset(key, digest)?,
+        };
+        let Some(sealed) = members else { return Ok(None) };
         Ok(Some(format::decode_pathset(&sealed.open("a pathset")?)?))
     }
 
@@ -94,7 +103,9 @@ impl Store {
         let row = row.open()?;
         let manifest = format::decode_manifest(&row.manifest)?;
         names::check(&manifest)?;
-        self.tier().touch(fingerprint);
+        if row.is_stale {
+            self.tier().touch(fingerprint);
+        }
         Ok(Some(Entry {
             fingerprint,
             manifest,
@@ -127,6 +138,7 @@ impl Store {
             took_ms: u64::try_from(entry.took.as_millis()).unwrap_or(u64::MAX),
             task: entry.task.to_owned(),
             seal: Digest([0; 32]),
+            is_stale: false,
         };
         self.tier().put(&Sealed::new(format::encode_pathset(entry.pathset)), &row.sealed())?;
         self.has_stored.store(true, Ordering::Relaxed);
@@ -138,17 +150,18 @@ impl Store {
         self.tier().forget(fingerprint)
     }
 
-    /// What runs of a scope (a CacheKey, or a step by task and position) did with what they found.
+    /// What runs of two scopes (a CacheKey, and a step by task and position) did with what they found.
     /// What cannot be read back is not known.
-    pub fn habits(&self, scope: Digest) -> Result<Option<Habits>, StoreError> {
-        Ok(self.local.habits(scope)?.and_then(|bytes| format::decode_habits(&bytes).ok()))
+    pub fn habits(&self, scopes: [Digest; 2]) -> Result<[Option<Habits>; 2], StoreError> {
+        let decode = |bytes: Vec<u8>| format::decode_habits(&bytes).ok();
+        Ok(self.local.habits(scopes)?.map(|bytes| bytes.and_then(decode)))
     }
 
     /// Takes in what a run of these scopes did; the newest knowledge counts.
-    pub fn learn(&self, scopes: &[Digest], learned: &Habits) -> Result<(), StoreError> {
+    pub fn learn(&self, scopes: [Digest; 2], learned: &Habits) -> Result<(), StoreError> {
         let mut news = Vec::new();
-        for scope in scopes {
-            let mut habits = self.habits(*scope)?.unwrap_or_default();
+        for (scope, habits) in scopes.into_iter().zip(self.habits(scopes)?) {
+            let mut habits = habits.unwrap_or_default();
             let before = habits.clone();
             // The newest knowledge counts.
             habits.replaced.retain(|path| learned.remade.binary_search(path).is_err());
@@ -161,7 +174,7 @@ impl Store {
             }
             habits.folders.sort_by(|a, b| a.0.cmp(&b.0));
             if habits != before {
-                news.push((*scope, format::encode_habits(&habits)));
+                news.push((scope, format::encode_habits(&habits)));
             }
         }
         if news.is_empty() { Ok(()) } else { self.local.put_habits(&news) }

@@ -2,7 +2,7 @@
 //!
 //! It keeps bytes and bounds their number; what they mean is `entries.rs`.
 
-use super::database::{Database, Reading, is_malformed, readable};
+use super::database::{Database, Reading, readable};
 use super::private::{lock_briefly, make_private_folder};
 use super::tier::{EntryRow, Pin, Sealed, Tier};
 use super::{Point, StoreError};
@@ -118,19 +118,29 @@ impl Local {
         rows.map_err(|source| self.failed(source))
     }
 
-    /// The habits of a scope, as bytes.
-    pub(super) fn habits(&self, scope: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+    /// The habits of two scopes, as bytes.
+    pub(super) fn habits(&self, scopes: [Digest; 2]) -> Result<[Option<Vec<u8>>; 2], StoreError> {
         let index = self.read();
         let read = || {
-            let mut statement = index.prepare_cached("SELECT habits FROM habits WHERE scope = ?1")?;
-            statement.query_row([scope.as_bytes()], |row| row.get::<_, Vec<u8>>(0)).optional()
+            // With `IN` SQLite makes a table of the two first.
+            let mut statement = index.prepare_cached(
+                "SELECT scope, habits FROM habits WHERE scope = ?1
+                 UNION ALL SELECT scope, habits FROM habits WHERE scope = ?2",
+            )?;
+            let [one, other] = &scopes;
+            let rows = statement.query_map([one.as_bytes(), other.as_bytes()], |row| {
+                Ok((Digest(row.get(0)?), row.get::<_, Vec<u8>>(1)?))
+            })?;
+            readable(rows)
         };
-        let row = read();
+        let rows = read();
         drop(index);
-        match row {
-            Err(error) if is_malformed(&error) => Ok(None),
-            other => other.map_err(|source| self.failed(source)),
-        }
+        let mut rows = rows.map_err(|source| self.failed(source))?;
+        let of = |scope| {
+            let found = rows.iter_mut().find(|(of, _)| *of == scope);
+            found.map(|(_, habits)| std::mem::take(habits))
+        };
+        Ok(scopes.map(of))
     }
 
     /// Replaces the habits of scopes, in one transaction.
@@ -148,22 +158,29 @@ impl Local {
 }
 
 impl Tier for Local {
-    fn pathsets(&self, key: Digest) -> Result<Vec<Digest>, StoreError> {
+    fn pathsets(&self, key: Digest) -> Result<Vec<(Digest, Option<Sealed>)>, StoreError> {
         let index = self.read();
-        let read = || {
+        let mut newest: Option<((i64, i64), Sealed)> = None;
+        let mut read = || {
             // Sorted below: with an order SQLite compiles the statement anew for each key.
-            let mut statement =
-                index.prepare_cached("SELECT digest, used, rowid FROM pathsets WHERE key = ?1")?;
+            let mut statement = index
+                .prepare_cached("SELECT digest, used, rowid, seal, members FROM pathsets WHERE key = ?1")?;
             let rows = statement.query_map([key.as_bytes()], |row| {
-                Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, Digest(row.get(0)?)))
+                let used = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
+                // What is not asked for is not read.
+                if newest.as_ref().is_none_or(|(known, _)| *known < used) {
+                    newest = Some((used, Sealed { seal: Digest(row.get(3)?), bytes: row.get(4)? }));
+                }
+                Ok((used, Digest(row.get(0)?)))
             })?;
             readable(rows)
         };
         let rows = read();
         drop(index);
         let mut rows = rows.map_err(|source| self.failed(source))?;
-        rows.sort_unstable_by_key(|(used, row, _)| std::cmp::Reverse((*used, *row)));
-        Ok(rows.into_iter().map(|(_, _, digest)| digest).collect())
+        rows.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
+        let mut members = |used| newest.take_if(|(of, _)| *of == used).map(|(_, members)| members);
+        Ok(rows.into_iter().map(|(used, digest)| (digest, members(used))).collect())
     }
 
     fn pathset(&self, key: Digest, pathset: Digest) -> Result<Option<Sealed>, StoreError> {
@@ -185,7 +202,9 @@ impl Tier for Local {
         let index = self.read();
         let read = || {
             let mut statement = index.prepare_cached(
-                "SELECT key, pathset, manifest, archive, archive_bytes, logs, took_ms, task, seal
+                "SELECT key, pathset, manifest, archive, archive_bytes, logs, took_ms, task, seal,
+                    used, EXISTS (SELECT 1 FROM entries AS other WHERE other.key = entries.key
+                        AND other.used > entries.used)
                  FROM entries WHERE fingerprint = ?1",
             )?;
             let row = statement.query_row([fingerprint.as_bytes()], |row| {
@@ -201,6 +220,7 @@ impl Tier for Local {
                     took_ms: row.get::<_, i64>(6)?.max(0) as u64,
                     task: row.get(7)?,
                     seal: Digest(row.get(8)?),
+                    is_stale: row.get::<_, i64>(9)? <= now_us() - USED_GRAIN_US || row.get(10)?,
                 })
             });
             row.optional()
@@ -262,34 +282,22 @@ impl Tier for Local {
     }
 
     fn touch(&self, fingerprint: Digest) {
-        let index = self.read();
-        let read = || {
-            let mut statement = index.prepare_cached(
-                "SELECT used, EXISTS (SELECT 1 FROM entries AS other WHERE other.key = entries.key
-                    AND other.used > entries.used) FROM entries WHERE fingerprint = ?1",
-            )?;
-            statement.query_row([fingerprint.as_bytes()], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
-            })
-        };
-        let found = read();
-        drop(index);
-        let is_newest = |used: i64, others: bool| !others && used > now_us() - USED_GRAIN_US;
-        if !found.is_ok_and(|(used, others)| is_newest(used, others)) && !self.database.is_read_only() {
-            // Only the order of eviction depends on it: a failure here is no reason for a miss.
-            let _ = self.transact(|index| {
-                let now = now_us();
-                index.execute(
-                    "UPDATE entries SET used = ?2 WHERE fingerprint = ?1",
-                    params![fingerprint.as_bytes(), now],
-                )?;
-                index.execute(
-                    "UPDATE pathsets SET used = ?2 WHERE (key, digest) IN
-                        (SELECT key, pathset FROM entries WHERE fingerprint = ?1)",
-                    params![fingerprint.as_bytes(), now],
-                )
-            });
+        if self.database.is_read_only() {
+            return;
         }
+        // Only the order of eviction depends on it: a failure here is no reason for a miss.
+        let _ = self.transact(|index| {
+            let now = now_us();
+            index.execute(
+                "UPDATE entries SET used = ?2 WHERE fingerprint = ?1",
+                params![fingerprint.as_bytes(), now],
+            )?;
+            index.execute(
+                "UPDATE pathsets SET used = ?2 WHERE (key, digest) IN
+                    (SELECT key, pathset FROM entries WHERE fingerprint = ?1)",
+                params![fingerprint.as_bytes(), now],
+            )
+        });
     }
 
     fn forget(&self, fingerprint: Digest) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@
 
 use super::format::{FolderHabit, Habits, Output, OutputKind};
 use super::virtual_tree::{Lies, VirtualTree};
-use super::{Entry, Store, StoreError, io_error, names};
+use super::{Entry, Left, Store, StoreError, io_error, names};
 use crate::digest::Digest;
 use crate::fingerprint::{Digests, Pathset, Query, Turn, Value};
 use crate::globs::Globs;
@@ -152,7 +152,7 @@ impl Store {
             let is_met = matches!(lies, Lies::Disk(Found::File(_) | Found::Link(_)))
                 && entry.manifest.was_bare(&output.path)
                 && !place.tool.is_generated(&path)
-                && !self.was_made_by_chain(place, &output.path)?;
+                && self.left_by_chain(place, &output.path)?.is_none();
             return Ok(is_met.then(|| output.path.clone()));
         }
         if place.zones.of(&path) != Zone::Workspace {
@@ -253,7 +253,7 @@ impl Store {
         let lies = place.at(path)?;
         let goes = if lies.is_folder() {
             let names = place.names(path)?.unwrap_or_default();
-            let is_made = |left: super::Left| left.value == Value::FOLDER;
+            let is_made = |left: Left| left.value == Value::FOLDER;
             let is_planned = matches!(lies, Lies::Planned(..));
             if names.is_empty() && !is_planned && !self.left(path)?.is_some_and(is_made) {
                 return Ok(false);
@@ -325,20 +325,17 @@ impl Store {
         Ok(is_theirs && self.is_left(path, lies, place)?)
     }
 
-    /// Whether a run of the step, or of a later one of its chain, left what lies, or lay, at a path.
-    fn was_made_by_chain(&self, place: &Place, path: &PortablePath) -> Result<bool, StoreError> {
-        let is_of_chain = |step: Digest| step == place.step || place.later.contains(&step);
-        Ok(self.left(path)?.is_some_and(|left| is_of_chain(left.step)))
+    /// What a run of the step, or of a later one of its chain, left at a path, whatever lies there now.
+    fn left_by_chain(&self, place: &Place, path: &PortablePath) -> Result<Option<Left>, StoreError> {
+        let is_of_chain = |left: &Left| left.step == place.step || place.later.contains(&left.step);
+        Ok(self.left(path)?.filter(is_of_chain))
     }
 
     /// Whether the folder that lies at a path is one that the step left, or a later one of its chain, and not
     /// another that somebody made in its place. One that was copied or moved there with all that they left
     /// in it is taken for theirs.
     fn is_folder_of_chain(&self, place: &Place, path: &PortablePath) -> Result<bool, StoreError> {
-        if !self.was_made_by_chain(place, path)? {
-            return Ok(false);
-        }
-        let known = self.left(path)?.and_then(|left| left.stamp);
+        let Some(Left { stamp: known, .. }) = self.left_by_chain(place, path)? else { return Ok(false) };
         let is_planned = matches!(place.at(path)?, Lies::Planned(..));
         if is_planned || known.is_none() || Stamp::of_folder(&place.places().absolute(path)) == known {
             return Ok(true);

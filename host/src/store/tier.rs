@@ -13,8 +13,9 @@ use std::path::Path;
 
 /// Where entries are kept.
 pub(super) trait Tier: Send + Sync {
-    /// The pathsets of runs with a key, most recently used first.
-    fn pathsets(&self, key: Digest) -> Result<Vec<Digest>, StoreError>;
+    /// The pathsets of runs with a key, most recently used first; the first, which most often is the one, with
+    /// its members.
+    fn pathsets(&self, key: Digest) -> Result<Vec<(Digest, Option<Sealed>)>, StoreError>;
 
     /// The members of one of them.
     fn pathset(&self, key: Digest, pathset: Digest) -> Result<Option<Sealed>, StoreError>;
@@ -90,6 +91,8 @@ pub(super) struct EntryRow {
     pub task: String,
     /// Digest of the rest, when it was kept.
     pub seal: Digest,
+    /// Whether a use of it is to be noted: the last note is old, or another of its key was used since.
+    pub is_stale: bool,
 }
 
 impl EntryRow {

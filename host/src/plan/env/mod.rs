@@ -114,6 +114,11 @@ impl Runner {
         found.next().map(|((_, value), _)| value.as_os_str())
     }
 
+    /// What the PATH of each step ends with that sets none of its own: folders, each after a colon.
+    pub fn rest_of_path(&self) -> &OsStr {
+        &self.rest_of_path
+    }
+
     /// Those that no step is refused, as text.
     pub fn texts(&self) -> &Arc<BTreeMap<String, String>> {
         &self.texts
@@ -132,8 +137,9 @@ impl Set {
     }
 
     /// Each as text, as [`Runner::texts`].
-    pub fn texts(&self) -> BTreeMap<String, String> {
-        self.0.iter().map(|(name, value)| (name.to_string(), text_of(value))).collect()
+    pub fn into_texts(self) -> Vec<(Cow<'static, str>, String)> {
+        let text = |value: OsString| value.into_string().unwrap_or_else(|value| text_of(&value));
+        self.0.into_iter().map(|(name, value)| (name, text(value))).collect()
     }
 
     /// With the variables that the command sets itself.
@@ -180,39 +186,72 @@ pub fn text_of(value: &OsStr) -> String {
 /// The words of a text that could be names of variables.
 pub type Words = FxHashSet<String>;
 
-/// The environment of a step that is cached. `named` are the words of the files that its command line
-/// names ([`named_files`]).
+/// Of the environment of a step that is cached what its CacheKey counts. `named` are the words of the files that
+/// its command line names ([`named_files`]).
+pub fn tracked(
+    around: Surroundings<'_>,
+    step: &Step,
+    declared: &[EnvRule],
+    named: &[Arc<Words>],
+) -> BTreeMap<String, Option<OsString>> {
+    let mut tracked = BTreeMap::new();
+    let mut untracked = Vec::new();
+    for (name, value, decision) in decisions(around, step, declared, named) {
+        match decision {
+            Decision::Tracked => drop(tracked.insert(name.to_owned(), Some(value.to_owned()))),
+            Decision::Untracked => untracked.push(name),
+            Decision::Dropped | Decision::LeftOut => {}
+        }
+    }
+    track_absent(&step.config, declared, &untracked, &mut tracked);
+    for (name, value) in of_package(step) {
+        tracked.insert(name.to_owned(), Some(value.into()));
+    }
+    for (name, _) in &step.invocation.env {
+        // The command says it, and the command is in the CacheKey.
+        tracked.remove(name);
+    }
+    tracked
+}
+
+/// The environment of a step that is cached; `named` as for [`tracked`].
 pub fn of_step(around: Surroundings<'_>, step: &Step, declared: &[EnvRule], named: &[Arc<Words>]) -> StepEnv {
-    let own_words: Vec<&str> = names_in(step.id.command.as_bytes()).collect();
-    let is_named = |name: &str| own_words.contains(&name) || named.iter().any(|words| words.contains(name));
-    let mut env = StepEnv::default();
-    for ((name, value), listed) in around.runner.listed() {
-        let Some(text) = name.to_str() else { continue };
-        match decide(text, listed, &step.config, declared, &is_named) {
-            // What it prints then is kept without colours, and is no hit for who wants them.
-            Decision::Untracked if wants_none(text, value) && by_config(text, &step.config).is_none() => {
-                env.tracked.insert(text.to_string(), Some(value.clone()));
-            }
-            Decision::Dropped => {}
-            Decision::LeftOut => env.left_out.push(text.to_string()),
-            Decision::Untracked => env.untracked.push(text.to_string()),
-            Decision::Tracked => drop(env.tracked.insert(text.to_string(), Some(value.clone()))),
+    let mut env = StepEnv { tracked: tracked(around, step, declared, named), ..StepEnv::default() };
+    for (name, _, decision) in decisions(around, step, declared, named) {
+        match decision {
+            Decision::Dropped | Decision::Tracked => {}
+            Decision::LeftOut => env.left_out.push(name.to_owned()),
+            Decision::Untracked => env.untracked.push(name.to_owned()),
         }
     }
     env.untracked.sort();
     env.left_out.sort();
-    track_absent(&step.config, declared, &mut env);
     // As if started in the package: where the user happens to be must not change a stored result.
-    let own = own(around, step, &step.package.dir);
-    for (name, value) in own.0.iter().filter(|(name, _)| OWN_TRACKED.contains(&&**name)) {
-        env.tracked.insert(name.to_string(), Some(value.clone()));
-    }
-    for (name, _) in &step.invocation.env {
-        // The command says it, and the command is in the CacheKey.
-        env.tracked.remove(name);
-    }
-    env.set = own.with_command(step);
+    env.set = own(around, step, &step.package.dir).with_command(step);
     env
+}
+
+/// What becomes of each variable of the runner for a step that is cached.
+fn decisions<'a>(
+    around: Surroundings<'a>,
+    step: &'a Step,
+    declared: &'a [EnvRule],
+    named: &'a [Arc<Words>],
+) -> impl Iterator<Item = (&'a str, &'a OsStr, Decision)> {
+    let own_words: Vec<&str> = names_in(step.id.command.as_bytes()).collect();
+    let is_named =
+        move |name: &str| own_words.contains(&name) || named.iter().any(|words| words.contains(name));
+    around.runner.listed().filter_map(move |((name, value), listed)| {
+        let name = name.to_str()?;
+        let decision = match decide(name, listed, &step.config, declared, &is_named) {
+            // What it prints then is kept without colours, and is no hit for who wants them.
+            Decision::Untracked if wants_none(name, value) && by_config(name, &step.config).is_none() => {
+                Decision::Tracked
+            }
+            decision => decision,
+        };
+        Some((name, value.as_os_str(), decision))
+    })
 }
 
 /// The environment of overhear without what was set for overhear alone: pnpm's starters of programs put the
@@ -410,7 +449,12 @@ fn is_kept(name: &str) -> bool {
 }
 
 /// A name that somebody asked to be tracked and that is not set is a fact of the CacheKey too.
-fn track_absent(config: &TaskConfig, declared: &[EnvRule], env: &mut StepEnv) {
+fn track_absent(
+    config: &TaskConfig,
+    declared: &[EnvRule],
+    untracked: &[&str],
+    tracked: &mut BTreeMap<String, Option<OsString>>,
+) {
     let from_config = config.env.iter().filter(|name| !name.starts_with('!') && !wildcard::is_pattern(name));
     let from_config = from_config.filter(|name| selects(&config.env, name) == Some(true));
     let from_adapter =
@@ -418,15 +462,21 @@ fn track_absent(config: &TaskConfig, declared: &[EnvRule], env: &mut StepEnv) {
             EnvSelectRule::Name(name) if by_config(name, config).is_none() => Some(name),
             _ => None,
         });
-    for name in from_config.chain(from_adapter) {
-        if !env.untracked.contains(name) {
-            env.tracked.entry(name.clone()).or_insert(None);
-        }
+    for name in from_config.chain(from_adapter).filter(|name| !untracked.contains(&name.as_str())) {
+        tracked.entry(name.clone()).or_insert(None);
     }
 }
 
 /// Overhear's own variables that a command may build into its output.
-const OWN_TRACKED: &[&str] = &["npm_package_name", "npm_package_version", "npm_lifecycle_event"];
+fn of_package(step: &Step) -> impl Iterator<Item = (&'static str, &str)> {
+    let package = &step.package;
+    let pairs = [
+        ("npm_lifecycle_event", Some(&*step.task_name)),
+        ("npm_package_name", package.name.as_deref()),
+        ("npm_package_version", package.version.as_deref()),
+    ];
+    pairs.into_iter().filter_map(|(name, value)| Some((name, value?)))
+}
 
 /// What package managers set for a script, and overhear's marks.
 fn own(around: Surroundings<'_>, step: &Step, init_cwd: &Path) -> Set {
@@ -437,12 +487,10 @@ fn own(around: Surroundings<'_>, step: &Step, init_cwd: &Path) -> Set {
         ("VP_RUN", "1".into()),
         ("INIT_CWD", init_cwd.into()),
         ("PWD", step.cwd.clone().into()),
-        ("npm_lifecycle_event", (*step.task_name).into()),
         ("npm_package_json", package.dir.join("package.json").into()),
         ("PATH", path(around, &package.dir)),
     ];
-    own.extend(package.name.as_ref().map(|name| ("npm_package_name", name.into())));
-    own.extend(package.version.as_ref().map(|version| ("npm_package_version", version.into())));
+    own.extend(of_package(step).map(|(name, value)| (name, value.into())));
     if !around.runner.says_colors && !writes_elsewhere(step) {
         own.push(("FORCE_COLOR", "1".into()));
     }

@@ -16,9 +16,9 @@ struct Memory {
 }
 
 impl Tier for Arc<Memory> {
-    fn pathsets(&self, key: Digest) -> Result<Vec<Digest>, StoreError> {
+    fn pathsets(&self, key: Digest) -> Result<Vec<(Digest, Option<Sealed>)>, StoreError> {
         let pathsets = self.pathsets.lock().expect("whole");
-        Ok(pathsets.keys().filter(|(of, _)| *of == key).map(|(_, pathset)| *pathset).collect())
+        Ok(pathsets.keys().filter(|(of, _)| *of == key).map(|(_, pathset)| (*pathset, None)).collect())
     }
 
     fn pathset(&self, key: Digest, pathset: Digest) -> Result<Option<Sealed>, StoreError> {
