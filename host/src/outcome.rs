@@ -160,6 +160,13 @@ pub enum MissReason {
     DeclarationChanged(String),
     /// An output lies there in a state that no run is known to have left.
     OutputChanged(String),
+    /// Where an output belongs, or in a folder that was not there, lies what another task left.
+    OutputOfAnother {
+        /// Where.
+        path: String,
+        /// The other task, `package#name`.
+        task: String,
+    },
     /// What was stored cannot be read back whole, or not be put in place.
     EntryDamaged(String),
     /// `--force`.
@@ -270,6 +277,7 @@ impl MissReason {
             MissReason::ConfigChanged => "config_changed",
             MissReason::DeclarationChanged(_) => "declaration_changed",
             MissReason::OutputChanged(_) => "output_changed",
+            MissReason::OutputOfAnother { .. } => "output_of_another",
             MissReason::EntryDamaged(_) => "entry_damaged",
             MissReason::Forced => "forced",
             MissReason::CacheDisabled(_) => "cache_disabled",

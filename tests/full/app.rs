@@ -58,13 +58,13 @@ pub const SVELTEKIT_3: App = App {
 pub const NEXT_16: App = App {
     fixture: "tests/fixtures/next16",
     outputs: &[".next"],
-    own: &["cache", "trace", "trace-build", "diagnostics", "turbopack"],
+    own: &["cache", "trace", "trace-build", "diagnostics"],
     generated: &["next-env.d.ts"],
     variable: ("NEXT_PUBLIC_GREETING", ".next/server/app/index.html"),
     page: ("app/page.tsx", "the first page"),
     route: ("app/new/page.tsx", "export default function New() {\n  return <p>new</p>;\n}\n"),
     dependency: "node_modules/next/dist/build/index.js",
-    never_kept: &[".next/cache/", ".next/trace", ".next/diagnostics/", ".next/turbopack"],
+    never_kept: &[".next/cache/", ".next/trace", ".next/diagnostics/"],
     // The first build completes tsconfig.json, which it has read.
     before: 1,
     serves: &["node_modules/.bin/next", "start", "-p"],

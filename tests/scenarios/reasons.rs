@@ -199,6 +199,15 @@ mod misses {
             world.write("out.txt", "mine\n");
             Case::runs(world, &["build"], &[])
         };
+        MissReason::OutputOfAnother { .. } => another_task_has_filled_the_folder, "output_of_another", || {
+            let script = "test -d dist || mkdir dist; cp in.txt dist/code";
+            let tasks = [("build", script), ("types", "mkdir -p dist; cp in.txt dist/types")];
+            let world = World::of_cached_scripts(&tasks);
+            world.write("in.txt", "1\n");
+            world.run("build").is("ran");
+            world.run("types").is("ran");
+            Case::runs(world, &["build"], &[])
+        };
         MissReason::EntryDamaged(_) => an_archive_is_damaged, "entry_damaged", || {
             let world = built("cp in.txt out.txt", "");
             world.run("build").is("ran");

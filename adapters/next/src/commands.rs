@@ -13,7 +13,6 @@ const OWN: &[(&str, &str)] = &[
     ("diagnostics", "a record of builds"),
     ("lock", "held while a build runs"),
     ("dev", "of the dev server"),
-    ("turbopack", "a mark of the bundler"),
 ];
 
 /// What to believe of one command that ends with a result.

@@ -54,7 +54,7 @@ fn the_folder_of_a_build_is_output_but_for_what_next_keeps_there() {
     assert_eq!(declaration.verdict, Verdict::Cacheable);
     assert_eq!(patterns(&declaration.outputs), ["apps/web/.next"]);
     assert_eq!(patterns(&declaration.generated), ["apps/web/next-env.d.ts"]);
-    for name in ["cache", "trace", "trace-build", "diagnostics", "lock", "dev", "turbopack"] {
+    for name in ["cache", "trace", "trace-build", "diagnostics", "lock", "dev"] {
         assert!(caches(&declaration).contains(&&*format!("apps/web/.next/{name}")), "{name}");
     }
     let prefixes = ["NEXT_", "VERCEL_", "__NEXT_"].map(|prefix| EnvSelector::Prefix(prefix.into()));

@@ -1,7 +1,7 @@
 //! The declarations. What a config computes becomes advice naming the field; the defaults are taken, and
 //! where they are wrong the trace decides.
 
-use overhear_adapter::{Args, Config, Declaration, Declare, EntryKind, Host, Invocation, paths};
+use overhear_adapter::{Args, Config, Declaration, Declare, Host, Invocation, paths};
 
 /// What to believe of `vite build`.
 pub fn build(call: &Invocation, args: &Args, host: &dyn Host) -> Declaration {
@@ -134,7 +134,7 @@ impl<'a> Kit<'a> {
             declare =
                 declare.generated(folder, "types and compiler options that SvelteKit writes for other tools");
         }
-        for modules in node_modules(&self.root, self.host) {
+        for modules in node_modules(&self.root) {
             declare = declare.cache_dir(format!("{modules}/.vite"), "prebundled dependencies");
             declare = declare
                 .cache_dir(format!("{modules}/.vite-temp"), "vite bundles its config there and deletes it");
@@ -207,16 +207,8 @@ fn has_inline_options(vite: &str) -> bool {
     vite.split("sveltekit(").skip(1).any(|rest| !rest.trim_start().starts_with(')'))
 }
 
-/// Each `node_modules` at or above a folder.
-fn node_modules(from: &str, host: &dyn Host) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folder = Some(from);
-    while let Some(here) = folder {
-        let candidate = paths::join(here, "node_modules");
-        found.extend(
-            candidate.filter(|path| matches!(host.kind(path), Some(EntryKind::Dir | EntryKind::Symlink))),
-        );
-        folder = paths::parent(here);
-    }
-    found
+/// Each `node_modules` at or above a folder, there or not: version 3 makes the first one of a package itself.
+fn node_modules(from: &str) -> Vec<String> {
+    let folders = std::iter::successors(Some(from), |folder| paths::parent(folder));
+    folders.filter_map(|folder| paths::join(folder, "node_modules")).collect()
 }

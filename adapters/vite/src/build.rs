@@ -179,7 +179,7 @@ impl Build<'_> {
     /// Vite bundles its config to a file with the time in its name, loads it, and deletes it.
     fn temporary_config(&mut self) {
         let Some(folder) = self.loaded.file.as_deref().and_then(paths::parent) else { return };
-        if let Some(modules) = places::nearest_node_modules(folder, self.host) {
+        for modules in places::node_modules(folder) {
             let why = "vite bundles its config to a file there, loads it and deletes it";
             self.add(|declare| declare.cache_dir(format!("{modules}/.vite-temp"), why));
         }

@@ -53,16 +53,11 @@ fn find(call: &Invocation, args: &Args, host: &dyn Host) -> Result<Option<String
     Ok(found)
 }
 
-/// The nearest `node_modules` at or above a directory, as vite looks for the home of `.vite-temp`.
-pub fn nearest_node_modules(from: &str, host: &dyn Host) -> Option<String> {
-    let mut folder = from;
-    loop {
-        let candidate = paths::join(folder, "node_modules")?;
-        if matches!(host.kind(&candidate), Some(EntryKind::Dir | EntryKind::Symlink)) {
-            return Some(candidate);
-        }
-        folder = paths::parent(folder)?;
-    }
+/// Each `node_modules` at or above a directory, the nearest first: in the first that is there lies `.vite-temp`. Which
+/// one that is may change with a run, as vite's cache makes one.
+pub fn node_modules(from: &str) -> impl Iterator<Item = String> {
+    let folders = std::iter::successors(Some(from), |folder| paths::parent(folder));
+    folders.filter_map(|folder| paths::join(folder, "node_modules"))
 }
 
 /// The folder of the nearest package.json at or above a directory: there lies vite's cache by default.

@@ -12,6 +12,7 @@ pub fn miss(reason: &MissReason) -> Value {
         | MissReason::InputAdded(path)
         | MissReason::InputRemoved(path)
         | MissReason::OutputChanged(path) => json!({ "kind": kind, "path": path }),
+        MissReason::OutputOfAnother { path, task } => json!({ "kind": kind, "path": path, "task": task }),
         MissReason::NameAdded(path) | MissReason::NameRemoved(path) | MissReason::NamesChanged(path) => {
             json!({ "kind": kind, "path": path, "as": "listing" })
         }
@@ -90,6 +91,7 @@ pub fn read_miss(value: &Value) -> Option<MissReason> {
         "config_changed" => MissReason::ConfigChanged,
         "declaration_changed" => MissReason::DeclarationChanged(text("adapter")?),
         "output_changed" => MissReason::OutputChanged(text("path")?),
+        "output_of_another" => MissReason::OutputOfAnother { path: text("path")?, task: text("task")? },
         "entry_damaged" => MissReason::EntryDamaged(text("why")?),
         "forced" => MissReason::Forced,
         "cache_disabled" => MissReason::CacheDisabled(match value["by"].as_str()? {

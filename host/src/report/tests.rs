@@ -49,6 +49,9 @@ fn reason_lines(reason: &MissReason) -> (&'static str, &'static str) {
             "miss: apps/web/dist/a.js is not as a run left it",
             r#""scripts": {"build": {"output": [{"auto": true}, "!dist/a.js"]}}"#,
         ),
+        MissReason::OutputOfAnother { .. } => {
+            ("miss: apps/web/dist/a.d.ts is there, which web#types left", "")
+        }
         MissReason::EntryDamaged(_) => ("miss: the cache entry cannot be used: bad bytes", ""),
         MissReason::Forced => ("miss: --force", ""),
         MissReason::CacheDisabled(DisabledBy::Config) => {
@@ -100,6 +103,7 @@ fn reasons() -> Vec<MissReason> {
         MissReason::ConfigChanged,
         MissReason::DeclarationChanged("vite".into()),
         MissReason::OutputChanged("apps/web/dist/a.js".into()),
+        MissReason::OutputOfAnother { path: "apps/web/dist/a.d.ts".into(), task: "web#types".into() },
         MissReason::EntryDamaged("bad bytes".into()),
         MissReason::Forced,
         MissReason::CacheDisabled(DisabledBy::Config),

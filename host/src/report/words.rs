@@ -24,6 +24,7 @@ pub fn miss(reason: &MissReason) -> String {
         MissReason::ConfigChanged => "the config changed".to_owned(),
         MissReason::DeclarationChanged(adapter) => format!("adapter {adapter} says something else"),
         MissReason::OutputChanged(path) => format!("{path} is not as a run left it"),
+        MissReason::OutputOfAnother { path, task } => format!("{path} is there, which {task} left"),
         MissReason::EntryDamaged(why) => format!("the cache entry cannot be used: {why}"),
         MissReason::Forced => "--force".to_owned(),
         MissReason::CacheDisabled(by) => disabled(by),
@@ -242,6 +243,7 @@ pub fn remedy_for_miss(reason: &MissReason, whose: &Whose) -> Option<Remedy> {
         | MissReason::OutputConfigChanged
         | MissReason::ConfigChanged
         | MissReason::DeclarationChanged(_)
+        | MissReason::OutputOfAnother { .. }
         | MissReason::EntryDamaged(_)
         | MissReason::Forced
         | MissReason::CacheDisabled(_) => None,
@@ -278,6 +280,9 @@ pub fn advice_for_miss(reason: &MissReason, task: &str) -> String {
         }
         MissReason::DeclarationChanged(_) => {
             return format!("the tool's config or version; `overhear inspect {task}` shows what it said");
+        }
+        MissReason::OutputOfAnother { .. } => {
+            "it was not there in the run that is kept; this run is kept beside it, and hits from now on"
         }
         MissReason::OutputChanged(_) => {
             return format!("a hit overwrites nobody's work; `overhear diff {task}` shows what changed");

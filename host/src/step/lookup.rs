@@ -7,6 +7,8 @@ use crate::digest::Digest;
 use crate::fingerprint::{self, Difference, Pathset, Query, Value, Values};
 use crate::key::env_reason;
 use crate::outcome::{Before, Miss, MissReason};
+use crate::path::PortablePath;
+use crate::stamp::Found;
 use crate::store::{Entry, Habits, Place, StoreError, Survey, Surveyed, VirtualTree};
 
 /// What a look-up found.
@@ -48,7 +50,7 @@ pub fn look_up(shared: &Shared, cached: &Cached, against: &Against) -> Result<Lo
                 Surveyed::Fits(survey) => return Ok(Lookup::Hit(Box::new(entry), survey)),
                 // Another entry may hold where what lies there now lay before.
                 Surveyed::Blocked(path) => {
-                    let _ = blocked.get_or_insert(MissReason::OutputChanged(path.to_string()));
+                    blocked.get_or_insert_with(|| blocked_by(shared, cached, &path));
                 }
             }
             continue;
@@ -68,6 +70,21 @@ pub fn look_up(shared: &Shared, cached: &Cached, against: &Against) -> Result<Lo
         Some(miss) => miss,
         None => key_miss(shared, cached, against)?,
     }))
+}
+
+/// What lies where nothing that a run left may be replaced: another task's, or nobody knows whose.
+fn blocked_by(shared: &Shared, cached: &Cached, path: &PortablePath) -> MissReason {
+    let places = &shared.zones.places;
+    let is_as_left = || match Found::at(&places.absolute(path)) {
+        Ok(Found::Folder(_)) => true,
+        Ok(found) => cached.store.is_left_on_disk(path, &found, places, shared.digests).unwrap_or(false),
+        Err(_) => false,
+    };
+    let task = cached.store.task_that_left(path).filter(|task| *task != *cached.step.id.task);
+    match task.filter(|_| is_as_left()) {
+        Some(task) => MissReason::OutputOfAnother { path: path.to_string(), task },
+        None => MissReason::OutputChanged(path.to_string()),
+    }
 }
 
 fn inputs(pathset: &Pathset, values: &Values) -> usize {

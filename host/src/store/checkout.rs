@@ -139,6 +139,12 @@ impl Store {
         })
     }
 
+    /// The task that is known to have left something at a path, for telling.
+    pub fn task_that_left(&self, path: &PortablePath) -> Option<String> {
+        let sql = "SELECT task FROM left_files JOIN steps USING (step) WHERE path = ?1";
+        self.checkout_row(sql, [path.as_bytes()], |row| row.get(0)).ok().flatten()
+    }
+
     /// Whether another step is known to have left something at a path or below it.
     pub fn is_left_by_another(&self, path: &PortablePath, step: Digest) -> Result<bool, StoreError> {
         let below = [path.as_bytes(), b"/"].concat();
