@@ -131,9 +131,6 @@ pub struct Settled {
     pub found_bare: Vec<PathBuf>,
     /// Folders whose names it read and removed all, sorted: whatever lay there would be gone.
     pub emptied: Vec<PathBuf>,
-    /// What it left in folders of its outputs and is none, as a person or the tool says, sorted: that it lies
-    /// there is no news.
-    pub left_aside: Vec<PathBuf>,
     /// What was seen but does not count, and why.
     pub ignored: Vec<Ignored>,
     /// What counts although an adapter would have it ignored: nothing shows that it does not matter.
@@ -192,7 +189,6 @@ pub fn settle(evidence: &Evidence) -> Result<Settled, Refusal> {
     settle_folders_around(evidence, &rules, &mut settled);
     settled.outputs.extend(evidence.named_outputs.iter().cloned());
     settle_state(evidence, &rules, &mut settled);
-    settled.left_aside = left_aside(evidence, &rules, &settled.outputs);
     // What does not count as output is the step's own as well: its names are no news in a listing.
     let changed = evidence.observed.paths.iter().filter(|(path, seen)| {
         seen.change.is_some() && Fate::of(seen, evidence.ends.get(*path)).change.is_some()
@@ -251,35 +247,6 @@ fn settle_state(evidence: &Evidence, rules: &Rules, settled: &mut Settled) {
     let is_read = |path: &PathBuf| settled.inputs.iter().any(|input| input.path == *path);
     let state = settled.outputs.iter().filter(|path| rules.is_state_file(path) && !is_read(path));
     settled.state_files = state.cloned().collect();
-}
-
-/// More names than these are not kept with an entry.
-const LEFT_ASIDE_MAX: usize = 1000;
-
-/// What the step left in folders with outputs, and in folders there, and that is no output itself.
-fn left_aside(evidence: &Evidence, rules: &Rules, outputs: &[PathBuf]) -> Vec<PathBuf> {
-    let folders: FxHashSet<&Path> = outputs.iter().flat_map(|output| output.ancestors().skip(1)).collect();
-    let is_aside = |path: &Path, seen: &Seen| {
-        let end = evidence.ends.get(path);
-        evidence.zones.of(path) == Zone::Workspace
-            && Fate::of(seen, end).change.is_some()
-            && end.is_some_and(|end| *end != Found::Absent)
-            && (rules.ignores_write(path).is_some() || !rules.output_counts(path))
-            && outputs.binary_search_by(|output| output.as_path().cmp(path)).is_err()
-    };
-    let paths = evidence.observed.paths.iter().filter(|(path, seen)| is_aside(path, seen));
-    let mut paths: Vec<&Path> = paths.map(|(path, _)| path.as_path()).collect();
-    paths.sort();
-    let mut aside: BTreeSet<&Path> = BTreeSet::new();
-    for path in paths {
-        if path.parent().is_some_and(|folder| folders.contains(folder) || aside.contains(folder)) {
-            aside.insert(path);
-        }
-    }
-    match aside.len() {
-        0..=LEFT_ASIDE_MAX => aside.into_iter().map(Path::to_path_buf).collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// Patterns of inputs count without the files that the step itself makes.

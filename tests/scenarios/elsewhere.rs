@@ -53,3 +53,33 @@ fn a_shim_that_spells_where_the_checkout_lies_is_the_same_program_elsewhere() {
     run("program tool changed");
     assert_eq!(std::fs::read_to_string(clone.join("out")).unwrap(), "2\n");
 }
+
+#[test]
+fn a_program_that_a_step_installs_outside_is_found_by_the_steps_after_it() {
+    for makes in ["uncached", "refused"] {
+        let ask = |file: &str| format!("tool > {file} 2> /dev/null || echo none > {file}");
+        let (before, after) = (ask("x.txt"), ask("out.txt"));
+        let world = World::of_cached_scripts(&[
+            ("before", &before),
+            ("make", "cp tool.sh ../bin/tool.new && mv ../bin/tool.new ../bin/tool"),
+            ("use", &after),
+        ]);
+        let is_cached = makes == "refused";
+        let scripts = format!(
+            r#"{{"make": {{"cache": {is_cached}, "dependsOn": ["before"]}}, "use": {{"dependsOn": ["make"]}}}}"#
+        );
+        world.write("overhear.json", &format!(r#"{{"cache": {{"scripts": true}}, "scripts": {scripts}}}"#));
+        world.write("tool.sh", "#!/bin/sh\necho 1\n");
+        let tool: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(world.path("tool.sh"), tool).unwrap();
+        let bin = world.beside("bin");
+        std::fs::create_dir(&bin).unwrap();
+        let path = format!("{}:{}", std::env::var("PATH").unwrap(), bin.display());
+        let run = |args: &[&str]| world.task(args).env("PATH", &*path).done();
+        run(&["--ignore-depends-on", "before"]);
+        run(&["--ignore-depends-on", "use"]);
+        assert_eq!(world.read("out.txt"), "none\n");
+        let done = run(&["use"]);
+        assert_eq!(world.read("out.txt"), "1\n", "{makes}: {done:?}");
+    }
+}

@@ -138,46 +138,30 @@ fn a_file_that_was_asked_for_in_a_told_folder_counts_in_both_directions() {
 }
 
 #[test]
-fn what_is_no_output_by_a_word_of_the_tool_or_of_a_person_is_no_news_beside_the_outputs() {
-    let tell = format!("{} tell", env!("CARGO_BIN_EXE_overhear"));
-    let make = "mkdir -p out/.tmp; date +%N > out/.tmp/x; date +%N > out/.log; echo 1 > out/a";
-    let told = format!("{tell} ignore-output out/.tmp; {tell} ignore-output out/.log; {make}");
-    let output = r#"[{"auto": true}, "!out/.tmp/**", "!out/.tmp", "!out/.log"]"#;
+fn what_is_no_output_by_a_word_of_the_tool_or_of_a_person_still_decides_when_it_is_asked_for() {
+    let tell = format!("{} tell ignore-output out/.lock", env!("CARGO_BIN_EXE_overhear"));
+    let make = "mkdir -p out; if test -e out/.lock; then cat out/.lock > out/a; else echo free > out/a; fi; echo 1 > out/.lock";
+    let output = r#"[{"auto": true}, "!out/.lock"]"#;
     let by_person =
         format!(r#"{{"cache": {{"scripts": true}}, "scripts": {{"build": {{"output": {output}}}}}}}"#);
-    for (build, config) in [(&*told, r#"{"cache": {"scripts": true}}"#), (make, &by_person)] {
-        for theirs in ["out/b", "out/.tmp/b"] {
-            let world = World::of_cached_scripts(&[("build", build)]);
-            world.write("overhear.json", config);
-            world.run("build").is("ran");
-            world.run("build").is("fresh");
-            world.remove("out/a");
-            world.run("build").is("restored");
-            // What others put there is news still.
-            world.write(theirs, "theirs\n");
-            world.run("build").is("ran");
-            world.remove(theirs);
-            world.run("build").is("fresh");
-            fs::remove_dir_all(world.path("out")).unwrap();
-            world.run("build").is("restored");
-            assert!(!world.path("out/.log").exists() && !world.path("out/.tmp").exists());
-            assert_eq!(world.read("out/a"), "1\n");
+    for (build, config) in
+        [(format!("{tell}; {make}"), r#"{"cache": {"scripts": true}}"#), (make.to_owned(), &by_person)]
+    {
+        let world =
+            World::of_cached_scripts(&[("build", &build), ("other", "mkdir -p out; echo 2 > out/.lock")]);
+        world.write("overhear.json", config);
+        for (before, expected) in [("", "free"), ("", "1"), ("mine", "mine"), ("", "1")] {
+            if !before.is_empty() {
+                world.write("out/.lock", before);
+            }
+            world.run("build");
+            assert_eq!(world.read("out/a").trim(), expected, "{build}");
         }
+        fs::remove_dir_all(world.path("out")).unwrap();
+        world.run("build");
+        assert_eq!(world.read("out/a"), "free\n", "{build}");
+        world.run("other");
+        world.run("build");
+        assert_eq!(world.read("out/a"), "2\n", "{build}");
     }
-}
-
-#[test]
-fn what_others_put_beside_is_gone_where_the_folder_is_emptied() {
-    let tell = format!("{} tell ignore-output out/.tmp", env!("CARGO_BIN_EXE_overhear"));
-    let build = format!("{tell}; rm -rf out; mkdir -p out/.tmp; echo 1 > out/.tmp/x; cp in.txt out/a");
-    let world = World::of_cached_scripts(&[("build", &build)]);
-    world.write("in.txt", "1\n");
-    world.run("build").is("ran");
-    world.write("in.txt", "2\n");
-    world.run("build").is("ran");
-    world.write("out/.tmp/theirs", "x\n");
-    world.write("in.txt", "1\n");
-    world.run("build");
-    assert!(!world.path("out/.tmp/theirs").exists());
-    assert_eq!(world.read("out/a"), "1\n");
 }

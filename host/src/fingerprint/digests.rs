@@ -79,6 +79,11 @@ impl Digests {
         self.searches.path(path, end, cwd, root)
     }
 
+    /// Programs outside the workspace may be others now: a command ran, or time has passed.
+    pub fn forget_programs(&self) {
+        self.searches.forget();
+    }
+
     /// Begins a search.
     pub fn search<'a>(&self, path: &'a SearchPath) -> Search<'a> {
         path.search(&self.seen)

@@ -19,8 +19,8 @@ pub struct SearchPath {
     rest: Arc<Rest>,
 }
 
-/// Folders outside the workspace with which the PATH of most steps ends. No step of a session changes a program
-/// there unnoticed: a write there is a Refusal. So each is searched once.
+/// Folders outside the workspace with which the PATH of most steps ends. Each program is searched there once, until
+/// a command has run ([`Searches::forget`]).
 #[derive(Debug, Default)]
 struct Rest {
     folders: Vec<PathBuf>,
@@ -77,6 +77,13 @@ impl Searches {
             }
         }
         SearchPath { own: folders, rest: Arc::clone(&end.rest) }
+    }
+
+    /// Something may have been installed.
+    pub fn forget(&self) {
+        for end in self.ends.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            end.rest.found.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     fn end(&self, text: &OsStr, root: &Path) -> Arc<End> {

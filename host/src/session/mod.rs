@@ -85,6 +85,7 @@ pub fn run(
     let (wake, woken) = mpsc::sync_channel(WAITING_MAX);
     let queue = Queue::default();
     shared.digests.seen.forget();
+    shared.digests.forget_programs();
     let chains = Chains::of(plan);
     let is_watching = watch.is_some();
     if let Some(watch) = &watch {

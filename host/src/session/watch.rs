@@ -395,6 +395,7 @@ impl<'a> Touch<'a> {
             .collect();
         if !touched.is_empty() {
             self.shared.digests.seen.forget();
+            self.shared.digests.forget_programs();
             (self.in_round, self.round_began) = (true, SystemTime::now());
             self.round += 1;
         }

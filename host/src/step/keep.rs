@@ -281,7 +281,6 @@ fn store(
         state_files: portable(places, &settled.state_files),
         found_bare: portable(places, &settled.found_bare),
         emptied: portable(places, &settled.emptied),
-        left_aside: portable(places, &settled.left_aside),
         habits,
     };
     // What would not be believed when it is read is not kept.

@@ -162,7 +162,9 @@ pub fn run(shared: &Shared, chains: &Chains, index: usize, emit: Emit) -> Outcom
         Begun::Uncached(why) => {
             let has_terminal =
                 step.config.interactive || (shared.gives_terminal && chains.plan.runs_alone(index));
-            return spawn::left_alone(shared, step, why, has_terminal, emit);
+            let outcome = spawn::left_alone(shared, step, why, has_terminal, emit);
+            shared.digests.forget_programs();
+            return outcome;
         }
         Begun::Miss(cached, miss) => (cached, miss),
     };
@@ -180,7 +182,7 @@ pub fn run(shared: &Shared, chains: &Chains, index: usize, emit: Emit) -> Outcom
     let Miss { why, others } = miss;
     emit(Event::Started { step: Arc::clone(&step.id), why: why.clone(), others, has_terminal: false });
     let adapter = cached.adapter();
-    match spawn::overheard(shared, &cached, emit) {
+    let outcome = match spawn::overheard(shared, &cached, emit) {
         Ended::Failed { exit_code, error, took } => Outcome::Failed { why, exit_code, error, took, adapter },
         Ended::NotBegun => Outcome::Skipped(Skip::Interrupted),
         Ended::Succeeded(run) => {
@@ -190,7 +192,9 @@ pub fn run(shared: &Shared, chains: &Chains, index: usize, emit: Emit) -> Outcom
                 Err(refusal) => Outcome::Ran { why, refusal: Some(refusal), took, kept: None, adapter },
             }
         }
-    }
+    };
+    shared.digests.forget_programs();
+    outcome
 }
 
 /// Identity of a step in its workspace: what one left is another's to a different one. A task stays the same

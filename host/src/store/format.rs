@@ -23,8 +23,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 /// 4. State files, and which entry they belong to (`states`); files that patterns match (`matched`); what is made again is told from what is replaced.
 /// 5. Rows of the index are sealed by a digest; times of use are in microseconds.
 /// 6. What a run looked for before it made it (`found_bare`); folders that it emptied (`emptied`).
-/// 7. What a run left beside its outputs (`left_aside`).
-pub const VERSION: i32 = 7;
+pub const VERSION: i32 = 6;
 
 /// Bytes that are stored cannot be read back: damage, or a version that slipped through.
 #[derive(Debug, thiserror::Error)]
@@ -198,8 +197,6 @@ pub struct Manifest {
     pub found_bare: Vec<PortablePath>,
     /// Folders whose names the run read and removed all, sorted.
     pub emptied: Vec<PortablePath>,
-    /// What the run left in folders of its outputs and is none of them, sorted: that it lies there is no news.
-    pub left_aside: Vec<PortablePath>,
     /// What the run did with what it found.
     pub habits: Habits,
 }
@@ -216,11 +213,6 @@ impl Manifest {
     /// Whether the run had looked for this path and not found it, before it made it.
     pub fn was_bare(&self, path: &PortablePath) -> bool {
         self.found_bare.binary_search(path).is_ok()
-    }
-
-    /// Whether the run left this path, but not as an output.
-    pub fn is_left_aside(&self, path: &PortablePath) -> bool {
-        self.left_aside.binary_search(path).is_ok()
     }
 
     /// Whether the run had read the names in this folder and removed them all.

@@ -31,8 +31,7 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), StoreError> {
         .chain(&manifest.temporary)
         .chain(&manifest.state_files)
         .chain(&manifest.found_bare)
-        .chain(&manifest.emptied)
-        .chain(&manifest.left_aside);
+        .chain(&manifest.emptied);
     if let Some(path) = all.into_iter().find(|path| !is_sound(path)) {
         return Err(StoreError::Damaged(format!(
             "a cache entry names `{path}`, which is no output of a task"
@@ -44,7 +43,6 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), StoreError> {
         &manifest.state_files,
         &manifest.found_bare,
         &manifest.emptied,
-        &manifest.left_aside,
     ];
     if let Some(list) = lists.into_iter().find(|list| !list.is_sorted()) {
         let first = list.first().expect("an empty list is in order");

@@ -215,9 +215,7 @@ impl Store {
             for name in there.iter().filter(|name| !names.contains(name.as_os_str())) {
                 let extra = folder.join(name);
                 let absolute = place.places().absolute(&extra);
-                let is_other = place.zones.of(&absolute) != Zone::Workspace
-                    || place.tool.is_own(&absolute)
-                    || is_all_left_aside(entry, place, &extra)?;
+                let is_other = place.zones.of(&absolute) != Zone::Workspace || place.tool.is_own(&absolute);
                 if is_other || survey.remove.contains(&extra) || self.is_of_later(&extra, place)? {
                     continue;
                 }
@@ -539,21 +537,6 @@ fn is_named_input(pathset: &Pathset, path: &PortablePath) -> bool {
     !pathset.globs.is_empty()
         && pathset.globs_except.binary_search(path).is_err()
         && Globs::new(&pathset.globs).name(path)
-}
-
-/// Whether the run left what lies at a path, but not as an output: of a folder all that is in it.
-fn is_all_left_aside(entry: &Entry, place: &Place, path: &PortablePath) -> Result<bool, StoreError> {
-    if !entry.manifest.is_left_aside(path) {
-        return Ok(false);
-    }
-    if place.at(path)?.is_folder() {
-        for name in place.names(path)?.unwrap_or_default() {
-            if !is_all_left_aside(entry, place, &path.join(&name))? {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
 }
 
 /// Whether some knowledge of habits lists an output.
