@@ -57,9 +57,11 @@ const LAST_BYTES_MAX: usize = 1024;
 /// How often a display is brought up to date, and a signal looked for while nothing runs.
 const TICK: Duration = Duration::from_millis(200);
 
-/// As long as the workers have enough to do, the ends of so long a time are dealt with together: a hit takes less,
-/// and to be woken for each would take a processor from them.
+/// As long as the workers have enough to do, the ends of so long a time are dealt with together: a hit takes a fifth of
+/// that, and to be woken for each would take a processor from them.
 const GATHERING: Duration = Duration::from_millis(1);
+/// So many steps for each worker are enough.
+const ENOUGH: usize = 8;
 
 /// What can wake the loop.
 enum Wake {
@@ -273,7 +275,7 @@ impl Session<'_, '_> {
         if let Ok(wake) = woken.try_recv() {
             return Ok(wake);
         }
-        if self.queue.len() >= self.workers {
+        if self.queue.len() >= ENOUGH * self.workers {
             std::thread::sleep(GATHERING);
         }
         let patience = serving::patience(&self.served);
